@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.objects.access import Object, get_list
 
 ATTEMPT_ANNOTATION = "fluidmodel.io/attempt"
 """On a DataLoad: the number of the load in its run."""
+
+
+@dataclass(frozen=True)
+class LoadTarget:
+    """A path of the cache that a DataLoad loads, and how many copies of it."""
+
+    path: str
+    """Empty where the DataLoad has an empty one: Fluid's chart refuses that."""
+    copies: int = 1
+
+
+WHOLE_CACHE = LoadTarget("/")
+
+
+def load_targets(load: Mapping[str, Any]) -> list[LoadTarget]:
+    """What a DataLoad loads, as Fluid reads it.
+
+    Without a `target`, or with an empty one, that is the whole cache, in one copy: Fluid leaves the
+    field out of the chart's values (pkg/dataload/value.go, `omitempty`), and the chart's default
+    is `/` (charts/fluid-dataloader/alluxio/values.yaml, v1.0.8).
+    """
+    return [_load_target(each) for each in get_list(load, "spec", "target")] or [WHOLE_CACHE]
+
+
+def _load_target(entry: Mapping[str, Any]) -> LoadTarget:
+    copies = entry.get("replicas")
+    return LoadTarget(str(entry.get("path") or ""), copies if isinstance(copies, int) else 1)
 
 
 def build_dataload(

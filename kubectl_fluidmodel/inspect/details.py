@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import status as fluid_status
+from kubectl_fluidmodel.fluid.dataload import load_targets
 from kubectl_fluidmodel.fluid.mount import alluxio_path
 from kubectl_fluidmodel.inspect.startup_estimate import StartupEstimate, estimate_startup
 from kubectl_fluidmodel.inspect.summary import TERMINATING, CacheSummary, summarize_cache
@@ -208,7 +209,7 @@ def _describe_cache(
 
 def _describe_load(load: Mapping[str, object]) -> DataLoadSummary:
     status = fluid_status.parse_dataload(load)
-    paths = tuple(str(target.get("path", "")) for target in get_list(load, "spec", "target"))
+    paths = tuple(target.path for target in load_targets(load))
     duration = str(get_path(load, "status", "duration", default=""))
     phase = TERMINATING if is_terminating(load) else status.phase
     return DataLoadSummary(name_of(load), phase, status.message, duration, paths)

@@ -257,6 +257,18 @@ def test_partial_load_target_is_reported(
     full(caches, empty)
 
 
+@pytest.mark.parametrize("spec", [{}, {"target": []}], ids=["no target", "an empty target"])
+def test_load_without_a_target_loads_everything(
+    caches: BrokenCaches, empty: str, spec: dict[str, Any]
+) -> None:
+    made = objects.dataload(caches.namespace, empty)
+    del made["spec"]["target"]
+    made["spec"] |= spec
+    caches.api.apply(made)
+    ended(caches, made["metadata"]["name"])
+    full(caches, empty)
+
+
 @pytest.mark.breaks("FM611")
 def test_missing_load_path_is_reported(caches: BrokenCaches, empty: str) -> None:
     name = load(caches, empty, target=[{"path": "/model", "replicas": 1}])

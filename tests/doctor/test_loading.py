@@ -134,6 +134,11 @@ def one_copy(snapshot: Snapshot) -> None:
     dataset(snapshot)["status"]["cacheStates"]["cacheCapacity"] = "216.00GiB"
 
 
+def one_copy_of_everything(snapshot: Snapshot) -> None:
+    one_copy(snapshot)
+    del load(snapshot)["spec"]["target"]
+
+
 def shrunk(snapshot: Snapshot) -> None:
     dataset(snapshot)["status"].update(ufsTotal="60.00GiB")
     dataset(snapshot)["status"]["cacheStates"]["cached"] = "60.00GiB"
@@ -275,11 +280,11 @@ CASES: dict[str, FaultCase] = {
         cause="it loads only /weights of the model",
         fix=KEPT,
     ),
-    "nothing": FaultCase(
-        fault=targets(),
+    "an empty path": FaultCase(
+        fault=targets(""),
         code="FM609",
         about="dataload models/demo",
-        cause="it names no path",
+        cause="one of its paths is empty",
         fix=KEPT,
     ),
     "a path that falls apart": FaultCase(
@@ -314,6 +319,13 @@ CASES: dict[str, FaultCase] = {
     ),
     "too few copies": FaultCase(
         fault=one_copy,
+        code="FM612",
+        about="dataload models/demo",
+        cause="it makes 1 of the 2 copies of /",
+        fix=KEPT,
+    ),
+    "no path, which is one copy of everything": FaultCase(
+        fault=one_copy_of_everything,
         code="FM612",
         about="dataload models/demo",
         cause="it makes 1 of the 2 copies of /",
@@ -374,6 +386,14 @@ def test_partial_load_is_healthy_once_all_bytes_are_cached() -> None:
     failed(snapshot)
     dataset(snapshot)["status"]["cacheStates"]["cached"] = "100.00GiB"
     assert b.found_codes(snapshot, "6") == []
+
+
+@pytest.mark.parametrize("target", [None, []], ids=["missing", "empty"])
+def test_load_without_a_target_covers_the_whole_model(target: list[Object] | None) -> None:
+    snapshot = b.healthy_snapshot()
+    half(snapshot)
+    load(snapshot)["spec"]["target"] = target
+    assert b.found_codes(snapshot, "6") == ["FM605"]
 
 
 def test_fix_for_a_cache_made_by_hand_is_a_dataload() -> None:

@@ -14,6 +14,7 @@ from kubectl_fluidmodel.doctor.check import (
     register_check,
 )
 from kubectl_fluidmodel.fluid import names, status
+from kubectl_fluidmodel.fluid.dataload import load_targets
 from kubectl_fluidmodel.fluid.mount import alluxio_path
 from kubectl_fluidmodel.inventory import runtimes
 from kubectl_fluidmodel.inventory.cache import Cache
@@ -60,7 +61,7 @@ def reload_fix(cache: Cache, load: Object | None = None, *, delete_first: bool =
 
 def covers_all_mounts(cache: Cache, load: Object) -> bool:
     """Whether a load covers everything that the Dataset mounts."""
-    paths = [str(each.get("path", "")).rstrip("/") for each in get_list(load, "spec", "target")]
+    paths = [target.path.rstrip("/") for target in load_targets(load) if target.path]
     mounts = get_list(cache.dataset, "spec", "mounts")
     wanted = [alluxio_path(each).rstrip("/") for each in mounts]
     return "" in paths or bool(wanted and all(path in paths for path in wanted))

@@ -18,6 +18,7 @@ from kubectl_fluidmodel.doctor.check import (
 from kubectl_fluidmodel.doctor.checks.load import latest_load, reload_fix
 from kubectl_fluidmodel.doctor.unschedulable import TAINT, explain_pod
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid.dataload import load_targets
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import (
@@ -184,7 +185,7 @@ def load_paths_exist(context: CheckContext) -> Iterator[Finding]:
         seen = _missing_paths_evidence(context, pod)
         if load is None or seen is None:
             continue
-        targets = ", ".join(str(each.get("path")) for each in get_list(load, "spec", "target"))
+        targets = ", ".join(target.path for target in load_targets(load))
         yield Finding(
             object_reference(load),
             f"the cache has no path {targets}",

@@ -16,9 +16,10 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.doctor.checks.load import covers_all_mounts, latest_load, reload_fix
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid.dataload import load_targets
 from kubectl_fluidmodel.inventory import runtimes
 from kubectl_fluidmodel.inventory.usage import cache_usage
-from kubectl_fluidmodel.objects.access import get_list, get_path, namespace_of
+from kubectl_fluidmodel.objects.access import get_path, namespace_of
 
 
 @register_check(
@@ -116,9 +117,8 @@ def _is_known_cache(context: CheckContext, name: str, namespace: str) -> bool:
 def load_covers_the_whole_model(context: CheckContext) -> Iterator[Finding]:
     """The load does not cover the whole model.
 
-    A load reads the paths in its `target`. Without a target it loads nothing and is Complete. A
-    path with a colon or a space is split by Fluid's script, which joins paths with these
-    characters.
+    A load reads the paths in its `target`, and everything without one. Fluid refuses an empty path,
+    and its script splits a path with a colon or a space: it joins paths with these characters.
     """
     cache = context.cache
     load = latest_load(cache)
@@ -129,14 +129,14 @@ def load_covers_the_whole_model(context: CheckContext) -> Iterator[Finding]:
         or cache_usage(cache).is_complete
     ):
         return
-    targets = [str(each.get("path", "")) for each in get_list(load, "spec", "target")]
-    odd = [path for path in targets if ":" in path or " " in path]
+    paths = [target.path for target in load_targets(load)]
+    odd = [path for path in paths if ":" in path or " " in path]
     if odd:
         cause = f"Fluid's script splits the path '{odd[0]}' at its colons and spaces"
-    elif not targets:
-        cause = "it names no path, so nothing is loaded"
+    elif "" in paths:
+        cause = "one of its paths is empty, and Fluid makes no loader of it"
     else:
-        cause = f"it loads only {', '.join(targets)} of the model"
+        cause = f"it loads only {', '.join(paths)} of the model"
     yield Finding(
         object_reference(load),
         cause,
@@ -154,20 +154,19 @@ def load_covers_the_whole_model(context: CheckContext) -> Iterator[Finding]:
 def load_makes_all_copies(context: CheckContext) -> Iterator[Finding]:
     """The load makes fewer copies than the runtime should hold.
 
-    The load's `replicas` limits how many copies of a file Alluxio keeps (`setReplication --max`),
-    whatever the runtime's `data.replicas` says. With fewer copies, the other nodes hold only parts
-    of the model.
+    The load's `replicas`, 1 if it names none, limits how many copies of a file Alluxio keeps
+    (`setReplication --max`), whatever the runtime's `data.replicas` says. With fewer copies, the
+    other nodes hold only parts of the model.
     """
     cache = context.cache
     load, wanted = latest_load(cache), runtimes.wanted_copies(cache.runtime)
     if load is None or wanted < 2:
         return
-    for each in get_list(load, "spec", "target"):
-        have = each.get("replicas") or 1
-        if isinstance(have, int) and have < wanted:
+    for target in load_targets(load):
+        if target.copies < wanted:
             yield Finding(
                 object_reference(load),
-                f"it makes {have} of the {wanted} copies of {each.get('path')}",
+                f"it makes {target.copies} of the {wanted} copies of {target.path}",
                 (
                     observations.field_evidence(load, "spec", "target"),
                     observations.field_evidence(cache.runtime or {}, "spec", "data", "replicas"),

@@ -14,6 +14,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.output.serialize import kubectl_name
+from kubectl_fluidmodel.output.shell import Operand, kubectl
 
 _KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -51,7 +52,11 @@ def apply_object(client: Client, obj: Object, *, dry_run: bool = False) -> tuple
         raise FluidModelError(
             f"cannot change {kubectl_name(obj)}",
             f"another field manager owns it: {err.reason}",
-            f"kubectl get {kind.resource} {name_of(obj)} -o yaml --show-managed-fields",
+            kubectl(
+                *("get", kind.resource, Operand(name_of(obj)), "-o", "yaml"),
+                "--show-managed-fields",
+                namespace=namespace_of(obj),
+            ),
         ) from err
     except InvalidError as err:
         if not _UNKNOWN_FIELD.search(err.reason):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kubectl_fluidmodel.cache import removal
-from kubectl_fluidmodel.cache.hints import kubectl
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import KubeError
 from kubectl_fluidmodel.objects.access import Object, name_of, namespace_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
-from kubectl_fluidmodel.output.shell import Operand, operands
+from kubectl_fluidmodel.output.shell import Operand, kubectl, operands
 
 _MAX_PODS = 10
 

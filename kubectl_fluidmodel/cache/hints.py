@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from kubectl_fluidmodel.output.shell import Command, Operand, Word, command
+from kubectl_fluidmodel.output.shell import Command, Operand, command, kubectl
 
 RBAC_DOCS = "see docs/rbac.md for the Role"
 _MAX_BASE = 41
 """Maximum length of a name to which a suffix can be added."""
-
-
-def kubectl(*words: Word, namespace: str = "") -> Command:
-    """Return a kubectl command, in a namespace if one is given."""
-    return command("kubectl", *words, *(("-n", namespace) if namespace else ()))
 
 
 def uncache(name: str, namespace: str) -> Command:

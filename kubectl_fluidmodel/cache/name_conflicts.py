@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kubectl_fluidmodel.cache.desired import ExistingObjects
-from kubectl_fluidmodel.cache.hints import adopt, kubectl, other_name, uncache
+from kubectl_fluidmodel.cache.hints import adopt, other_name, uncache
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
@@ -13,7 +13,7 @@ from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.model.source import is_same_source
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, annotations_of, get_path, name_of
-from kubectl_fluidmodel.output.shell import Command, Operand, command
+from kubectl_fluidmodel.output.shell import Command, Operand, command, kubectl
 from kubectl_fluidmodel.stage import job_run
 from kubectl_fluidmodel.stage.job_description import staged_source
 

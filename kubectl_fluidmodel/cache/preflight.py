@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kubectl_fluidmodel.cache import deletion
 from kubectl_fluidmodel.cache.desired import ExistingObjects
-from kubectl_fluidmodel.cache.hints import RBAC_DOCS, kubectl
+from kubectl_fluidmodel.cache.hints import RBAC_DOCS
 from kubectl_fluidmodel.cache.name_conflicts import check_staging_jobs, require_name_available
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
@@ -22,7 +22,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path, labels_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.output.shell import Operand, command
+from kubectl_fluidmodel.output.shell import Operand, command, kubectl
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kubectl_fluidmodel.cache.desired import DesiredCache, ExistingObjects
-from kubectl_fluidmodel.cache.hints import kubectl
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_int, get_path, name_of
 from kubectl_fluidmodel.objects.quotas import Demand, violations
+from kubectl_fluidmodel.output.shell import kubectl
 
 FLUID_CLAIM_BYTES = 100 << 50
 """The request of the claim that Fluid creates (pkg/utils/dataset/volume/create.go: 100Pi)."""

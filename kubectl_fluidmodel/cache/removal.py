@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from kubectl_fluidmodel.cache.hints import RBAC_DOCS, adopt, kubectl
+from kubectl_fluidmodel.cache.hints import RBAC_DOCS, adopt
 from kubectl_fluidmodel.errors import FluidModelError, WaitTimeoutError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.pod_problems import warning_events
@@ -19,7 +19,7 @@ from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.objects.resource_requests import is_terminated
 from kubectl_fluidmodel.output.serialize import kubectl_name
-from kubectl_fluidmodel.output.shell import Operand
+from kubectl_fluidmodel.output.shell import Operand, kubectl
 from kubectl_fluidmodel.stage.job import job_selector
 
 RECREATED_KINDS = (names.DATA_LOADS, names.ALLUXIO_RUNTIMES, names.DATASETS)

@@ -28,6 +28,7 @@ from kubectl_fluidmodel.objectstore import s3 as stores
 from kubectl_fluidmodel.objectstore import s3_credentials, s3_objects
 from kubectl_fluidmodel.objectstore.options import GCS_ENDPOINT
 from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.output.shell import kubectl
 from kubectl_fluidmodel.stage import credentials as stage_credentials
 
 
@@ -241,7 +242,7 @@ def reachable_store(store: S3Store, client: Client | None, namespace: str) -> It
         raise UnreachableError(
             f"cannot reach {store.endpoint}",
             f"there is no Service {service[1]} in namespace {service[0]}",
-            f"kubectl get services -n {service[0]}",
+            kubectl("get", "services", namespace=service[0]),
         ) from err
 
 

@@ -19,6 +19,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.output.console import print_note
+from kubectl_fluidmodel.output.shell import kubectl
 from kubectl_fluidmodel.snapshot.archive import load_snapshot
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
@@ -163,5 +164,5 @@ def _require_cache(snapshot: Snapshot, name: str) -> None:
         raise FluidModelError(
             f"there is no cache {name}" + (f" in namespace {namespace}" if namespace else ""),
             "neither a Dataset nor a runtime has that name",
-            f"kubectl get datasets -n {namespace}" if namespace else "kubectl get datasets -A",
+            kubectl("get", "datasets", *([] if namespace else ["-A"]), namespace=namespace),
         )

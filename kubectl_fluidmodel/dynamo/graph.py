@@ -18,6 +18,7 @@ from kubectl_fluidmodel.objects.access import (
     name_of,
     namespace_of,
 )
+from kubectl_fluidmodel.output.shell import Operand, kubectl
 
 SHAPES = {"v1beta1": v1beta1, "v1alpha1": v1alpha1, "v1alpha1-pvc": v1alpha1_pvc}
 """Module of each shape; it has `components(spec)` and `from_component(name, spec)`."""
@@ -137,7 +138,7 @@ def require_pinnable(obj: Object) -> None:
         raise NotPinnableError(
             f"cannot pin {kind} {name}",
             f"{owner.get('kind')} {owner.get('name')} owns it and would overwrite the change",
-            f"kubectl fluidmodel pin MODEL {owner.get('name')}",
+            kubectl("fluidmodel", "pin", "MODEL", Operand(str(owner.get("name")))),
         )
 
 

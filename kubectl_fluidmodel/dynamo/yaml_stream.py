@@ -81,6 +81,6 @@ def _load_document(text: str, name: str, line: int) -> Any:
             raise FluidModelError(
                 f"cannot read {name}{where}",
                 "it is a Helm template",
-                f"helm template … | kubectl fluidmodel pin MODEL -f - > {name}",
+                "helm template … | kubectl fluidmodel pin MODEL -f - > FILE",
             ) from err
         raise FluidModelError(f"cannot read {name}{where}", problem) from err

@@ -13,6 +13,7 @@ from typing import Any
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.objects.access import annotations_of, get_path, labels_of, metadata_of
 from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.output.shell import Operand, command, kubectl
 
 GROUP = "data.fluid.io"
 VERSION = "v1alpha1"
@@ -112,13 +113,13 @@ def validate_name(name: str) -> str:
             f"the name '{name}' has {len(name)} characters",
             "Fluid derives labels and Helm releases from it, which allows at most "
             f"{MAX_NAME_LENGTH}",
-            f"--name {derive_dataset_name(name)}",
+            command("--name", derive_dataset_name(name)),
         )
     if not _DNS_1035_LABEL.fullmatch(name):
         raise UsageError(
             f"the name '{name}' is invalid",
             "Fluid requires lowercase letters, digits and '-', starting with a letter",
-            f"--name {derive_dataset_name(name)}",
+            command("--name", derive_dataset_name(name)),
         )
     return name
 
@@ -145,7 +146,10 @@ def _label_key(prefix: str, namespace: str, name: str, uid: str) -> str:
         raise UidRequiredError(
             f"the cache label of {namespace}/{name} cannot be computed",
             f"'{full}' is too long for a label, so Fluid uses the Dataset's UID instead",
-            f"kubectl get dataset {name} -n {namespace} -o jsonpath='{{.metadata.uid}}'",
+            kubectl(
+                *("get", "dataset", Operand(name), "-o", "jsonpath={.metadata.uid}"),
+                namespace=namespace,
+            ),
         )
     return prefix + uid
 

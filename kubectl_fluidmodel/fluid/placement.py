@@ -30,6 +30,7 @@ from kubectl_fluidmodel.objects.taints import (
     marks_accelerator,
     taints_of,
 )
+from kubectl_fluidmodel.output.shell import Operand, command, kubectl
 
 GPU_PRESENT = "nvidia.com/gpu.present"
 SYSTEM_DISK = "/var/lib"
@@ -222,7 +223,7 @@ def eligible_nodes(
         ]
         if not labelled:
             text = ",".join(f"{key}={value}" for key, value in selector.items())
-            raise UsageError(f"no node has {text}", "", f"kubectl get nodes -l {text}")
+            raise UsageError(f"no node has {text}", "", kubectl("get", "nodes", "-l", text))
         return labelled, []
     gpu = [node for node in nodes if node.gpus]
     if gpu:
@@ -305,11 +306,11 @@ def _placement_hint(rejected: Sequence[tuple[str, str]]) -> str:
     short = [name for name, reason in rejected if "of memory needed" in reason]
     cordoned = [name for name, reason in rejected if reason == "it is cordoned"]
     if len(tainted) > len(short):
-        return f"--node {tainted[0]}"
+        return command("--node", tainted[0])
     if short:
         return "--medium SSD --path DIR"
     if cordoned:
-        return f"kubectl uncordon {cordoned[0]}"
+        return kubectl("uncordon", Operand(cordoned[0]))
     return "--node-selector for larger nodes" if rejected else "fewer --replicas"
 
 

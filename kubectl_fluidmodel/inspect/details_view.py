@@ -19,6 +19,7 @@ from kubectl_fluidmodel.inspect.table_view import (
 from kubectl_fluidmodel.inspect.view import Rendering, ViewContext
 from kubectl_fluidmodel.inventory.readers import mount_paths
 from kubectl_fluidmodel.output.escaping import escape_control
+from kubectl_fluidmodel.output.shell import Operand, kubectl
 from kubectl_fluidmodel.output.table import Cell, Column, apply_style, format_table, truncate
 from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
 
@@ -378,7 +379,7 @@ def _warnings_section(page: DetailsPage, details: CacheDetails) -> str:
         lines.append((f"{each.code}  {each.cause}", style))
         if each.fix:
             lines.append((each.fix if each.fix_kind == "command" else f"{each.fix}", "bold"))
-    lines.append((f"kubectl fluidmodel doctor {details.name} shows more", "dim"))
+    lines.append((f"{kubectl('fluidmodel', 'doctor', Operand(details.name))} shows more", "dim"))
     return page.format_lines(lines)
 
 

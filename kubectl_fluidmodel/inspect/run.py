@@ -17,6 +17,7 @@ from kubectl_fluidmodel.inventory.cache import Cache, build_caches
 from kubectl_fluidmodel.objects.access import labels_of
 from kubectl_fluidmodel.objects.selector import parse_selector
 from kubectl_fluidmodel.output.console import print_note, wants_color
+from kubectl_fluidmodel.output.shell import kubectl
 from kubectl_fluidmodel.snapshot import collector, queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot, summarize_failures
 
@@ -62,7 +63,7 @@ class InspectCommand:
                 f"there is no cache {self.options.name}"
                 + (f" in namespace {self.namespace}" if self.namespace else ""),
                 "neither a Dataset nor a runtime has that name",
-                f"kubectl fluidmodel inspect{_namespace_flag(self.namespace)}",
+                kubectl("fluidmodel", "inspect", namespace=self.namespace or ""),
             )
         return found
 
@@ -107,10 +108,6 @@ class InspectCommand:
             print_note(f"note: the output is incomplete: {line}")
 
 
-def _namespace_flag(namespace: str | None) -> str:
-    return f" -n {namespace}" if namespace else ""
-
-
 def _require_datasets_readable(snapshot: Snapshot, namespace: str | None) -> None:
     """Fail if nothing could be read: an empty view must not look like a cluster without caches."""
     if not snapshot.is_served(names.DATASETS):
@@ -123,11 +120,12 @@ def _require_datasets_readable(snapshot: Snapshot, namespace: str | None) -> Non
     if missing is None or snapshot.of_kind(names.DATASETS):
         return
     where = "in all namespaces" if namespace is None else f"in namespace {namespace}"
-    try_ = "-n NAMESPACE" if namespace is None else f"kubectl auth can-i list {missing.resource}"
     raise FluidModelError(
         f"cannot list {missing.resource} {where}",
         missing.why,
-        try_ + (_namespace_flag(namespace) if namespace else ""),
+        "-n NAMESPACE"
+        if namespace is None
+        else kubectl("auth", "can-i", "list", missing.resource, namespace=namespace),
     )
 
 

@@ -113,7 +113,7 @@ class _JobRun:
                     raise PodStalledError(
                         f"pod {name_of(pod)} has printed nothing for {self.timeouts.stall:.0f} s",
                         "",
-                        f"kubectl describe pod {name_of(pod)} -n {self.namespace}",
+                        kubectl("describe", "pod", Operand(name_of(pod)), namespace=self.namespace),
                     )
             else:
                 self._check_start(pod, time.monotonic() - started)

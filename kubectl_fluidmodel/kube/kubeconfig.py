@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from kubectl_fluidmodel.kube import kubeconfig_fields
 from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
+from kubectl_fluidmodel.output.shell import kubectl
 
 _CLUSTER_PATHS = ("certificate-authority",)
 _USER_PATHS = ("client-certificate", "client-key", "tokenFile")
@@ -75,7 +76,7 @@ class Kubeconfig:
             raise ClusterUnreachableError(
                 "cannot use the kubeconfig",
                 f"it has no {kind} '{name}'",
-                f"kubectl config get-{kind}s",
+                kubectl("config", f"get-{kind}s"),
             )
         return entries[name]
 

@@ -10,6 +10,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.kinds import SELF_SUBJECT_ACCESS_REVIEWS, Kind
+from kubectl_fluidmodel.output.shell import kubectl
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,10 @@ def require_permissions(
     if lacking:
         listed = "; ".join(str(permission) for permission in lacking)
         first = lacking[0]
-        where = f" -n {first.namespace}" if first.namespace else ""
         raise ForbiddenError(
             f"you may not {task}",
             f"missing permission to {listed} ({docs})",
-            f"kubectl auth can-i {first.verb} {first.resource}{where}",
+            kubectl("auth", "can-i", first.verb, first.resource, namespace=first.namespace or ""),
             status=403,
             api_reason="Forbidden",
         )

@@ -15,7 +15,7 @@ from typing import Any
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.model.files import FileListing, SourceFile
 from kubectl_fluidmodel.model.junk import junk_owner
-from kubectl_fluidmodel.output.shell import quote
+from kubectl_fluidmodel.output.shell import command
 
 SHA256 = "sha256"
 GIT = "git"
@@ -218,7 +218,7 @@ def _require_safe_path(path: str) -> None:
         raise FluidModelError(
             f"the repository has a file that cannot be staged: {path[:80]!r}",
             "its path is too long, or has an empty part, '.', '..' or unprintable characters",
-            f"--exclude {quote(exclude_glob(path))}, if the engine does not need it",
+            f"{command('--exclude', exclude_glob(path))}, if the engine does not need it",
         )
 
 

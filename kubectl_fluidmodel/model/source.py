@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.model.suggestions import Suggestion, suggest_source
-from kubectl_fluidmodel.output.shell import quote
+from kubectl_fluidmodel.output.shell import Operand, kubectl
 
 SCHEMES = ("hf", "s3", "gs", "https", "http", "hdfs", "nfs", "pvc", "local")
 
@@ -189,8 +189,9 @@ def _is_usable_suggestion(suggestion: Suggestion, verb: str) -> bool:
 
 def command_for_source(source: str, verb: str = "cache") -> str:
     """Return the command for a SOURCE: a Hub model needs a bucket, a directory its node."""
-    needs = {"hf": " --to s3://BUCKET", "local": " --node NODE"}.get(_parse(source).scheme, "")
-    return f"kubectl fluidmodel {verb} {quote(source)}{needs}"
+    needs = {"hf": ("--to", "s3://BUCKET"), "local": ("--node", "NODE")}
+    flags = needs.get(_parse(source).scheme, ())
+    return kubectl("fluidmodel", verb, Operand(source), *flags)
 
 
 def is_same_source(one: str, other: str) -> bool:

@@ -14,6 +14,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from kubectl_fluidmodel.output.shell import command
+
 TLS, NOT_S3 = "tls", "foreign"
 """TLS on a plain port or the reverse; a server that is not a store."""
 SKEW, UNKNOWN_KEY, WRONG_SECRET, EXPIRED, DENIED = (
@@ -225,7 +227,7 @@ def explain_error(
     code, message, state = details.code, details.message or details.code, details.state
     right = endpoint_without_bucket(endpoint, bucket)
     if right and state in (NO_BUCKET, NOT_S3, ERROR):
-        return f"the endpoint {endpoint} contains the bucket's name", f"--endpoint {right}"
+        return f"the endpoint {endpoint} contains the bucket's name", command("--endpoint", right)
     if state == NO_BUCKET:
         return f"bucket '{bucket}' does not exist at {endpoint}", "check SOURCE and --endpoint"
     if state == UNKNOWN_KEY:
@@ -239,7 +241,7 @@ def explain_error(
         return f"the session has expired ({code})", "log in again"
     if state == REGION and details.region:
         where = details.region
-        return f"the bucket is in another region: it is in {where}", f"--region {where}"
+        return f"the bucket is in another region: it is in {where}", command("--region", where)
     if state == REGION:
         return f"the bucket is in another region ({message})", "--region REGION of the bucket"
     if state == DENIED:
@@ -272,7 +274,8 @@ def _explain_access_denied(
 def explain_not_s3(endpoint: str, message: str) -> tuple[str, str]:
     """Return the reason and the hint for a server that is not a store."""
     if message == PORT_USES_TLS:
-        return f"{endpoint}: {message}", f"--endpoint {endpoint.replace('http://', 'https://', 1)}"
+        secure = endpoint.replace("http://", "https://", 1)
+        return f"{endpoint}: {message}", command("--endpoint", secure)
     return (
         f"{endpoint} does not respond like an S3 store: {message}",
         "--endpoint with the port of the S3 API (MinIO: 9000), not the console's (9001)",

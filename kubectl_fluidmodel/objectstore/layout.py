@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.model.source import Source, parse_source
 from kubectl_fluidmodel.model.suggestions import suggest_source
-from kubectl_fluidmodel.output.shell import quote
+from kubectl_fluidmodel.output.shell import command
 
 STATE_DIR = ".fluidmodel"
 
@@ -83,7 +83,9 @@ def parse_bucket_prefix(text: str) -> BucketPrefix:
     """
     message = f"cannot stage to '{text}'"
     if not text.startswith("s3://"):
-        raise UsageError(message, "it is not an S3 bucket", f"--to {_suggest_destination(text)}")
+        raise UsageError(
+            message, "it is not an S3 bucket", command("--to", _suggest_destination(text))
+        )
     try:
         source = parse_source(text)
     except UsageError as err:
@@ -98,7 +100,7 @@ def _suggest_destination(text: str) -> str:
     for guess in (suggest_source(text).source, f"s3://{text.strip('/')}"):
         try:
             if guess.startswith("s3://") and parse_source(guess).uri:
-                return quote(guess)
+                return guess
         except UsageError:
             continue
     return "s3://BUCKET"

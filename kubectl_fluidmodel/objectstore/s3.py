@@ -16,6 +16,7 @@ from kubectl_fluidmodel.objectstore.s3_credentials import (
     expiration_from_environment,
 )
 from kubectl_fluidmodel.objectstore.s3_errors import translate_errors
+from kubectl_fluidmodel.output.shell import command
 
 _AWS_ENDPOINT = "https://s3.amazonaws.com"
 
@@ -259,5 +260,5 @@ def require_endpoint_without_bucket(store: S3Store, bucket: str) -> None:
         raise UsageError(
             f"the endpoint {store.endpoint} contains the bucket's name",
             "requests would append the bucket's name a second time",
-            f"--endpoint {right}",
+            command("--endpoint", right),
         )

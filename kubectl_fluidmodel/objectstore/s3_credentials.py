@@ -10,6 +10,7 @@ from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.objectstore import error_codes
+from kubectl_fluidmodel.output.shell import Operand, kubectl
 
 ACCESS_KEY = "AWS_ACCESS_KEY_ID"
 SECRET_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a key, not a key
@@ -107,8 +108,10 @@ def find_key_names(keys: Mapping[str, Any], secret: str) -> tuple[str, str]:
     raise FluidModelError(
         f"Secret {secret} has no S3 keys",
         f"expected {ACCESS_KEY} and {SECRET_KEY}, found {have}",
-        f"kubectl create secret generic {secret} --from-literal={ACCESS_KEY}=… "
-        f"--from-literal={SECRET_KEY}=…",
+        kubectl(
+            *("create", "secret", "generic", Operand(secret)),
+            *(f"--from-literal={name}=…" for name in (ACCESS_KEY, SECRET_KEY)),
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from kubectl_fluidmodel.errors import (
 from kubectl_fluidmodel.net.connection_errors import explain_connection_error
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.objectstore.error_codes import NotS3StoreError, S3ErrorDetails
+from kubectl_fluidmodel.output.shell import command
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.objectstore.s3 import S3Store
@@ -63,7 +64,7 @@ def _translate(err: Exception, store: S3Store, message: str, bucket: str) -> Flu
     if isinstance(err, NotS3StoreError):
         right = error_codes.endpoint_without_bucket(at, bucket)
         reason, hint = error_codes.explain_not_s3(at, err.message)
-        return FluidModelError(message, reason, f"--endpoint {right}" if right else hint)
+        return FluidModelError(message, reason, command("--endpoint", right) if right else hint)
     if isinstance(err, boto.ProfileNotFound):
         return UsageError(message, str(err), "check AWS_PROFILE")
     if isinstance(err, boto.BotoCoreError):
@@ -95,7 +96,9 @@ def _translate_connection_error(
             detail = reason.partition(" (")[2].rpartition(")")[0]
             reason = f"the endpoint {at} does not respond ({detail})"
         right = error_codes.endpoint_without_bucket(at, bucket)
-        return UnreachableError(message, reason, f"--endpoint {right}" if right else failure.hint)
+        return UnreachableError(
+            message, reason, command("--endpoint", right) if right else failure.hint
+        )
     if url.startswith("http://") and any(mark in str(err) for mark in _TLS_ALERT):
         return FluidModelError(message, *error_codes.explain_not_s3(at, error_codes.PORT_USES_TLS))
     return UnreachableError(message, f"{at}: {' '.join(str(err).split())[:300]}")

@@ -107,6 +107,11 @@ def command(*words: Word) -> Command:
     return _build_command(pieces)
 
 
+def kubectl(*words: Word, namespace: str = "") -> Command:
+    """A kubectl command, in a namespace where one is given."""
+    return command("kubectl", *words, *(("-n", namespace) if namespace else ()))
+
+
 def _word_pieces(word: Word) -> list[_Quoted | str]:
     if isinstance(word, tuple):
         return [f'"${p.name}"' if isinstance(p, EnvVariable) else _Quoted(p) for p in word]

@@ -10,6 +10,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import KubeError, NotFoundError
 from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.output.shell import kubectl
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def read_graph(client: Client, reference: str, namespace: str) -> ServedGraph:
     raise NotFoundError(
         f"there is no {missing} {name} in namespace {namespace}",
         "",
-        f"kubectl get {resources.PLURALS[missing]}.{resources.GROUP} -n {namespace}",
+        kubectl("get", f"{resources.PLURALS[missing]}.{resources.GROUP}", namespace=namespace),
         status=404,
     )
 

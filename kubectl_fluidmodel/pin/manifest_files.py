@@ -23,6 +23,7 @@ from kubectl_fluidmodel.fluid.names import (
 from kubectl_fluidmodel.objects.access import Object, is_dns_label, name_of, namespace_of
 from kubectl_fluidmodel.output.goyaml import MAX_BYTES
 from kubectl_fluidmodel.output.serialize import format_objects, to_yaml
+from kubectl_fluidmodel.output.shell import Operand, command, kubectl
 from kubectl_fluidmodel.pin.options import PinOptions
 from kubectl_fluidmodel.pin.pinning import (
     NoWorkersError,
@@ -223,7 +224,9 @@ def _object_namespace(obj: Object, result: ManifestResult, options: PinOptions) 
             )
     if own and given and own != given:
         raise UsageError(
-            f"{file}: the namespace of {name} is '{own}', and -n says '{given}'", "", f"-n {own}"
+            f"{file}: the namespace of {name} is '{own}', and -n says '{given}'",
+            "",
+            command("-n", own),
         )
     return own
 
@@ -240,7 +243,10 @@ def _cache_label(namespace: str, cache: str, graph: str) -> str:
         raise UidRequiredError(
             err.message,
             err.reason,
-            f"kubectl fluidmodel pin {cache} {graph} -n {namespace} --dry-run=server -o patch",
+            kubectl(
+                *("fluidmodel", "pin", Operand(cache), Operand(graph), "-n", namespace),
+                *("--dry-run=server", "-o", "patch"),
+            ),
         ) from err
 
 

@@ -21,6 +21,7 @@ from kubectl_fluidmodel.kube.watch import Informer
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
 from kubectl_fluidmodel.objects.kinds import PODS
+from kubectl_fluidmodel.output.shell import Operand, kubectl
 from kubectl_fluidmodel.output.units import format_duration
 from kubectl_fluidmodel.pin.graph_patch import GraphChange
 from kubectl_fluidmodel.pin.preflight.context import CacheInfo
@@ -181,7 +182,7 @@ def wait_for_rollout(
         raise WaitTimeoutError(
             f"{target.change.reference} did not finish its roll-out in {format_duration(timeout)}",
             _pod_problems(observer.status) or observer.status.summary(),
-            f"kubectl get pods -n {namespace} -l {target.selector}",
+            kubectl("get", "pods", "-l", target.selector, namespace=namespace),
         )
     return observer.status
 
@@ -210,7 +211,7 @@ def raise_if_failed(status: RolloutStatus, reference: str, namespace: str) -> No
             raise RolloutFailedError(
                 f"pod {pods[0].name} of {reference} {problem}",
                 pods[0].problem,
-                f"kubectl describe pod {pods[0].name} -n {namespace}",
+                kubectl("describe", "pod", Operand(pods[0].name), namespace=namespace),
             )
     if status.misplaced:
         pod = status.misplaced[0]

@@ -14,7 +14,7 @@ from kubectl_fluidmodel.cache.command import create_secret_command
 from kubectl_fluidmodel.inspect.startup_estimate import estimate_startup
 from kubectl_fluidmodel.inventory.nodes import NodeCache
 from kubectl_fluidmodel.objects.access import Object
-from kubectl_fluidmodel.output.shell import Operand, operands
+from kubectl_fluidmodel.output.shell import Operand, kubectl, operands
 from tests.pasting import run_commands_in_bash
 
 HOSTILE = st.text(
@@ -44,11 +44,11 @@ SUGGESTIONS = [
     Suggestion("create the Secret", lambda name, ns: create_secret_command(secret(name, ns))),
     Suggestion(
         "delete pods",
-        lambda name, ns: hints.kubectl("delete", "pod", *operands([name]), namespace=ns),
+        lambda name, ns: kubectl("delete", "pod", *operands([name]), namespace=ns),
     ),
     Suggestion(
         "describe an object",
-        lambda name, ns: hints.kubectl("describe", "dataset", Operand(name), namespace=ns),
+        lambda name, ns: kubectl("describe", "dataset", Operand(name), namespace=ns),
     ),
     Suggestion("pin", pin_command),
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kubectl_fluidmodel.cache import deletion
 from kubectl_fluidmodel.cache.adoption.options import AdoptOptions
-from kubectl_fluidmodel.cache.hints import adopt, kubectl
+from kubectl_fluidmodel.cache.hints import adopt
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import mount, names
 from kubectl_fluidmodel.inventory.cache import Cache
@@ -23,7 +23,7 @@ from kubectl_fluidmodel.objects.access import (
     namespace_of,
 )
 from kubectl_fluidmodel.output.serialize import kubectl_name
-from kubectl_fluidmodel.output.shell import Operand
+from kubectl_fluidmodel.output.shell import Operand, kubectl
 
 _MAX_NAMES = 5
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from kubectl_fluidmodel.cache import apply, removal
 from kubectl_fluidmodel.cache.adoption.metadata import release_object
 from kubectl_fluidmodel.cache.apply import kind_for
-from kubectl_fluidmodel.cache.hints import RBAC_DOCS, kubectl
+from kubectl_fluidmodel.cache.hints import RBAC_DOCS
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import permissions
@@ -15,7 +15,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.permissions import Permission
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.output.serialize import kubectl_name
-from kubectl_fluidmodel.output.shell import Operand
+from kubectl_fluidmodel.output.shell import Operand, kubectl
 
 _SUFFIXES = {"client": " (client dry run)", "server": " (server dry run)"}
 

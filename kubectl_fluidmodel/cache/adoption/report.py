@@ -8,11 +8,10 @@ from typing import Any
 
 from kubectl_fluidmodel.cache.adoption.differences import Difference
 from kubectl_fluidmodel.cache.adoption.workflow import Adoption, adopt_command
-from kubectl_fluidmodel.cache.hints import kubectl
 from kubectl_fluidmodel.cache.summary import proof_document
 from kubectl_fluidmodel.output.escaping import escape_control
 from kubectl_fluidmodel.output.serialize import API_VERSION
-from kubectl_fluidmodel.output.shell import Command, Operand
+from kubectl_fluidmodel.output.shell import Command, Operand, kubectl
 from kubectl_fluidmodel.output.table import Cell, Column, apply_style, format_table
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
 

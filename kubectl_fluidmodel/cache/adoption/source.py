@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from kubectl_fluidmodel.cache.adoption.hand_made import HandMadeCache
 from kubectl_fluidmodel.cache.adoption.options import AdoptOptions
-from kubectl_fluidmodel.cache.hints import kubectl
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.cache.source_info import SourceInfo, list_s3_source, read_source
 from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
@@ -23,7 +22,7 @@ from kubectl_fluidmodel.objects.access import get_map
 from kubectl_fluidmodel.objects.kinds import SECRETS
 from kubectl_fluidmodel.objectstore.s3 import S3Store, store_from_environment
 from kubectl_fluidmodel.objectstore.s3_credentials import ACCESS_KEY, SECRET_KEY, S3Credentials
-from kubectl_fluidmodel.output.shell import Operand
+from kubectl_fluidmodel.output.shell import Operand, kubectl
 from kubectl_fluidmodel.stage.credentials import read_store_secret
 
 

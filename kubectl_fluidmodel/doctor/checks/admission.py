@@ -18,6 +18,7 @@ from kubectl_fluidmodel.doctor.graph_usage import reading_workers
 from kubectl_fluidmodel.inventory.cache import FUSE, MASTER
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_int, get_map, name_of, namespace_of
+from kubectl_fluidmodel.output.shell import Operand, kubectl
 
 _EXCEEDED_QUOTA = re.compile(r"exceeded quota: (?P<name>[^,]+)")
 _POD_SECURITY = re.compile(r'violates PodSecurity "(?P<level>[a-z]+)')
@@ -113,7 +114,11 @@ def _explain_refusal(workload: Object, message: str) -> tuple[str, Fix]:
         level = "pod-security.kubernetes.io/enforce"
         return (
             f"the namespace enforces Pod Security '{security['level']}'",
-            Fix(f"kubectl label namespace {namespace} {level}=privileged --overwrite"),
+            Fix(
+                kubectl(
+                    "label", "namespace", Operand(namespace), f"{level}=privileged", "--overwrite"
+                )
+            ),
         )
     return (
         f"the API server rejects them: {message[:200]}",

@@ -18,7 +18,7 @@ from kubectl_fluidmodel.doctor.check import (
     register_check,
 )
 from kubectl_fluidmodel.doctor.checks.names import cache_reference
-from kubectl_fluidmodel.doctor.consequences import NO_MASTER, NOT_CREATED
+from kubectl_fluidmodel.doctor.consequences import NO_MASTER, NOT_COMPLETE, NOT_CREATED
 from kubectl_fluidmodel.dynamo.json_patch import escape_key
 from kubectl_fluidmodel.fluid import mount, names, secret
 from kubectl_fluidmodel.fluid.secret import encrypt_options
@@ -157,7 +157,11 @@ def referenced_secrets_exist(context: CheckContext) -> Iterator[Finding]:
                 )
 
 
-@register_check("FM213", "the credentials reach the workers", explains=("FM208",))
+@register_check(
+    "FM213",
+    "the credentials reach the workers",
+    explains=("FM208", "FM313", "FM610", *NOT_COMPLETE),
+)
 def keys_reach_workers(context: CheckContext) -> Iterator[Finding]:
     """Only the master gets the credentials, the workers do not.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kubectl_fluidmodel.fluid import status as fluid_status
 from kubectl_fluidmodel.objects.access import get_path, name_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
+from kubectl_fluidmodel.output.shell import Operand, kubectl
 from kubectl_fluidmodel.output.units import format_bytes
 from kubectl_fluidmodel.pin.preflight.context import (
     REFUSE,
@@ -34,7 +35,6 @@ def check_cache(context: PreflightContext) -> Iterator[PreflightFinding]:
 
 def _first_refusal(cache: CacheInfo) -> list[PreflightFinding]:
     """Return why the cache cannot be mounted; one reason hides the next."""
-    where = f" -n {cache.namespace}"
     for noun, kind, obj in (("Dataset", "dataset", cache.dataset), ("claim", "pvc", cache.claim)):
         if obj is not None and is_terminating(obj):
             return [
@@ -42,11 +42,11 @@ def _first_refusal(cache: CacheInfo) -> list[PreflightFinding]:
                     REFUSE,
                     f"the {noun} {cache.name} is being deleted",
                     describe_deletion(obj, cache.reader_pods()),
-                    f"kubectl get {kind} {cache.name}{where}",
+                    kubectl("get", kind, Operand(cache.name), namespace=cache.namespace),
                     even_if_pinned=True,
                 )
             ]
-    describe = f"kubectl describe dataset {cache.name}{where}"
+    describe = kubectl("describe", "dataset", Operand(cache.name), namespace=cache.namespace)
     status = fluid_status.parse_dataset(cache.dataset)
     if not status.is_bound:
         message = f"the cache {cache.name} is not Bound but {status.phase}"
@@ -72,7 +72,7 @@ def _incomplete(cache: CacheInfo) -> list[PreflightFinding]:
             f"the cache {cache.name} holds {format_bytes(status.cached)} of "
             f"{format_bytes(status.total)}",
             "the first start reads the rest from the store",
-            f"kubectl get dataload -n {cache.namespace}",
+            kubectl("get", "dataload", namespace=cache.namespace),
         )
     ]
 
@@ -86,8 +86,10 @@ def check_graph(context: PreflightContext) -> Iterator[PreflightFinding]:
             REFUSE,
             f"{reference} is being deleted",
             describe_deletion(graph),
-            f"kubectl get {reference.partition('/')[0]} {name_of(graph)} "
-            f"-n {context.cache.namespace} -o yaml",
+            kubectl(
+                *("get", reference.partition("/")[0], Operand(name_of(graph)), "-o", "yaml"),
+                namespace=context.cache.namespace,
+            ),
             even_if_pinned=True,
         )
 
@@ -104,5 +106,5 @@ def no_cache_finding(cache: CacheInfo) -> PreflightFinding:
         REFUSE,
         f"there is no cache {cache.name} in namespace {cache.namespace}",
         reason,
-        f"kubectl fluidmodel cache SOURCE --name {cache.name} -n {cache.namespace}",
+        kubectl("fluidmodel", "cache", "SOURCE", "--name", cache.name, namespace=cache.namespace),
     )

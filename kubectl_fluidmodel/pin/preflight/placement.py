@@ -12,6 +12,7 @@ from kubectl_fluidmodel.objects.access import Object, full_name, name_of
 from kubectl_fluidmodel.objects.gpus import Gpus
 from kubectl_fluidmodel.objects.node_selector import REQUIRED
 from kubectl_fluidmodel.objects.taints import untolerated
+from kubectl_fluidmodel.output.shell import kubectl
 from kubectl_fluidmodel.output.units import pluralize
 from kubectl_fluidmodel.pin.preflight.context import (
     REFUSE,
@@ -38,7 +39,7 @@ def check_placement(context: PreflightContext) -> Iterator[PreflightFinding]:
             level,
             f"no node has the label {cache.label}=true",
             "Fluid sets it some 15 s after the cache is Bound, and never for a ThinRuntime",
-            f"kubectl get nodes -l {cache.label}=true",
+            kubectl("get", "nodes", "-l", f"{cache.label}=true"),
         )
         return
     suitable: dict[str, list[Object]] = {}
@@ -113,7 +114,7 @@ def _check_multinode(
                 f"{pluralize(count, 'cache node')} {'suits' if count == 1 else 'suit'} it",
                 "gang scheduling may not prevent this: operators before Dynamo's #7905 require "
                 "only one pod of each role, and the pods that start wait for the rest",
-                f"kubectl fluidmodel cache with --replicas {wanted}, or --preferred",
+                f"`cache` with --replicas {wanted}, or --preferred",
             )
 
 

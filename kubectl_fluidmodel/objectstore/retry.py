@@ -105,6 +105,8 @@ class RetryingS3Client:
         self._settings = settings
         self._client = self._create_client(store)
         self._renewal_lock = threading.Lock()
+        self._unproven_client: Any = None
+        """A client with renewed credentials that the store has not accepted yet."""
 
     def call(self, verb: str, operation: str, **settings: Any) -> Any:
         """Like `call_raw`, but raises the translated error of a refusal.
@@ -156,6 +158,7 @@ class RetryingS3Client:
             try:
                 result = self._attempt(action, operation, settings, transform)
                 self.no_answer_timeout = None  # the store is reachable: use the whole retry timeout
+                self._unproven_client = None
                 return result
             except TransientError as err:
                 self._on_retry(err.reason)
@@ -216,15 +219,21 @@ class RetryingS3Client:
     def _renew_credentials(self, client: Any) -> bool:
         """Replace the client whose credentials were refused.
 
+        A store that refuses renewed credentials from the first request on does not refuse them for
+        their age: they are not renewed again.
+
         Returns:
             Whether there is a client with newer credentials now.
         """
         with self._renewal_lock:
+            if client is self._unproven_client:
+                return False
             if self._client is client:
                 renewed = self.store.with_renewed_credentials()
                 if renewed is None:
                     return False
                 self.store, self._client = renewed, self._create_client(renewed)
+                self._unproven_client = self._client
             return True
 
 

@@ -119,6 +119,25 @@ def test_keys_that_the_store_revokes_early_are_renewed(
 
 
 @pytest.mark.usefixtures("users")
+@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken"])
+def test_renewed_keys_that_the_store_refuses_as_well_are_not_renewed_for_ever(
+    expiring: StagingHarness,
+    proxy: FaultProxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+) -> None:
+    """As of a store that takes no session tokens at all, whoever issues them."""
+    proxy.add_fault("refuse", match="partNumber|config", status=400, code=code)
+    late = (datetime.now(timezone.utc) + timedelta(hours=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    script = program(tmp_path, *(keys(name, Expiration=late) for name in (FIRST, SECOND)))
+    profile(monkeypatch, tmp_path, f"credential_process = {script}")
+    with pytest.raises(FluidModelError, match=code):
+        staged(expiring, store_from_environment(expiring.endpoint, None))
+    assert (tmp_path / "runs").read_text().count("run") == 2
+
+
+@pytest.mark.usefixtures("users")
 def test_keys_that_are_replaced_in_their_file_are_read_again(
     expiring: StagingHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,11 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.json_patch import escape_key
+from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import status as fluid_status
+from kubectl_fluidmodel.fluid.placement import bound_hostnames
 from kubectl_fluidmodel.fluid.secret import STORE_SUFFIX
-from kubectl_fluidmodel.inventory import runtimes, staging_status
+from kubectl_fluidmodel.inventory import mount_target, runtimes, staging_status
 from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.model.sizing import quota_for
+from kubectl_fluidmodel.model.source import parse_source
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
+from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.objectstore.s3_credentials import KEY_NAME_PAIRS
 from kubectl_fluidmodel.output.shell import (
     Command,
@@ -23,8 +29,6 @@ from kubectl_fluidmodel.output.shell import (
     operands,
     pipe,
 )
-
-_S3_OPTION_PREFIX = "alluxio.underfs.s3."
 
 
 def kubectl_kind(obj: Mapping[str, Any]) -> str:
@@ -166,18 +170,15 @@ def cache_command(
     is kept, and so are its Secret and its number of workers; otherwise the command names the
     number if it is not one.
     """
-    mounts = get_list(cached.dataset, "spec", "mounts")
-    options = get_path(mounts, 0, "options", default={})
+    mount = get_path(cached.dataset, "spec", "mounts", 0, default={})
+    options = mount_target.effective_options(cached, mount)
     words: list[Word] = ["kubectl", "fluidmodel", "cache"]
     words += [Operand(source)] if source else _source_words(cached)
     words += ["--name", name or cached.name]
-    endpoint = endpoint or str(options.get(f"{_S3_OPTION_PREFIX}endpoint") or "")
-    region = region or str(
-        options.get(f"{_S3_OPTION_PREFIX}endpoint.region")
-        or options.get(f"{_S3_OPTION_PREFIX}region")
-        or ""
-    )
-    secret = _mount_secret(mounts)
+    words += [] if source else _unmeasured_flags(cached, flags)
+    endpoint = endpoint or mount_target.endpoint_url(options)
+    region = region or mount_target.region_of(options)
+    secret = _mount_secret(cached, mount)
     ours = cached.dataset is not None and names.has_own_spec(cached.dataset)
     elsewhere = namespace not in ("", cached.namespace)  # where its Secret is not
     if elsewhere or (ours and secret == cached.name + STORE_SUFFIX and not in_place):
@@ -202,21 +203,57 @@ def _source_words(cached: Cache) -> list[Word]:
     place = staging_status.staging_layout(cached)
     if place is not None:
         return [Operand(f"{place.repo}@{place.commit}"), "--to", place.destination.uri]
-    point = str(get_path(cached.dataset, "spec", "mounts", 0, "mountPoint", default=""))
+    return [Operand(_mounted_source(cached) or "SOURCE")]
+
+
+def _mounted_source(cached: Cache) -> str:
+    """What a cache mounts, as a SOURCE where SOURCE has a form for it."""
     own = names.source_uri(cached.dataset or {})
     ours = cached.dataset is not None and names.has_own_spec(cached.dataset)
-    kept = own if ours and own and not own.startswith("hf://") else point
-    return [Operand(kept or "SOURCE")]
+    if ours and own and not own.startswith("hf://"):
+        return own
+    point = str(get_path(cached.dataset, "spec", "mounts", 0, "mountPoint", default=""))
+    scheme, mark, rest = point.partition("://")
+    return f"{mount_target.SAME_SCHEME.get(scheme, scheme)}{mark}{rest}"
 
 
-def _mount_secret(mounts: list[Object]) -> str:
+def can_be_made_by_cache(cached: Cache) -> bool:
+    """Whether `cache` makes such caches: of one source, and of a kind that it knows."""
+    if len(get_list(cached.dataset, "spec", "mounts")) != 1:
+        return False
+    try:
+        parse_source(_mounted_source(cached))
+    except UsageError:
+        return False
+    return True
+
+
+_UNMEASURED_SCHEMES = ("hdfs", "local", "nfs", "pvc")
+"""Sources that `cache` cannot list from where it runs."""
+
+
+def _unmeasured_flags(cached: Cache, flags: Sequence[str]) -> list[Word]:
+    """What `cache` has to be told of a source that it cannot list: a quota, and a directory's node.
+
+    Both are the cache's own where it has them.
+    """
+    scheme = _mounted_source(cached).partition("://")[0]
+    found: list[Word] = []
+    if scheme in _UNMEASURED_SCHEMES and "--quota" not in flags:
+        quota = next((tier.quota for tier in runtimes.storage_tiers(cached.runtime)), None)
+        size = fluid_status.parse_dataset(cached.dataset).total
+        needed = quota or (quota_for(size) if size else None)
+        found += ["--quota", bytes_to_quantity(needed) if needed else "SIZE"]
+    if scheme == "local" and "--node" not in flags:
+        hosts = bound_hostnames(cached.dataset or {}) or ["NODE"]
+        found += [word for host in hosts for word in ("--node", host)]
+    return found
+
+
+def _mount_secret(cached: Cache, mount: Object) -> str:
     """The Secret that has both keys of a mount, under names that `cache` knows."""
-    refs = [
-        get_path(option, "valueFrom", "secretKeyRef", default={})
-        for option in get_list(mounts, 0, "encryptOptions")
-    ]
-    found = {str(get_path(ref, "name", default="")) for ref in refs}
-    keys = {str(get_path(ref, "key", default="")) for ref in refs}
+    refs = list(mount_target.secret_key_refs(cached, mount))
+    found, keys = {ref.secret for ref in refs}, {ref.key for ref in refs}
     known = any(keys == set(pair) for pair in KEY_NAME_PAIRS)
     return next(iter(found)) if len(found) == 1 and known else ""
 

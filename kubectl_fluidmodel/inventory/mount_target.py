@@ -48,6 +48,8 @@ _HTTPS_OPTIONS = (
 )
 """Options that make Alluxio use https for an endpoint without a scheme; else it uses http
 (S3AUnderFileSystem.createInstance: the protocol of the AWS SDK's client configuration)."""
+SAME_SCHEME = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
+"""Schemes of mount points by the name that SOURCE has for them."""
 _PROXY_OPTION = "alluxio.underfs.s3.proxy.host"
 _GCS_PATH_OPTION = "fs.gcs.credential.path"
 PATH_STYLE_OPTION = "alluxio.underfs.s3.disable.dns.buckets"
@@ -169,7 +171,7 @@ def _mount_target(cache: Cache, dataset: Object, mount: Object, *, first: bool) 
     base = MountTarget(
         namespace=cache.namespace,
         mount=point,
-        scheme={"s3a": "s3", "s3n": "s3"}.get(scheme, scheme),
+        scheme=SAME_SCHEME.get(scheme, scheme),
         host=host,
         path=path.strip("/"),
         access=access,
@@ -181,8 +183,8 @@ def _mount_target(cache: Cache, dataset: Object, mount: Object, *, first: bool) 
         repo = notes.get(names.SOURCE_ANNOTATION, "")
         return dataclasses.replace(
             base,
-            endpoint=_endpoint_url(options),
-            region=_first_value(options, _REGION_OPTIONS),
+            endpoint=endpoint_url(options),
+            region=region_of(options),
             repo=repo.removeprefix("hf://").partition("@")[0] if repo.startswith("hf://") else "",
             commit=notes.get(names.COMMIT_ANNOTATION, ""),
             skip=_skip_reason(cache, options),
@@ -216,7 +218,12 @@ def _skip_reason(cache: Cache, options: Mapping[str, str]) -> str:
     return f"the workers reach it through the proxy {proxy}" if proxy else ""
 
 
-def _endpoint_url(options: Mapping[str, str]) -> str:
+def region_of(options: Mapping[str, str]) -> str:
+    """The region of the store; empty if no option says it."""
+    return _first_value(options, _REGION_OPTIONS)
+
+
+def endpoint_url(options: Mapping[str, str]) -> str:
     """The endpoint as a URL; without a scheme it is completed as Alluxio does."""
     found = raw_endpoint(options).rstrip("/")
     if not found or "://" in found:

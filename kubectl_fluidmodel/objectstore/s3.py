@@ -238,12 +238,11 @@ def validate_endpoint(url: str) -> str:
     Raises:
         UsageError: it is not an http(s) URL.
     """
-    if url and (not url.startswith(("http://", "https://")) or len(url.split("://", 1)[1]) == 0):
-        raise UsageError(
-            f"the endpoint '{url}' is not a URL",
-            "it must start with http:// or https://",
-            "--endpoint",
-        )
+    scheme, separator, host = url.partition("://")
+    if url and (scheme not in ("http", "https") or not host):
+        meant = command("--endpoint", f"http://{url}") if not separator else "--endpoint URL"
+        reason = "it must start with http:// or https://"
+        raise UsageError(f"the endpoint '{url}' is not a URL", reason, meant)
     if any(char.isspace() for char in url) or "@" in url:
         raise UsageError("the endpoint is invalid", "it contains spaces or credentials")
     return url.rstrip("/")

@@ -10,7 +10,13 @@ import ast
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from kubectl_fluidmodel.doctor.check import Fix
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.model.source import parse_source
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from tests.commands import commands_in_script, parse_command
 from tests.doctor import builders as b
 from tests.doctor import cases
 from tests.doctor.applying import NeedsControlPlaneError, apply_fix
@@ -132,3 +138,99 @@ def test_command_that_only_reads_is_not_a_fix() -> None:
     for (text, code), found in zip(texts.items(), run_commands_in_bash(list(texts)), strict=True):
         does = [call for call in found.calls if call[1:2] and call[1] not in LOOKS]
         assert does, f"{code}: {text}"
+
+
+PLACEHOLDERS = ("SOURCE", "ORG/MODEL")
+
+
+def suggested_caches(snapshot: Snapshot) -> list[list[str]]:
+    """The words of each `cache` command that is printed."""
+    return [
+        words
+        for outcome in b.run_checks(snapshot).results
+        for problem in outcome.problems
+        if problem.finding.fix is not None and problem.finding.fix.how == "command"
+        for words in commands_in_script(problem.finding.fix.text.replace("&& ", "\n"))
+        if words[0] == "cache"
+    ]
+
+
+def test_plugin_takes_the_commands_that_are_printed() -> None:
+    for code, rows in printed().items():
+        for _, fix in rows:
+            for words in commands_in_script(fix.text.replace("&& ", "\n")):
+                parse_command(words)
+                assert words[0] != "cache" or words[1] in PLACEHOLDERS or parse_source(words[1]), (
+                    code
+                )
+
+
+@pytest.mark.parametrize(
+    ("mount_point", "options", "expected"),
+    [
+        ("s3a://bucket/m", {}, ["s3://bucket/m", "--name", "demo"]),
+        ("gcs://bucket/m", {}, ["gs://bucket/m", "--name", "demo"]),
+        ("pvc://c/m", {}, ["pvc://c/m", "--name", "demo", "--quota", "SIZE"]),
+        ("nfs://h/m", {}, ["nfs://h/m", "--name", "demo", "--quota", "SIZE"]),
+        (
+            "local:///m",
+            {},
+            ["local:///m", "--name", "demo", "--quota", "SIZE", "--node", "NODE"],
+        ),
+        (
+            "s3://bucket/m",
+            {"alluxio.underfs.s3.endpoint": "minio:9000"},
+            ["s3://bucket/m", "--name", "demo", "--endpoint", "http://minio:9000"],
+        ),
+    ],
+)
+def test_dataset_without_runtime_is_made_again_by_a_command_that_cache_takes(
+    mount_point: str, options: dict[str, str], expected: list[str]
+) -> None:
+    snapshot = dataset_by_hand(mount_point, options)
+    [words] = suggested_caches(snapshot)
+    assert words == ["cache", *expected, "-n", "models"]
+    parse_command(words)
+
+
+@pytest.mark.parametrize("place", ["sharedOptions", "options"])
+def test_endpoint_region_and_secret_are_kept_wherever_the_dataset_has_them(place: str) -> None:
+    options = {
+        "alluxio.underfs.s3.endpoint": "https://s3.example.com",
+        "alluxio.underfs.s3.region": "eu-west-1",
+    }
+    hidden = [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": "keys", "key": name}}}
+        for name in ("aws.accessKeyId", "aws.secretKey")
+    ]
+    snapshot = dataset_by_hand("s3://bucket/m", {})
+    spec = b.get_object(snapshot, names.DATASETS, "demo")["spec"]
+    if place == "options":
+        spec["mounts"][0] |= {"options": options, "encryptOptions": hidden}
+    else:
+        spec |= {"sharedOptions": options, "sharedEncryptOptions": hidden}
+    [words] = suggested_caches(snapshot)
+    flags = ["--endpoint", "https://s3.example.com", "--region", "eu-west-1", "--s3-secret", "keys"]
+    assert words == ["cache", "s3://bucket/m", "--name", "demo", *flags, "-n", "models"]
+
+
+@pytest.mark.parametrize("mount_point", ["oss://bucket/m", "cosn://bucket/m", "wasbs://c@a/m"])
+def test_source_that_cache_does_not_know_is_no_reason_to_delete_its_dataset(
+    mount_point: str,
+) -> None:
+    snapshot = dataset_by_hand(mount_point, {})
+    [found] = b.findings_of(snapshot, "FM204")
+    assert found.fix is not None and found.fix.how == "advice"
+    assert "make an AlluxioRuntime demo" in found.fix.text
+
+
+def dataset_by_hand(mount_point: str, options: dict[str, str]) -> Snapshot:
+    """A Dataset that somebody else made, without its runtime."""
+    snapshot = b.healthy_snapshot()
+    b.remove_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    dataset = b.get_object(snapshot, names.DATASETS, "demo")
+    dataset["metadata"]["labels"] = {}
+    dataset["metadata"]["annotations"] = {}
+    dataset["status"] = {"phase": "NotBound"}
+    dataset["spec"] = {"mounts": [{"mountPoint": mount_point, "name": "m", "options": options}]}
+    return snapshot

@@ -143,19 +143,21 @@ def dataset_has_runtime(context: CheckContext) -> Iterator[Finding]:
             Fix(fix_commands.rename_runtime(runtime, cache.name)),
         )
         return
+    bound = phase == "Bound"
     yield Finding(
         cache_reference(cache),
-        f"no runtime has the name {cache.name}, so the Dataset stays unbound",
+        f"no runtime has the name {cache.name}, "
+        + ("though the Dataset still says Bound" if bound else "so the Dataset stays unbound"),
         tuple(seen),
         _create_runtime_fix(cache),
     )
 
 
 def _create_runtime_fix(cache: Cache) -> Fix:
-    """Create the runtime with `cache`, which measures the source; it supports one mount only."""
+    """Create the runtime with `cache`, which measures the source, where it knows such sources."""
     if cache.dataset is not None and names.has_own_spec(cache.dataset):
         return Fix(fix_commands.cache_command(cache))
-    if len(get_list(cache.dataset, "spec", "mounts")) == 1:
+    if fix_commands.can_be_made_by_cache(cache):
         return Fix(fix_commands.recreate_cache(cache))
     return Fix(
         f"make an AlluxioRuntime {cache.name} in namespace {cache.namespace} with a quota of the "

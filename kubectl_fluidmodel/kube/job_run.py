@@ -15,7 +15,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import KubeError
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import EVENTS, JOBS, PODS
-from kubectl_fluidmodel.output.shell import command
+from kubectl_fluidmodel.output.shell import Operand, command, kubectl
 
 _POLL_INTERVAL = 0.5
 _LOG_LINES = 5000

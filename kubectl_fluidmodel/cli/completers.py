@@ -145,6 +145,7 @@ _ARGUMENTS: dict[str, click.ParamType[str]] = {
     "source": CompletedString(_adoptable_names),
     "name": _CACHES,
     "cache": _CACHES,
+    "names": _CACHES,
     "graphs": CompletedString(_graph_names),
 }
 _OPTIONS: dict[str, click.ParamType[str]] = {

@@ -31,6 +31,7 @@ VERBS: dict[str, str] = {
     "bench": "Measure how fast a cache reads on its node",
     "stage": "Copy a model from the Hugging Face Hub to a bucket and verify every byte",
     "uncache": "Remove what `cache` created, and nothing else",
+    "prune": "List and remove what is left over in buckets and namespaces",
     "completion": "Print the completion script for a shell",
     "version": "Print the version",
 }

@@ -3,6 +3,7 @@
 PREFIX/org/model/COMMIT/…                              the model's files, which are mounted
 PREFIX/org/model/.fluidmodel/COMMIT/manifest.json      marks the commit as complete
 PREFIX/org/model/.fluidmodel/COMMIT/uploads/HASH.json  one checkpoint per unfinished upload
+PREFIX/org/model/.fluidmodel/COMMIT/removing.json      the manifest, while the commit is removed
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ class StagingLayout:
         return f"{self.model_prefix}/{STATE_DIR}/{self.commit}/manifest.json"
 
     @property
+    def removal_key(self) -> str:
+        """Key of what the manifest becomes while the commit is removed."""
+        return f"{self.model_prefix}/{STATE_DIR}/{self.commit}/removing.json"
+
+    @property
     def checkpoints_prefix(self) -> str:
         """Prefix of the checkpoints of unfinished uploads, with a trailing slash."""
         return f"{self.model_prefix}/{STATE_DIR}/{self.commit}/uploads/"
@@ -75,21 +81,36 @@ class StagingLayout:
         return f"{self.checkpoints_prefix}{hashlib.sha256(path.encode()).hexdigest()[:40]}.json"
 
 
-def parse_bucket_prefix(text: str) -> BucketPrefix:
-    """Parse the value of `--to`, `s3://BUCKET[/PREFIX]`.
+def layout_of_state_key(bucket: str, key: str) -> tuple[StagingLayout, str] | None:
+    """The commit that a key below `.fluidmodel` belongs to, and the rest of the key.
+
+    Returns:
+        None for a key that is none of ours.
+    """
+    before, separator, after = key.partition(f"/{STATE_DIR}/")
+    *prefix, organization, model = ["", "", *before.split("/")]
+    commit, slash, rest = after.partition("/")
+    if not (separator and slash and organization and model and commit):
+        return None
+    destination = BucketPrefix(bucket, "/".join(part for part in prefix if part))
+    return StagingLayout(destination, f"{organization}/{model}", commit), rest
+
+
+def parse_bucket_prefix(text: str, flag: str = "--to") -> BucketPrefix:
+    """Parse the value of `--to` or `--from`, `s3://BUCKET[/PREFIX]`.
 
     Raises:
         UsageError: it has another form.
     """
-    message = f"cannot stage to '{text}'"
+    message = f"cannot {'stage to' if flag == '--to' else 'look into'} '{text}'"
     if not text.startswith("s3://"):
         raise UsageError(
-            message, "it is not an S3 bucket", command("--to", _suggest_destination(text))
+            message, "it is not an S3 bucket", command(flag, _suggest_destination(text))
         )
     try:
         source = parse_source(text)
     except UsageError as err:
-        raise UsageError(message, err.reason, "--to s3://BUCKET/PREFIX") from err
+        raise UsageError(message, err.reason, f"{flag} s3://BUCKET/PREFIX") from err
     if STATE_DIR in source.path.split("/"):
         raise UsageError(message, f"'{STATE_DIR}' is reserved for checkpoints", "another prefix")
     return BucketPrefix(source.host, source.path)

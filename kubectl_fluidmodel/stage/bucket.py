@@ -59,6 +59,17 @@ class ObjectInfo:
         return (self.size, self.identity) == (file.size, file.identity)
 
 
+@dataclass(frozen=True)
+class ObjectEntry:
+    """An object as a list of the bucket has it."""
+
+    key: str
+    size: int
+    etag: str
+    age: float
+    """Seconds since it was last modified, by the store's own clock; 0 if the store tells none."""
+
+
 class Bucket(RetryingS3Client):
     """One bucket. Safe to share between threads."""
 
@@ -147,8 +158,20 @@ class Bucket(RetryingS3Client):
         Raises:
             OperationUnavailableError: the credentials lack s3:ListBucket.
         """
-        for entry, _ in self._iter_entries(prefix):
-            yield str(entry["Key"]), int(entry["Size"]), _unquoted_etag(entry.get("ETag", ""))
+        for each in self.list_entries(prefix):
+            yield each.key, each.size, each.etag
+
+    def list_entries(self, prefix: str) -> Iterator[ObjectEntry]:
+        """List the objects below a prefix with everything that the list tells.
+
+        Raises:
+            OperationUnavailableError: the credentials lack s3:ListBucket.
+        """
+        for entry, now in self._iter_entries(prefix):
+            # The Date header has whole seconds, so it may be earlier than the modification.
+            age = max(0.0, now - entry["LastModified"].timestamp()) if now else 0.0
+            etag = _unquoted_etag(entry.get("ETag", ""))
+            yield ObjectEntry(str(entry["Key"]), int(entry["Size"]), etag, age)
 
     def list_with_age(self, prefix: str) -> Iterator[tuple[str, float]]:
         """List the objects below a prefix with their age by the store's own clock.
@@ -159,10 +182,8 @@ class Bucket(RetryingS3Client):
         Raises:
             OperationUnavailableError: the credentials lack s3:ListBucket.
         """
-        for entry, now in self._iter_entries(prefix):
-            # The Date header has whole seconds, so it may be earlier than the modification.
-            age = now - entry["LastModified"].timestamp() if now else 0.0
-            yield str(entry["Key"]), max(0.0, age)
+        for each in self.list_entries(prefix):
+            yield each.key, each.age
 
     def _iter_entries(self, prefix: str) -> Iterator[tuple[dict[str, Any], float]]:
         """Yield the entries of a list with the store's time, which is 0 if it does not say."""
@@ -303,6 +324,14 @@ class Bucket(RetryingS3Client):
             self._try_cleanup("delete", "delete_object", Key=key)
         except S3RequestError as err:
             raise err.error from err
+
+    def remove_object(self, key: str) -> None:
+        """Delete an object.
+
+        Raises:
+            FluidModelError: the credentials may not, or the store does not answer.
+        """
+        self.call("delete", "delete_object", Key=key)
 
     def _try_cleanup(self, verb: str, operation: str, **settings: Any) -> bool:
         """Call an operation that only cleans up; False if it is unavailable."""

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import replace
 
 from kubectl_fluidmodel.cache.adoption.hand_made import HandMadeCache
 from kubectl_fluidmodel.cache.adoption.options import AdoptOptions
+from kubectl_fluidmodel.cache.mounted_store import mounted_store
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.cache.source_info import SourceInfo, list_s3_source, read_source
-from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
+from kubectl_fluidmodel.errors import UnreachableError
 from kubectl_fluidmodel.fluid import alluxio_runtime
 from kubectl_fluidmodel.fluid.mount import MountCredentials, SecretKeys
 from kubectl_fluidmodel.fluid.secret import store_secret_name
-from kubectl_fluidmodel.inventory.mount_target import MountTarget, SecretKeyRef
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import NotFoundError
 from kubectl_fluidmodel.model import sizing
 from kubectl_fluidmodel.model.files import FileListing, SourceFile
-from kubectl_fluidmodel.objects.access import get_map
-from kubectl_fluidmodel.objects.kinds import SECRETS
-from kubectl_fluidmodel.objectstore.s3 import S3Store, store_from_environment
-from kubectl_fluidmodel.objectstore.s3_credentials import ACCESS_KEY, SECRET_KEY, S3Credentials
-from kubectl_fluidmodel.output.shell import Operand, kubectl
+from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.objectstore.s3_credentials import ACCESS_KEY, SECRET_KEY
 from kubectl_fluidmodel.stage.credentials import read_store_secret
 
 
@@ -69,45 +64,12 @@ def _read_s3(
     target = cache.target
     if options.s3_secret:
         credentials, _ = read_store_secret(options.s3_secret, client, cache.namespace)
+        store = S3Store(target.endpoint, target.region, credentials)
     else:
-        credentials = _dataset_credentials(client, target)
-    keys = None
-    if credentials is not None:
-        keys = SecretKeys(store_secret_name(cache.name), ACCESS_KEY, SECRET_KEY)
-    else:
-        own = store_from_environment(target.endpoint or None, target.region or None)
-        credentials = own.credentials
-    store = S3Store(target.endpoint, target.region, credentials)
+        store = mounted_store(client, target)
+    keys = SecretKeys(store_secret_name(cache.name), ACCESS_KEY, SECRET_KEY)
     listing, notes = list_s3_source(wanted, store, client, cache.namespace)
     return SourceInfo(MountCredentials(target.endpoint, target.region, keys), listing, None, notes)
-
-
-def _dataset_credentials(client: Client, target: MountTarget) -> S3Credentials | None:
-    """The keys that a Dataset has itself or refers to; None where it names none.
-
-    Raises:
-        FluidModelError: a key that it refers to is not there.
-    """
-    if target.plain is not None:
-        return S3Credentials(*target.plain)
-    if target.access is None or target.hidden is None:
-        return None
-    access, hidden = (
-        _read_key(client, target.namespace, ref) for ref in (target.access, target.hidden)
-    )
-    return S3Credentials(access, hidden)
-
-
-def _read_key(client: Client, namespace: str, ref: SecretKeyRef) -> str:
-    try:
-        data = get_map(client.get(SECRETS, ref.secret, namespace), "data")
-        return base64.b64decode(data[ref.key]).decode()
-    except (NotFoundError, KeyError, ValueError) as err:
-        raise FluidModelError(
-            f"the Dataset's key cannot be read from Secret {ref.secret}",
-            f"it has no usable {ref.key}",
-            kubectl("describe", "secret", Operand(ref.secret), namespace=namespace),
-        ) from err
 
 
 def _in_claim(listing: FileListing | None, directory: str) -> FileListing | None:

@@ -1,0 +1,131 @@
+"""Read what was staged in a bucket: revisions by their manifests, and unfinished uploads."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.objectstore.layout import (
+    STATE_DIR,
+    BucketPrefix,
+    StagingLayout,
+    layout_of_state_key,
+)
+from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.prune.leftover import StoredRevision
+from kubectl_fluidmodel.stage import checkpoint as checkpoints
+from kubectl_fluidmodel.stage.bucket import Bucket, OperationUnavailableError
+from kubectl_fluidmodel.stage.manifest import Manifest, parse_manifest
+
+_RETRY_TIMEOUT = 15.0
+"""Seconds to retry a request."""
+
+
+@dataclass(frozen=True)
+class BucketContents:
+    """What was staged below a prefix."""
+
+    revisions: tuple[StoredRevision, ...]
+    uploading: tuple[StagingLayout, ...]
+    """The models, each once, that have checkpoints of unfinished uploads."""
+    notes: tuple[str, ...] = ()
+    """What is damaged, and is left alone."""
+
+
+@dataclass
+class _Listing:
+    """The keys below a prefix, as far as they are of use."""
+
+    manifests: dict[StagingLayout, tuple[str, float]] = field(default_factory=dict)
+    removals: dict[StagingLayout, tuple[str, float]] = field(default_factory=dict)
+    checkpoints: dict[StagingLayout, float] = field(default_factory=dict)
+    """The age of a commit's youngest checkpoint."""
+    bytes_by_directory: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+
+def open_bucket(store: S3Store, name: str) -> Bucket:
+    """The bucket, with few retries: a person waits."""
+    return Bucket(store, name, retry_timeout=_RETRY_TIMEOUT)
+
+
+def read_bucket(store: S3Store, place: BucketPrefix) -> BucketContents:
+    """Find what was staged below a prefix; only manifests of ours count.
+
+    Raises:
+        FluidModelError: the bucket cannot be listed or read.
+    """
+    bucket = open_bucket(store, place.bucket)
+    listing = _list_keys(bucket, place)
+    revisions, notes = [], []
+    for layout, (key, age) in sorted(
+        {**listing.removals, **listing.manifests}.items(), key=lambda item: item[0].uri
+    ):
+        youngest = listing.checkpoints.get(layout)
+        if youngest is not None and youngest < checkpoints.ACTIVE_FOR:
+            continue  # a run stages it at this moment
+        try:
+            manifest = _read_manifest(bucket, layout, key)
+        except ValueError as err:
+            notes.append(f"s3://{place.bucket}/{key} is damaged ({err}): its files are left alone")
+            continue
+        if manifest is None:
+            continue  # removed meanwhile
+        revisions.append(
+            StoredRevision(
+                store,
+                layout,
+                {each.file.path: (each.file.size, each.etag) for each in manifest.entries},
+                listing.bytes_by_directory[layout.files_prefix],
+                age,
+                is_removing=layout not in listing.manifests,
+            )
+        )
+    models = {(each.destination, each.repo): each for each in listing.checkpoints}
+    return BucketContents(tuple(revisions), tuple(models.values()), tuple(notes))
+
+
+def _list_keys(bucket: Bucket, place: BucketPrefix) -> _Listing:
+    found = _Listing()
+    try:
+        for entry in bucket.list_entries(f"{place.prefix}/" if place.prefix else ""):
+            own = layout_of_state_key(place.bucket, entry.key)
+            if own is None:
+                for directory in _directories(entry.key):
+                    found.bytes_by_directory[directory] += entry.size
+                continue
+            layout, rest = own
+            if rest == "manifest.json":
+                found.manifests[layout] = (entry.key, entry.age)
+            elif rest == "removing.json":
+                found.removals[layout] = (entry.key, entry.age)
+            elif rest.startswith("uploads/"):
+                youngest = found.checkpoints.get(layout, entry.age)
+                found.checkpoints[layout] = min(youngest, entry.age)
+    except OperationUnavailableError as err:
+        raise FluidModelError(
+            f"cannot look for staged models in {place.uri}",
+            str(err),
+            f"grant the credentials s3:ListBucket on {place.bucket}",
+        ) from err
+    return found
+
+
+def _directories(key: str) -> Iterator[str]:
+    """The directories above a key that could be those of a commit."""
+    end = key.find("/")
+    while end >= 0 and STATE_DIR not in key[:end]:
+        yield key[:end]
+        end = key.find("/", end + 1)
+
+
+def _read_manifest(bucket: Bucket, layout: StagingLayout, key: str) -> Manifest | None:
+    """Raises: ValueError: it is no manifest, or one of another commit."""
+    text = bucket.read_object(key)
+    if text is None:
+        return None
+    manifest = parse_manifest(text)
+    if (manifest.repo, manifest.commit) != (layout.repo, layout.commit):
+        raise ValueError(f"it is of {manifest.repo}@{manifest.commit}")
+    return manifest

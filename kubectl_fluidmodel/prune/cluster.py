@@ -1,0 +1,168 @@
+"""Which objects of this plugin are left over in a cluster. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.inventory.readers import graph_names
+from kubectl_fluidmodel.inventory.usage import cache_usage
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    full_name,
+    get_list,
+    get_path,
+    labels_of,
+    metadata_of,
+    name_of,
+    namespace_of,
+    summarize,
+)
+from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.objects.time import parse_time
+from kubectl_fluidmodel.prune.leftover import BY_NAME, CACHE, Leftover
+
+PARTS_OF_CACHE = (
+    names.DATA_LOADS,
+    names.ALLUXIO_RUNTIMES,
+    kinds.SECRETS,
+    kinds.PVCS,
+    kinds.PVS,
+)
+"""What `cache` makes beside a Dataset and a Job, in the order in which it is deleted."""
+
+
+@dataclass(frozen=True)
+class ObjectUsers:
+    """Who uses Secrets and claims, by (kind, namespace, name): `Pod llama-0`."""
+
+    by_object: Mapping[tuple[str, str, str], Sequence[str]] = field(default_factory=dict)
+    unread_namespaces: frozenset[str] = frozenset()
+    """Namespaces whose pods could not be listed."""
+
+    def of(self, obj: Object) -> Sequence[str]:
+        return self.by_object.get((str(obj["kind"]), _namespace(obj), name_of(obj)), ())
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """What was read of a cluster."""
+
+    caches: Sequence[Cache]
+    owned: Sequence[Object]
+    """Objects with our labels, Datasets excepted."""
+    users: ObjectUsers
+    now: float
+    """Unix time in seconds."""
+    unread_readers: frozenset[str] = frozenset()
+    """Namespaces whose pods or graphs could not be listed."""
+
+
+def find_cluster_leftovers(
+    state: ClusterState, min_age: float, wanted: Iterable[str] = ()
+) -> list[Leftover]:
+    """The objects that are left over.
+
+    Args:
+        state: What was read.
+        min_age: Seconds; what is younger is not left over.
+        wanted: The caches that were named.
+    """
+    found = [*_finished_jobs(state), *_parts_without_cache(state)]
+    found += _unread_caches(state, frozenset(wanted))
+    return [each for each in found if each.age >= min_age]
+
+
+def job_end(job: Object) -> float:
+    """When a Job ended, in Unix time; 0 while it has not."""
+    for condition in get_list(job, "status", "conditions"):
+        if condition.get("type") in ("Complete", "Failed") and condition.get("status") == "True":
+            return parse_time(condition.get("lastTransitionTime")) or _born(job)
+    return 0.0
+
+
+def _finished_jobs(state: ClusterState) -> Iterator[Leftover]:
+    for job in state.owned:
+        ended = job_end(job) if job["kind"] == kinds.JOBS.name else 0.0
+        if ended and not is_terminating(job):
+            yield Leftover("Job", full_name(job), state.now - ended, "it has finished", job)
+
+
+def _parts_without_cache(state: ClusterState) -> Iterator[Leftover]:
+    """Parts of a cache whose Dataset is gone, and which no active Job is about to use."""
+    datasets = {(each.namespace, each.name) for each in state.caches if each.dataset is not None}
+    staging = {
+        (namespace_of(job), _cache_name(job))
+        for job in state.owned
+        if job["kind"] == kinds.JOBS.name and not job_end(job)
+    }
+    order = [kind.name for kind in PARTS_OF_CACHE]
+    parts = [obj for obj in state.owned if obj["kind"] in order]
+    for obj in sorted(parts, key=lambda each: order.index(str(each["kind"]))):
+        key = (_namespace(obj), _cache_name(obj))
+        if key in datasets or key in staging or not key[1]:
+            continue
+        if is_terminating(obj) or not names.has_own_spec(obj):
+            continue
+        yield Leftover(
+            str(obj["kind"]),
+            full_name(obj),
+            state.now - _born(obj),
+            f"its cache {key[1]} is gone",
+            obj,
+            kept=_kept_for_users(state, obj),
+        )
+
+
+def _kept_for_users(state: ClusterState, obj: Object) -> str:
+    users = state.users.of(obj)
+    if users:
+        return f"used by {summarize(users)}"
+    is_shared = obj["kind"] in (kinds.SECRETS.name, kinds.PVCS.name)
+    if is_shared and _namespace(obj) in state.users.unread_namespaces:
+        return "whether pods use it cannot be checked (list pods)"
+    return ""
+
+
+def _unread_caches(state: ClusterState, wanted: frozenset[str]) -> Iterator[Leftover]:
+    """Caches of ours that no pod reads and no graph mounts; removed only where named."""
+    for cache in state.caches:
+        dataset = cache.dataset
+        if dataset is None or not names.has_own_spec(dataset) or is_terminating(dataset):
+            continue
+        if cache.readers or graph_names(cache):
+            continue
+        last_use = max(_born(dataset), *(_load_end(load) for load in (*cache.loads, {})))
+        kept = "" if cache.name in wanted else BY_NAME
+        if cache.namespace in state.unread_readers:
+            kept = "whether pods or graphs use it cannot be checked (docs/rbac.md)"
+        yield Leftover(
+            CACHE,
+            f"{cache.namespace}/{cache.name}",
+            state.now - last_use,
+            "no pod reads it and no graph mounts it",
+            dataset,
+            bytes=cache_usage(cache).cached_bytes,
+            kept=kept,
+        )
+
+
+def _load_end(load: Object) -> float:
+    conditions = get_list(load, "status", "conditions")
+    return max((parse_time(each.get("lastTransitionTime")) for each in conditions), default=0.0)
+
+
+def _born(obj: Object) -> float:
+    return parse_time(metadata_of(obj).get("creationTimestamp"))
+
+
+def _cache_name(obj: Object) -> str:
+    return labels_of(obj).get(names.MODEL_LABEL, "")
+
+
+def _namespace(obj: Object) -> str:
+    """The namespace of an object; of a volume that of its claim."""
+    return namespace_of(obj) or str(get_path(obj, "spec", "claimRef", "namespace", default=""))

@@ -1,0 +1,88 @@
+"""The options of `prune`. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix, parse_bucket_prefix
+from kubectl_fluidmodel.objectstore.options import StoreOptions
+
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_AGE = re.compile(r"(\d+(?:\.\d+)?)([dhms])")
+
+
+@dataclass(frozen=True)
+class PruneOptions:
+    """One command line of `prune`."""
+
+    names: tuple[str, ...] = ()
+    """Caches that are removed, too, if nothing reads them."""
+    from_prefix: BucketPrefix | None = None
+    """Where staged models lie; None for the buckets of the caches that are found."""
+    store: StoreOptions = field(default_factory=StoreOptions)
+    min_age: float = 14 * 86400.0
+    """Seconds; what is younger is not left over."""
+    dry_run: str = "client"
+    """`client` lists; `server` also asks the API server; `none` removes."""
+    all_namespaces: bool = False
+
+
+def parse_prune_options(
+    names: tuple[str, ...],
+    from_uri: str | None,
+    store: StoreOptions,
+    older_than: str,
+    *,
+    dry_run: str | None,
+    yes: bool,
+    all_namespaces: bool,
+) -> PruneOptions:
+    """Check the flags against each other.
+
+    Args:
+        names: Caches that are removed, too.
+        from_uri: The value of --from.
+        store: The flags of the store.
+        older_than: The value of --older-than.
+        dry_run: The value of --dry-run; None where it is not given.
+        yes: Whether --yes is given.
+        all_namespaces: Whether -A is given.
+
+    Raises:
+        UsageError: with the flags that do not go together.
+    """
+    if yes and dry_run not in (None, "none"):
+        raise UsageError(
+            f"cannot combine --yes and --dry-run={dry_run}", "a dry run removes nothing"
+        )
+    if names and all_namespaces:
+        raise UsageError("cannot combine NAME and -A", "a name is one of a namespace", "-n NS")
+    if from_uri is None and store != StoreOptions():
+        raise UsageError(
+            "--endpoint, --region and --s3-secret describe the store of --from",
+            "without it, the caches say where their models are",
+            "--from s3://BUCKET/PREFIX",
+        )
+    return PruneOptions(
+        names=names,
+        from_prefix=parse_bucket_prefix(from_uri, "--from") if from_uri else None,
+        store=store,
+        min_age=parse_age(older_than),
+        dry_run="none" if yes else dry_run or "client",
+        all_namespaces=all_namespaces,
+    )
+
+
+def parse_age(text: str) -> float:
+    """An age in seconds: `14d`, `12h`, `1d12h`, `0`.
+
+    Raises:
+        UsageError: it is not an age.
+    """
+    if text == "0":
+        return 0.0
+    if not re.fullmatch(f"(?:{_AGE.pattern})+", text):
+        raise UsageError(f"--older-than '{text}' is not an age", "write 14d, 12h or 0")
+    return sum(float(number) * _SECONDS[unit] for number, unit in _AGE.findall(text))

@@ -1,0 +1,111 @@
+"""Remove what is left over, after it was looked at once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.cache import removal as cache_removal
+from kubectl_fluidmodel.cache.apply import kind_for
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.permissions import Permission
+from kubectl_fluidmodel.objects.access import Object, name_of, namespace_of
+from kubectl_fluidmodel.prune.bucket_reader import open_bucket
+from kubectl_fluidmodel.prune.leftover import CACHE, Leftover, ModelUploads, StoredRevision
+from kubectl_fluidmodel.stage.stale_uploads import abort_stale_uploads
+
+_DELETE_TIMEOUT = 300.0
+"""Seconds to wait until Fluid has cleaned up after a cache."""
+
+
+@dataclass(frozen=True)
+class Remover:
+    """Removes leftovers of one run."""
+
+    client: Client
+    min_age: float
+    is_mounted: Callable[[StoredRevision], bool]
+    """Asks the cluster again whether a revision is used, directly before it goes."""
+    warn: Callable[[str], None]
+
+    def remove(self, leftover: Leftover) -> Iterator[str]:
+        """Remove one leftover.
+
+        Yields:
+            A line for each thing that is removed.
+
+        Raises:
+            FluidModelError: it cannot be removed, or is used again.
+        """
+        subject = leftover.subject
+        if isinstance(subject, StoredRevision):
+            yield from self._remove_revision(subject)
+        elif isinstance(subject, ModelUploads):
+            yield from self._abort_uploads(subject)
+        elif leftover.kind == CACHE:
+            yield from cache_removal.uncache(
+                self.client,
+                namespace_of(subject),
+                name_of(subject),
+                force=False,
+                timeout=_DELETE_TIMEOUT,
+                warn=self.warn,
+            )
+        else:
+            yield from self._delete(subject)
+
+    def _delete(self, obj: Object) -> Iterator[str]:
+        """Delete an object; one that was made anew meanwhile stays, as its UID is another."""
+        kind, namespace = kind_for(obj), namespace_of(obj) or None
+        uid = names.uid_of(obj)
+        if self.client.delete(kind, name_of(obj), namespace, uid=uid):
+            yield f"{kind.name} {namespace_of(obj)}/{name_of(obj)} deleted"
+
+    def _remove_revision(self, revision: StoredRevision) -> Iterator[str]:
+        """Delete a revision's files as its manifest names them, and then the manifest.
+
+        While that lasts the manifest is called `removing.json`, so that nobody takes the rest for
+        complete, and an interrupted removal is continued. A file whose ETag is not that of the
+        manifest is not what was staged, and stays.
+        """
+        layout = revision.layout
+        if self.is_mounted(revision):
+            raise FluidModelError(f"{layout.uri} is used again", "a cache was made of it meanwhile")
+        bucket = open_bucket(revision.store, layout.destination.bucket)
+        if not revision.is_removing:
+            manifest = bucket.read_object(layout.manifest_key)
+            if manifest is None:
+                return  # somebody else removes it
+            bucket.write_object(layout.removal_key, manifest)
+            bucket.remove_object(layout.manifest_key)
+        start = f"{layout.files_prefix}/"
+        kept, removed = 0, 0
+        for key, size, etag in list(bucket.list_objects(start)):
+            known = revision.files.get(key[len(start) :])
+            if known is None or known[1] != etag:
+                kept += 1
+                continue
+            bucket.remove_object(key)
+            removed += size
+        bucket.remove_object(layout.removal_key)
+        others = f"; {kept} other objects stay" if kept else ""
+        yield f"{layout.uri} removed ({removed} bytes){others}"
+
+    def _abort_uploads(self, stale: ModelUploads) -> Iterator[str]:
+        layout = stale.layout
+        uploads = abort_stale_uploads(stale.store, layout.destination, layout.repo, self.min_age)
+        for each in uploads:
+            if each.aborted:
+                yield f"upload of {layout.repo}@{each.commit}/{each.path} aborted"
+
+
+def required_permissions(leftovers: Sequence[Leftover]) -> list[Permission]:
+    """The permissions to delete the objects among leftovers; those of a cache are `uncache`'s."""
+    found = []
+    for each in leftovers:
+        if isinstance(each.subject, dict) and each.kind != CACHE:
+            namespace = namespace_of(each.subject) or None
+            found.append(Permission("delete", kind_for(each.subject), namespace))
+    return list(dict.fromkeys(found))

@@ -1,0 +1,81 @@
+"""Which revisions in a bucket no cache uses. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.inventory.mount_target import MountTarget, mount_targets
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.prune.cluster import job_end
+from kubectl_fluidmodel.prune.leftover import REVISION, Leftover, StoredRevision
+from kubectl_fluidmodel.stage.job_description import staged_source
+
+
+@dataclass(frozen=True)
+class Uses:
+    """What a cluster uses of its buckets."""
+
+    mounts: tuple[tuple[str, str], ...]
+    """Bucket and path of every mount of a Dataset."""
+    staging: tuple[str, ...]
+    """What active Jobs stage: `hf://org/model@COMMIT`."""
+    unread: str = ""
+    """Why not all Datasets of the cluster are known; empty where they are."""
+
+
+def find_uses(datasets: Sequence[Object], owned: Iterable[Object], unread: str = "") -> Uses:
+    """The uses of Datasets and staging Jobs."""
+    targets: list[MountTarget] = []
+    for each in datasets:
+        targets += mount_targets(Cache("", "", each))
+    return Uses(
+        tuple((each.host, each.path) for each in targets if each.scheme in ("s3", "gs")),
+        tuple(
+            staged_source(obj)
+            for obj in owned
+            if obj["kind"] == kinds.JOBS.name and not job_end(obj)
+        ),
+        unread,
+    )
+
+
+def find_unused_revisions(
+    revisions: Iterable[StoredRevision], uses: Uses, min_age: float
+) -> list[Leftover]:
+    """The revisions that no Dataset mounts and no Job stages.
+
+    A removal that was interrupted is continued, however young it is.
+    """
+    found = []
+    for each in revisions:
+        if is_used(each, uses) or (each.age < min_age and not each.is_removing):
+            continue
+        reason = "no cache of this cluster uses it"
+        found.append(
+            Leftover(
+                REVISION,
+                each.layout.uri,
+                each.age,
+                "its removal was interrupted" if each.is_removing else reason,
+                each,
+                bytes=each.stored_bytes,
+                kept=uses.unread,
+            )
+        )
+    return found
+
+
+def is_used(revision: StoredRevision, uses: Uses) -> bool:
+    """Whether a Dataset mounts the revision, a part of it or a directory above it."""
+    layout = revision.layout
+    own = f"{layout.files_prefix}/"
+    if f"hf://{layout.repo}@{layout.commit}" in uses.staging:
+        return True
+    return any(
+        bucket == layout.destination.bucket
+        and (not path or own.startswith(f"{path}/") or f"{path}/".startswith(own))
+        for bucket, path in uses.mounts
+    )

@@ -1,0 +1,240 @@
+"""The workflow of `prune`: read buckets and cluster, list what is left over, remove it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import click
+
+from kubectl_fluidmodel.cache.hints import RBAC_DOCS
+from kubectl_fluidmodel.cache.mounted_store import mounted_store
+from kubectl_fluidmodel.cache.source_info import reachable_store
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.inventory.mount_target import mount_targets
+from kubectl_fluidmodel.inventory.staging_status import staging_layout
+from kubectl_fluidmodel.kube import permissions
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.config import ConfigFlags
+from kubectl_fluidmodel.kube.errors import ForbiddenError
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix
+from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.output.console import print_note, print_warning, wants_color
+from kubectl_fluidmodel.output.shell import Command, Operand, Word, command
+from kubectl_fluidmodel.prune import view
+from kubectl_fluidmodel.prune.bucket_reader import BucketContents, read_bucket
+from kubectl_fluidmodel.prune.cluster import ClusterState, find_cluster_leftovers
+from kubectl_fluidmodel.prune.cluster_reader import read_cluster
+from kubectl_fluidmodel.prune.leftover import CACHE, UPLOAD, Leftover, ModelUploads, StoredRevision
+from kubectl_fluidmodel.prune.options import PruneOptions
+from kubectl_fluidmodel.prune.removal import Remover, required_permissions
+from kubectl_fluidmodel.prune.revisions import Uses, find_unused_revisions, find_uses, is_used
+from kubectl_fluidmodel.stage.credentials import resolve_store
+from kubectl_fluidmodel.stage.stale_uploads import abort_stale_uploads
+
+_OTHER_CLUSTERS = (
+    "note: caches of other clusters cannot be seen; what is younger than --older-than stays"
+)
+
+
+@dataclass
+class PruneCommand:
+    """One command line of `prune`."""
+
+    options: PruneOptions
+    connection: ConfigFlags
+    output: str | None
+    color: str
+    _notes: list[str] = field(default_factory=list)
+
+    def run(self) -> int:
+        """List what is left over, and remove it unless this is a dry run.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            FluidModelError: something cannot be read or removed.
+        """
+        client = Client(self.connection)
+        namespace = None if self.options.all_namespaces else client.namespace
+        state, _ = read_cluster(client, namespace, self._note)
+        self._require_named_caches(state, client.namespace)
+        with ExitStack() as stack:
+            places = list(self._places(client, state, stack))
+            found = self._find(client, state, places)
+            removed = self.options.dry_run == "none"
+            self._print(found, client.namespace, removed=removed)
+            chosen = [each for each in found if each.is_removed]
+            if self.options.dry_run != "client" and chosen:
+                self._require_permissions(client, chosen)
+            if removed:
+                self._remove(client, chosen)
+        return 0
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
+            print_note(text)
+
+    def _require_named_caches(self, state: ClusterState, namespace: str) -> None:
+        """Raises: FluidModelError: a name is no cache of ours."""
+        known = {each.name: each for each in state.caches}
+        for name in self.options.names:
+            cache = known.get(name)
+            if cache is None or not names.has_own_spec(cache.dataset or {}):
+                raise FluidModelError(
+                    f"namespace {namespace} has no cache {name} that this plugin made",
+                    "",
+                    command("kubectl", "fluidmodel", "inspect", "-n", namespace),
+                )
+
+    def _places(
+        self, client: Client, state: ClusterState, stack: ExitStack
+    ) -> Iterator[tuple[S3Store, BucketPrefix]]:
+        """The stores to look into, reached from here, and the prefix in each."""
+        options = self.options
+        if options.from_prefix is not None:
+            given = options.store
+            store = resolve_store(
+                given.endpoint, given.region, given.s3_secret, client, client.namespace
+            )
+            near = stack.enter_context(reachable_store(store, client, client.namespace))
+            yield near, options.from_prefix
+            return
+        seen = set()
+        for cache in state.caches:
+            layout = staging_layout(cache)
+            if layout is None:
+                continue
+            target = mount_targets(cache)[0]
+            key = (target.endpoint, layout.destination)
+            if key in seen:
+                continue
+            seen.add(key)
+            try:
+                store = mounted_store(client, target)
+                near = stack.enter_context(reachable_store(store, client, cache.namespace))
+            except FluidModelError as err:
+                self._note_unread(layout.destination, err)
+                continue
+            yield near, layout.destination
+
+    def _note_unread(self, place: BucketPrefix, err: FluidModelError) -> None:
+        look = command("kubectl", "fluidmodel", "prune", "--from", place.uri)
+        self._note(f"note: {place.uri} is left out: {err.reason or err.message} ({look})")
+
+    def _find(
+        self,
+        client: Client,
+        state: ClusterState,
+        places: Sequence[tuple[S3Store, BucketPrefix]],
+    ) -> list[Leftover]:
+        found: list[Leftover] = []
+        uses = read_uses(client, state)
+        for store, place in places:
+            try:
+                contents = read_bucket(store, place)
+                uploads = self._uploads(store, contents)
+            except FluidModelError as err:
+                if self.options.from_prefix is not None:
+                    raise
+                self._note_unread(place, err)
+                continue
+            for text in contents.notes:
+                self._note(f"note: {text}")
+            revisions = find_unused_revisions(contents.revisions, uses, self.options.min_age)
+            if any(each.is_removed for each in revisions):
+                self._note(_OTHER_CLUSTERS)
+            found += [*revisions, *uploads]
+        return found + find_cluster_leftovers(state, self.options.min_age, self.options.names)
+
+    def _uploads(self, store: S3Store, contents: BucketContents) -> list[Leftover]:
+        found = []
+        for layout in contents.uploading:
+            for each in abort_stale_uploads(
+                store, layout.destination, layout.repo, self.options.min_age, dry_run=True
+            ):
+                if each.aborted:
+                    prefix = layout.uri.removesuffix(layout.commit)
+                    found.append(
+                        Leftover(
+                            UPLOAD,
+                            f"{prefix}{each.commit}/{each.path}",
+                            each.age,
+                            "it makes no progress",
+                            ModelUploads(store, layout),
+                            bytes=each.bytes,
+                        )
+                    )
+        return found
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def _print(self, found: Sequence[Leftover], namespace: str, *, removed: bool) -> None:
+        from kubectl_fluidmodel.output.serialize import to_json, to_yaml
+
+        if self.output is None:
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            color = wants_color(sys.stdout, self.color)
+            remove = None if removed else self._remove_command(namespace)
+            text = view.leftovers_text(found, width=width, color=color, remove=remove)
+            click.echo(text, nl=False)
+        elif self.output == "name":
+            click.echo("".join(f"{each.kind}/{each.name}\n" for each in found), nl=False)
+        else:
+            document = view.prune_document(found, removed=removed, notes=self._notes)
+            click.echo(to_json(document) if self.output == "json" else to_yaml(document), nl=False)
+
+    def _remove_command(self, namespace: str) -> Command:
+        """The same command line, with --yes."""
+        options, words = self.options, list[Word]()
+        words += [Operand(name) for name in options.names]
+        place, store = options.from_prefix, options.store
+        for flag, value in (
+            ("--from", place.uri if place else ""),
+            ("--endpoint", store.endpoint),
+            ("--region", store.region),
+            ("--s3-secret", store.s3_secret),
+        ):
+            words += [flag, value] if value else []
+        if options.min_age != PruneOptions().min_age:
+            words += ["--older-than", f"{options.min_age:.0f}s" if options.min_age else "0"]
+        where = ["-A"] if options.all_namespaces else ["-n", namespace]
+        return command("kubectl", "fluidmodel", "prune", *words, "--yes", *where)
+
+    def _require_permissions(self, client: Client, chosen: Sequence[Leftover]) -> None:
+        permissions.require_permissions(
+            client, required_permissions(chosen), task="remove all of this", docs=RBAC_DOCS
+        )
+
+    def _remove(self, client: Client, chosen: Sequence[Leftover]) -> None:
+        def is_mounted(revision: StoredRevision) -> bool:
+            uses = read_uses(client, None)
+            return bool(uses.unread) or is_used(revision, uses)
+
+        remover = Remover(client, self.options.min_age, is_mounted, print_warning)
+        # Caches first: what their objects used may then go in the next run, not in this one.
+        for each in sorted(chosen, key=lambda leftover: leftover.kind != CACHE):
+            for line in remover.remove(each):
+                print_note(line)
+
+
+def read_uses(client: Client, state: ClusterState | None) -> Uses:
+    """What the whole cluster uses of its buckets; revisions are shared by its namespaces."""
+    owned: Sequence[Object] = state.owned if state is not None else ()
+    try:
+        return find_uses(client.list_objects(names.DATASETS), owned)
+    except ForbiddenError:
+        known: list[Cache] = list(state.caches) if state is not None else []
+        datasets = [each.dataset for each in known if each.dataset is not None]
+        why = "caches of other namespaces may use it (list datasets cluster-wide)"
+        return find_uses(datasets, owned, why)

@@ -1,0 +1,172 @@
+"""What is left over in a cluster: ours, unused and old enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.inventory.cache import build_caches
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.prune.cluster import ClusterState, ObjectUsers, find_cluster_leftovers
+from kubectl_fluidmodel.prune.leftover import BY_NAME, Leftover
+from tests.inventory import samples
+
+DAY = 86400.0
+NOW = 1_800_000_000.0
+OURS = names.managed_labels("demo")
+
+
+def stamp(days: float) -> str:
+    """A time so many days ago, as Kubernetes writes it."""
+    from datetime import datetime, timezone
+
+    return datetime.fromtimestamp(NOW - days * DAY, timezone.utc).isoformat()
+
+
+def obj(kind: str, name: str, days: float = 20, **more: Any) -> Object:
+    metadata = {
+        "name": name,
+        "labels": more.pop("labels", OURS),
+        "creationTimestamp": stamp(days),
+        **({} if kind == "PersistentVolume" else {"namespace": "default"}),
+    }
+    if "deletionTimestamp" in more:
+        metadata["deletionTimestamp"] = more.pop("deletionTimestamp")
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **more}
+
+
+def job(days: float, condition: str = "Complete", **more: Any) -> Object:
+    ended = {"type": condition, "status": "True", "lastTransitionTime": stamp(days)}
+    return obj("Job", "demo-stage-1", days + 1, status={"conditions": [ended]}, **more)
+
+
+def cache(days: float = 20, **parts: Any) -> list[Object]:
+    made = samples.cache(labels=parts.pop("labels", OURS), **parts)
+    made[0]["metadata"]["creationTimestamp"] = stamp(days)
+    return made
+
+
+def state(*objects: Object, owned: list[Object] | None = None, **more: Any) -> ClusterState:
+    return ClusterState(
+        caches=build_caches(samples.snapshot(*objects)),
+        owned=owned or [],
+        users=more.pop("users", ObjectUsers()),
+        now=NOW,
+        **more,
+    )
+
+
+def found(given: ClusterState, *wanted: str, min_age: float = 14 * DAY) -> list[Leftover]:
+    return find_cluster_leftovers(given, min_age, wanted)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Objects of ours in a cluster, and the kinds of those that are left over."""
+
+    name: str
+    owned: list[Object]
+    left: list[str]
+    objects: list[Object] = field(default_factory=list)
+
+
+CASES = [
+    Case("a finished Job", [job(20)], ["Job"]),
+    Case("a failed Job", [job(20, "Failed")], ["Job"]),
+    Case("a Job that ended lately", [job(3)], []),
+    Case("a Job at work", [obj("Job", "demo-stage-1", 30)], []),
+    Case("a Secret whose cache is gone", [obj("Secret", "demo-store")], ["Secret"]),
+    Case("a young Secret", [obj("Secret", "demo-store", 3)], []),
+    Case(
+        "a Secret of a cache that is being staged",
+        [obj("Secret", "demo-store"), obj("Job", "demo-stage-1")],
+        [],
+    ),
+    Case(
+        "a Secret of a cache whose staging ended badly",
+        [obj("Secret", "demo-hub"), job(20, "Failed")],
+        ["Job", "Secret"],
+    ),
+    Case("a Secret of a cache", [obj("Secret", "demo-store")], [], [*cache(), samples.reader()]),
+    Case(
+        "a Secret of nobody we know",
+        [obj("Secret", "x", labels={names.MANAGED_BY_LABEL: names.MANAGER})],
+        [],
+    ),
+    Case(
+        "a runtime that was adopted",
+        [obj("AlluxioRuntime", "demo", labels={**OURS, names.ADOPTED_LABEL: "true"})],
+        [],
+    ),
+    Case("a runtime whose Dataset is gone", [obj("AlluxioRuntime", "demo")], ["AlluxioRuntime"]),
+    Case(
+        "volumes for NFS, the claim before its volume",
+        [
+            obj("PersistentVolume", "pv", spec={"claimRef": {"namespace": "default"}}),
+            obj("PersistentVolumeClaim", "demo-nfs"),
+            obj("DataLoad", "demo"),
+        ],
+        ["DataLoad", "PersistentVolumeClaim", "PersistentVolume"],
+    ),
+    Case(
+        "what goes already",
+        [obj("Secret", "demo-store", deletionTimestamp="2026-01-01T00:00:00Z")],
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize("row", CASES, ids=lambda row: row.name)
+def test_what_of_ours_is_left_over(row: Case) -> None:
+    leftovers = found(state(*row.objects, owned=row.owned))
+    assert [each.kind for each in leftovers] == row.left
+    assert all(each.is_removed for each in leftovers)
+
+
+def test_a_secret_that_anything_uses_is_only_listed() -> None:
+    users = ObjectUsers({("Secret", "default", "demo-store"): ("Pod web-0", "Dataset other")})
+    [each] = found(state(owned=[obj("Secret", "demo-store")], users=users))
+    assert not each.is_removed
+    assert each.kept == "used by Pod web-0, Dataset other"
+
+
+def test_a_secret_is_only_listed_where_its_users_cannot_be_seen() -> None:
+    users = ObjectUsers(unread_namespaces=frozenset({"default"}))
+    [each] = found(state(owned=[obj("Secret", "demo-store")], users=users))
+    assert each.kept == "whether pods use it cannot be checked (list pods)"
+
+
+class TestCaches:
+    def test_one_that_nothing_reads_is_listed_and_removed_only_by_name(self) -> None:
+        [each] = found(state(*cache()))
+        assert (each.kind, each.name) == ("cache", "default/demo")
+        assert each.kept == BY_NAME
+        [named] = found(state(*cache()), "demo")
+        assert named.is_removed
+
+    def test_one_with_a_reader_is_never_left_over(self) -> None:
+        assert found(state(*cache(), samples.reader()), "demo", min_age=0) == []
+
+    def test_one_that_a_graph_mounts_is_not_left_over_without_pods(self) -> None:
+        claim = {"persistentVolumeClaim": {"claimName": "demo"}}
+        graph = samples.make_object(
+            "DynamoGraphDeployment", "chat", spec={"components": [{"volumes": [claim]}]}
+        )
+        assert found(state(*cache(), graph), "demo") == []
+
+    @pytest.mark.parametrize("labels", [{}, {**OURS, names.ADOPTED_LABEL: "true"}])
+    def test_one_that_somebody_else_made_is_never_left_over(self, labels: dict[str, str]) -> None:
+        assert found(state(*cache(labels=labels)), "demo") == []
+
+    def test_one_that_was_loaded_lately_is_in_use(self) -> None:
+        load = samples.make_object("DataLoad", "demo", spec={"dataset": {"name": "demo"}})
+        load["status"] = {"conditions": [{"type": "Complete", "lastTransitionTime": stamp(2)}]}
+        assert found(state(*cache(), load)) == []
+
+    def test_one_whose_readers_cannot_be_seen_is_not_removed_even_by_name(self) -> None:
+        [each] = found(state(*cache(), unread_readers=frozenset({"default"})), "demo")
+        assert not each.is_removed
+        assert "whether pods or graphs use it cannot be checked" in each.kept

@@ -250,22 +250,26 @@ def _adopt(work: AdoptCommand, run: RunFlags) -> int:
 
 def _hopeless_check(client: Client, name: str) -> Callable[[], None]:
     """Return the check that ends a wait if doctor finds a problem that waiting cannot fix."""
-    from kubectl_fluidmodel.doctor import lasting
+    from kubectl_fluidmodel.doctor.failure_monitor import (
+        CACHE_FAILURES,
+        FailureMonitor,
+        failure_error,
+    )
     from kubectl_fluidmodel.kube.client import Client
     from kubectl_fluidmodel.output.shell import Operand
     from kubectl_fluidmodel.output.shell import command as shell_command
 
-    monitor: lasting.FailureMonitor | None = None
+    monitor: FailureMonitor | None = None
 
     def check() -> None:
         nonlocal monitor
         if monitor is None:
             own = Client(access=client.access)
-            monitor = lasting.FailureMonitor(own, client.namespace, name, lasting.CACHE_FAILURES)
+            monitor = FailureMonitor(own, client.namespace, name, CACHE_FAILURES)
         problem = monitor.poll()
         if problem is not None:
             doctor = ("kubectl", "fluidmodel", "doctor", Operand(name), "-n", client.namespace)
-            raise lasting.failure_error(
+            raise failure_error(
                 f"cache {name} cannot become ready", problem, shell_command(*doctor)
             )
 

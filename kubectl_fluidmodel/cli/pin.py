@@ -109,13 +109,17 @@ def _watch_with_doctor(
     client: Client, namespace: str, cache: str, graph: str
 ) -> Callable[[], None]:
     """Return a check for `--wait` that raises an error if doctor finds what waiting cannot fix."""
-    from kubectl_fluidmodel.doctor import lasting
+    from kubectl_fluidmodel.doctor.failure_monitor import (
+        GRAPH_FAILURES,
+        FailureMonitor,
+        failure_error,
+    )
     from kubectl_fluidmodel.kube.client import Client as KubeClient
     from kubectl_fluidmodel.output import shell
 
     # A separate client, because doctor's requests do not count as the pin's.
     own = KubeClient(access=client.access)
-    monitor = lasting.FailureMonitor(own, namespace, cache, lasting.GRAPH_FAILURES, interval=6.0)
+    monitor = FailureMonitor(own, namespace, cache, GRAPH_FAILURES, interval=6.0)
     command = shell.command(
         "kubectl", "fluidmodel", "doctor", *shell.operands([cache]), "-n", namespace
     )
@@ -123,6 +127,6 @@ def _watch_with_doctor(
     def raise_if_hopeless() -> None:
         problem = monitor.poll()
         if problem is not None:
-            raise lasting.failure_error(f"{graph} cannot become ready", problem, command)
+            raise failure_error(f"{graph} cannot become ready", problem, command)
 
     return raise_if_hopeless

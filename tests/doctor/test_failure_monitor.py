@@ -7,9 +7,16 @@ from collections.abc import Callable
 import pytest
 
 import kubectl_fluidmodel.doctor.checks
-from kubectl_fluidmodel.doctor import lasting
+from kubectl_fluidmodel.doctor import failure_monitor
 from kubectl_fluidmodel.doctor.check import REGISTRY, Finding, Fix, Scope, select_checks
 from kubectl_fluidmodel.doctor.diagnosis import Problem, diagnose
+from kubectl_fluidmodel.doctor.failure_monitor import (
+    CACHE_FAILURES,
+    GRAPH_FAILURES,
+    FailureMonitor,
+    failure_error,
+    persistent_failures,
+)
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object
@@ -23,8 +30,8 @@ CLIENT = object()
 
 
 def codes(snapshot: Snapshot) -> list[str]:
-    found = diagnose(snapshot, select_checks(lasting.CACHE_FAILURES, ()), namespace=NS, name=NAME)
-    return [each.check.code for each in lasting.persistent_failures(found, lasting.CACHE_FAILURES)]
+    found = diagnose(snapshot, select_checks(CACHE_FAILURES, ()), namespace=NS, name=NAME)
+    return [each.check.code for each in persistent_failures(found, CACHE_FAILURES)]
 
 
 def worker(snapshot: Snapshot) -> Object:
@@ -91,7 +98,7 @@ def test_what_may_pass_is_waited_for(change: Callable[[Snapshot], object]) -> No
     assert codes(snapshot) == []
 
 
-@pytest.mark.parametrize("table", [lasting.CACHE_FAILURES, lasting.GRAPH_FAILURES])
+@pytest.mark.parametrize("table", [CACHE_FAILURES, GRAPH_FAILURES])
 def test_every_code_is_a_check(table: dict[str, float]) -> None:
     for code, seconds in table.items():
         assert code in REGISTRY.checks and 0 <= seconds <= 60
@@ -111,18 +118,18 @@ def problem(code: str, about: str = "pod a/b", fix: Fix | None = None) -> Proble
     ],
 )
 def test_the_error_has_cause_code_and_a_command(fix: Fix | None, command: str) -> None:
-    found = lasting.failure_error("it cannot be", problem("FM305", fix=fix), "doctor")
+    found = failure_error("it cannot be", problem("FM305", fix=fix), "doctor")
     assert str(found) == f"it cannot be: pod a/b: because (FM305); try: {command}"
     assert found.exit_code == 1
 
 
 class TestWatch:
     @pytest.fixture
-    def watch(self, monkeypatch: pytest.MonkeyPatch) -> lasting.FailureMonitor:
+    def watch(self, monkeypatch: pytest.MonkeyPatch) -> FailureMonitor:
         self.now, self.snapshot, self.looks = 0.0, b.healthy_snapshot(), 0
-        monkeypatch.setattr(lasting.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(lasting.collector, "collect_snapshot", self.gather)
-        return lasting.FailureMonitor(CLIENT, NS, NAME, {"FM305": 8.0}, interval=4.0)  # type: ignore[arg-type]
+        monkeypatch.setattr(failure_monitor.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(failure_monitor.collector, "collect_snapshot", self.gather)
+        return FailureMonitor(CLIENT, NS, NAME, {"FM305": 8.0}, interval=4.0)  # type: ignore[arg-type]
 
     def gather(self, *_: object, **__: object) -> Snapshot:
         self.looks += 1
@@ -130,22 +137,20 @@ class TestWatch:
             raise FluidModelError("away")
         return self.snapshot
 
-    def tick(self, watch: lasting.FailureMonitor, now: float) -> str:
+    def tick(self, watch: FailureMonitor, now: float) -> str:
         self.now = now
         found = watch.poll()
         watch._thread.join() if watch._thread.ident else None
         return found.check.code if found else ""
 
-    def test_it_takes_two_looks_and_the_patience_of_the_code(
-        self, watch: lasting.FailureMonitor
-    ) -> None:
+    def test_it_takes_two_looks_and_the_patience_of_the_code(self, watch: FailureMonitor) -> None:
         b.make_unschedulable(worker(self.snapshot), "0/1: 1 node(s) didn't have free ports.")
         assert [self.tick(watch, now) for now in (1, 4, 8, 11)] == ["", "", "", ""]
         assert self.looks == 2
         assert self.tick(watch, 12) == "", "the third look begins"
         assert self.tick(watch, 13) == "FM305"
 
-    def test_what_passed_counts_anew(self, watch: lasting.FailureMonitor) -> None:
+    def test_what_passed_counts_anew(self, watch: FailureMonitor) -> None:
         b.make_unschedulable(worker(self.snapshot), "0/1: 1 node(s) didn't have free ports.")
         self.tick(watch, 4)
         self.snapshot = b.healthy_snapshot()
@@ -153,11 +158,11 @@ class TestWatch:
         b.make_unschedulable(worker(self.snapshot), "0/1: 1 node(s) didn't have free ports.")
         assert [self.tick(watch, now) for now in (12, 16, 19)] == ["", "", ""]
 
-    def test_a_cluster_that_is_away_ends_nothing(self, watch: lasting.FailureMonitor) -> None:
+    def test_a_cluster_that_is_away_ends_nothing(self, watch: FailureMonitor) -> None:
         self.snapshot = None  # type: ignore[assignment]
         assert [self.tick(watch, now) for now in (4, 8, 12)] == ["", "", ""]
 
 
 def test_no_check_of_the_cluster_ends_the_wait_for_a_cache() -> None:
-    assert all(REGISTRY.checks[code].scope is Scope.CACHE for code in lasting.CACHE_FAILURES)
+    assert all(REGISTRY.checks[code].scope is Scope.CACHE for code in CACHE_FAILURES)
     assert pods.worker_pod()["metadata"]["name"] == f"{NAME}-worker-0"

@@ -43,6 +43,7 @@ def watch_caches(client: Client, command: InspectCommand) -> int:
     """Show a view until it is interrupted."""
     stream = SnapshotWatcher(client, command.namespace, queries.INSPECT_QUERIES)
     try:
+        stream.start()
         _wait_for_sync(stream)
         if can_redraw(sys.stdout) and command.options.output not in ("json", "yaml"):
             _watch_on_terminal(stream, command)

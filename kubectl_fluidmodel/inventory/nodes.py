@@ -26,7 +26,6 @@ class NodeCache:
     """Its worker's pod; empty if there is none."""
     ready: bool | None
     used_bytes: int | None
-    used_precision: int
     capacity_bytes: int | None
     medium: str
     path: str
@@ -70,7 +69,6 @@ def describe_nodes(
                 pod=name_of(pod) if pod else "",
                 ready=pod_problems.is_ready(pod) if pod else None,
                 used_bytes=used,
-                used_precision=precision,
                 capacity_bytes=_labelled_capacity(node, cache) or sum(quotas) or None,
                 medium="+".join(dict.fromkeys(tier.medium for tier in tiers if tier.medium)),
                 path=",".join(tier.path for tier in tiers if tier.path),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,7 +100,7 @@ class StagingPlan:
         return FileListing(tuple(SourceFile(file.path, file.size) for file in self.files))
 
     def to_document(self) -> dict[str, Any]:
-        """The plan as a JSON object; `plan_from_document` is the inverse."""
+        """Return the plan as a JSON object."""
         return {
             "repo": self.repo,
             "revision": self.revision,
@@ -114,19 +114,6 @@ class StagingPlan:
             "bytesSkipped": self.bytes_skipped,
             "skipped": [{"path": f.path, "size": f.size, "why": f.reason} for f in self.skipped],
         }
-
-
-def plan_from_document(document: Mapping[str, Any]) -> StagingPlan:
-    """Parse the plan that `StagingPlan.to_document` created."""
-    skipped = document.get("skipped", ())
-    return StagingPlan(
-        repo=str(document["repo"]),
-        revision=str(document["revision"]),
-        commit=str(document["commit"]),
-        endpoint=str(document.get("endpoint", "")),
-        files=tuple(PlanFile(**each) for each in document["files"]),
-        skipped=tuple(SkippedFile(each["path"], each["size"], each["why"]) for each in skipped),
-    )
 
 
 def build_plan(

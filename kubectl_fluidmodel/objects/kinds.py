@@ -52,7 +52,6 @@ PVS = Kind("", "v1", "PersistentVolume", "persistentvolumes", namespaced=False)
 DEPLOYMENTS = Kind("apps", "v1", "Deployment", "deployments")
 STATEFUL_SETS = Kind("apps", "v1", "StatefulSet", "statefulsets")
 DAEMON_SETS = Kind("apps", "v1", "DaemonSet", "daemonsets")
-REPLICA_SETS = Kind("apps", "v1", "ReplicaSet", "replicasets")
 CSI_DRIVERS = Kind("storage.k8s.io", "v1", "CSIDriver", "csidrivers", namespaced=False)
 CSI_NODES = Kind("storage.k8s.io", "v1", "CSINode", "csinodes", namespaced=False)
 WEBHOOKS = Kind(

@@ -14,7 +14,7 @@ from kubectl_fluidmodel.objects.access import Object, get_list, get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.gpus import is_gpu
 
-NO_SCHEDULE, NO_EXECUTE, PREFER = "NoSchedule", "NoExecute", "PreferNoSchedule"
+NO_SCHEDULE, NO_EXECUTE = "NoSchedule", "NoExecute"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 

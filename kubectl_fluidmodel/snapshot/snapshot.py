@@ -194,8 +194,3 @@ def _is_about(event: Object, obj: Mapping[str, Any]) -> bool:
     """Whether an event is about this object, not about an earlier one of the same name."""
     theirs, ours = get_path(event, "involvedObject", "uid"), metadata_of(obj).get("uid")
     return not theirs or not ours or theirs == ours
-
-
-def sorted_names(objects: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The names of objects, sorted."""
-    return sorted(name_of(obj) for obj in objects)

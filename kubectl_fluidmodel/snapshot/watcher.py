@@ -32,12 +32,23 @@ class SnapshotWatcher:
     """Watches the kinds of some queries; `snapshot()` returns their current state."""
 
     def __init__(self, client: Client, namespace: str | None, queries: Sequence[ListQuery]) -> None:
+        self._client = client
         self._namespace = namespace
-        self._server, wanted = collector.discover(client, queries)
-        self._queries = {read.kind: read for read in wanted if read.kind not in _UNWATCHED}
+        self._wanted = queries
+        self._server = ""
+        self._queries: dict[Kind, ListQuery] = {}
         self.informer = Informer(client)
+
+    def start(self) -> None:
+        """Find out what the server serves, and begin to watch it.
+
+        Raises:
+            ClusterUnreachableError: the API server does not answer.
+        """
+        self._server, served = collector.discover(self._client, self._wanted)
+        self._queries = {read.kind: read for read in served if read.kind not in _UNWATCHED}
         for kind, read in self._queries.items():
-            where = collector.query_namespace(read, namespace)
+            where = collector.query_namespace(read, self._namespace)
             self.informer.start(
                 kind,
                 where,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan, build_plan, plan_from_document
+from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan, build_plan
 from kubectl_fluidmodel.stage.report import unloadable_note
 
 
@@ -134,21 +131,3 @@ def test_the_hint_for_an_unusable_path_excludes_it(path: str) -> None:
     assert flag == "--exclude" and glob.isprintable()
     assert kept(plan("ok", path, "okay", exclude=(glob,))) == ["ok", "okay"]
     assert kept(plan("ok", path, include=("o*",))) == ["ok"], "what is not staged needs no name"
-
-
-@given(
-    st.lists(
-        st.builds(
-            PlanFile,
-            st.text("abc/._-", min_size=1, max_size=9),
-            st.integers(0, 1 << 50),
-            st.just("sha256"),
-            st.just("a" * 64),
-        ),
-        max_size=5,
-    )
-)
-def test_plans_survive_json(files: list[PlanFile]) -> None:
-    made = StagingPlan("o/m", "main", "c" * 40, tuple(files), endpoint="https://hub")
-    again = plan_from_document(json.loads(json.dumps(made.to_document())))
-    assert again == made and again.endpoint == made.endpoint

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from kubectl_fluidmodel.dynamo.component import Role
 from kubectl_fluidmodel.dynamo.graph import open_graph
-from kubectl_fluidmodel.dynamo.json_patch import apply_patch, make_patch
+from kubectl_fluidmodel.dynamo.json_patch import make_patch
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
 from tests.dynamo import strategies as gen
 from tests.dynamo.nodes import all_nodes, allowed
+from tests.dynamo.patching import apply_patch
 
 NODES = all_nodes()
 SLOW = settings(

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from kubectl_fluidmodel.dynamo.json_patch import apply_patch
 from kubectl_fluidmodel.errors import FluidModelError, UsageError, WaitTimeoutError
 from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.kube.errors import NotFoundError
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.pin import wait, workflow
 from kubectl_fluidmodel.pin.options import PinOptions
+from tests.dynamo.patching import apply_patch
 from tests.pin.test_preflight import KEY, graph, node, worker
 
 Object = dict[str, Any]

@@ -76,9 +76,9 @@ def _json_pointer(value: Any, part: Any, path: str) -> str | None:
     return next((each for each in found if each is not None), None)
 
 
-def patch_and_recreate_runtime(runtime: Object, change: Object) -> Command:
+def patch_and_recreate_runtime(cached: Cache, change: Object) -> Command:
     """Change a runtime's spec and recreate it: Fluid reads most of the spec only once."""
-    return chain(patch_object(runtime, {"spec": change}), recreate_runtime(runtime))
+    return chain(patch_object(cached.runtime or {}, {"spec": change}), recreate_runtime(cached))
 
 
 def delete_objects(*objects: Object) -> Command:
@@ -300,10 +300,29 @@ def rename_runtime(runtime: Object, name: str) -> Command:
     return chain(_copy_object(runtime, name), delete_objects(runtime))
 
 
-def recreate_runtime(runtime: Object) -> Command:
-    """Recreate a runtime as it is, with everything that Fluid creates for it."""
-    named = (Operand(kubectl_kind(runtime)), Operand(name_of(runtime)))
-    get = kubectl_command(runtime, "get", *named, flags=("-o", "json"))
+def recreate_runtime(cached: Cache) -> Command:
+    """Recreate a cache's runtime as it is, with everything that Fluid creates for it.
+
+    What was loaded goes with the workers, so it is loaded again: Fluid starts a load once the
+    Dataset is Bound.
+    """
+    runtimes_of_cache = [cached.runtime] if cached.runtime is not None else []
+    return chain(*(_recreate_object(obj) for obj in [*runtimes_of_cache, *_started_loads(cached)]))
+
+
+def _started_loads(cached: Cache) -> list[Object]:
+    """The loads that would not run again by themselves."""
+    return [
+        load
+        for load in cached.loads
+        if fluid_status.parse_dataload(load).phase not in ("", "Pending")
+        and get_path(load, "spec", "policy") != "Cron"
+    ]
+
+
+def _recreate_object(obj: Object) -> Command:
+    named = (Operand(kubectl_kind(obj)), Operand(name_of(obj)))
+    get = kubectl_command(obj, "get", *named, flags=("-o", "json"))
     return pipe(get, command("kubectl", "replace", "--force", "-f", "-"))
 
 

@@ -67,7 +67,7 @@ def mount_fix(context: CheckContext) -> Fix:
     change, hidden = _mount_patch(cache)
     steps = [fix_commands.patch_object(dataset, change)]
     if cache.runtime is not None:
-        steps.append(fix_commands.recreate_runtime(cache.runtime))
+        steps.append(fix_commands.recreate_runtime(cache))
     if hidden:
         name = cache.name + STORE_SUFFIX
         there = context.snapshot.get(kinds.SECRETS, name, cache.namespace) is not None

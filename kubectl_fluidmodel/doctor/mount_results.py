@@ -244,7 +244,7 @@ def change_mount_fix(
         ]
     steps = [fix_commands.patch_object(cache.dataset or {}, operations, how="json")]
     if cache.runtime is not None:
-        steps.append(fix_commands.recreate_runtime(cache.runtime))
+        steps.append(fix_commands.recreate_runtime(cache))
     return Fix(chain(*steps))
 
 

@@ -395,7 +395,7 @@ def test_dataset_held_by_a_pod_is_reported(
     cluster.api.delete(FLUID, "Dataset", "demo", namespace)
     report = doctor.until("FM217")
     found = report.problem("FM217", f"dataset {namespace}/demo")
-    assert "chat-0 still mount it" in found["cause"]
+    assert "chat-0 still mounts it" in found["cause"]
     assert found["fix"]["text"] == f"kubectl delete pod chat-0 -n {namespace}"
     doctor.heal(found)
     doctor.until_gone("FM217", seconds=90)

@@ -214,6 +214,34 @@ def test_endpoint_region_and_secret_are_kept_wherever_the_dataset_has_them(place
     assert words == ["cache", "s3://bucket/m", "--name", "demo", *flags, "-n", "models"]
 
 
+@pytest.mark.parametrize(
+    ("phase", "policy", "is_loaded_again"),
+    [
+        ("Complete", "Once", True),
+        ("Executing", "Once", True),
+        ("Failed", "Once", True),
+        ("Pending", "Once", False),  # Fluid has yet to start it
+        ("Complete", "Cron", False),  # it runs again by itself
+    ],
+)
+def test_fix_that_recreates_the_runtime_loads_the_model_again(
+    phase: str, policy: str, is_loaded_again: bool
+) -> None:
+    """What was loaded goes with the workers."""
+    snapshot = b.healthy_snapshot()
+    dataset = b.get_object(snapshot, names.DATASETS, "demo")
+    dataset["metadata"]["labels"] = {}
+    dataset["spec"]["mounts"][0]["path"] = "/elsewhere"
+    load = b.get_object(snapshot, names.DATA_LOADS, "demo")
+    load["spec"]["policy"], load["status"]["phase"] = policy, phase
+    [found] = b.findings_of(snapshot, "FM213")
+    assert found.fix is not None
+    calls = run_commands_in_bash([found.fix.text])[0].calls
+    recreated = [call[2] for call in calls if call[1] == "get"]
+    assert recreated == ["alluxioruntime", *["dataload"] * is_loaded_again]
+    assert "replace" in found.fix.text
+
+
 @pytest.mark.parametrize("mount_point", ["oss://bucket/m", "cosn://bucket/m", "wasbs://c@a/m"])
 def test_source_that_cache_does_not_know_is_no_reason_to_delete_its_dataset(
     mount_point: str,

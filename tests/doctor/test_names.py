@@ -362,6 +362,15 @@ def test_plain_key_options_of_a_root_mount_are_found() -> None:
     assert found.evidence[0].text == "aws.accessKeyId"
 
 
+def test_load_without_keys_for_the_workers_is_a_consequence() -> None:
+    snapshot = by_hand(path=None, name=None)
+    plain_names(snapshot)
+    states = b.get_object(snapshot, names.DATASETS, "demo")["status"]["cacheStates"]
+    states.update(cached="0.00B", cachedPercentage="0.0%")
+    assert "FM605" in b.found_codes(snapshot)
+    assert b.root_codes(snapshot, "2", "6") == ["FM213"]
+
+
 def test_root_key_options_of_another_mount_are_found() -> None:
     [found] = b.findings_of(by_hand(path="/elsewhere"), "FM213")
     assert "are ignored" in found.cause

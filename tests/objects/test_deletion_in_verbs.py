@@ -68,6 +68,18 @@ def test_a_secret_that_went_with_its_dataset_is_a_consequence() -> None:
     assert "FM217" in b.root_codes(snapshot) and "FM212" not in b.root_codes(snapshot)
 
 
+def test_a_dataset_and_its_runtime_that_are_deleted_together_are_one_fault() -> None:
+    snapshot = b.healthy_snapshot()
+    leaving = [(names.DATASETS, NAME), (names.ALLUXIO_RUNTIMES, NAME)]
+    for kind, name in leaving:
+        terminating(b.get_object(snapshot, kind, name))
+    (found,) = b.findings_of(snapshot, "FM217")
+    assert found.about == f"dataset {NS}/{NAME}"
+    assert found.cause.endswith("chat-decode-0 still mounts it")
+    seen = {each.object for each in found.evidence if each.location == "metadata.deletionTimestamp"}
+    assert seen == {f"{kind.name.lower()} {NS}/{name}" for kind, name in leaving}
+
+
 def test_what_was_deleted_just_now_is_no_longer_healthy() -> None:
     snapshot = b.healthy_snapshot()
     dataset = terminating(b.get_object(snapshot, names.DATASETS, NAME))

@@ -333,6 +333,12 @@ def test_finding(row):
     assert row.expected in words(findings(row.graph, row.cache), row.level)
 
 
+def test_a_graph_that_its_file_pins_by_hand_is_not_reverted_by_the_file():
+    by_hand = pin_graph(graph(worker()), PinRequest("llama", KEY)).obj
+    by_hand["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": "{}"}
+    assert findings(by_hand) == []
+
+
 @pytest.mark.parametrize("row", ROWS[6:19], ids=lambda row: row.name)
 def test_a_preference_is_never_refused_for_placement(row):
     assert words(findings(row.graph, row.cache, preferred=True), REFUSE) == ""

@@ -134,7 +134,7 @@ def _more_room_fix(cache: Cache, found: UnschedulablePod, asked: int) -> Fix:
     less = {} if ours else _reduced_requests(runtime, found)
     if less:
         return Fix(
-            then(fix_commands.patch_object(runtime, less), fix_commands.recreate_runtime(runtime))
+            then(fix_commands.patch_object(runtime, less), fix_commands.recreate_runtime(cache))
         )
     if part == WORKER and cache.dataset is not None:
         # Recreated, because an existing cache keeps its node, and none fits.
@@ -190,7 +190,7 @@ def _change_cache_fix(
         steps.append(
             fix_commands.patch_object(cache.runtime, _quota_patch(cache.runtime, quota), how="json")
         )
-    return Fix(then(*steps, fix_commands.recreate_runtime(cache.runtime)))
+    return Fix(then(*steps, fix_commands.recreate_runtime(cache)))
 
 
 def _quota_patch(runtime: Object, quota: int) -> list[Object]:

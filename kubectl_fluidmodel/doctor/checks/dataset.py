@@ -28,7 +28,14 @@ from kubectl_fluidmodel.fluid import (
 )
 from kubectl_fluidmodel.inventory import runtimes
 from kubectl_fluidmodel.inventory.cache import MASTER, WORKER, Cache
-from kubectl_fluidmodel.objects.access import Object, get_list, get_path, metadata_of, name_of
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    get_list,
+    get_path,
+    metadata_of,
+    name_of,
+    summarize,
+)
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.objects.time import parse_time
@@ -127,7 +134,7 @@ def _explain_setup_error(cache: Cache, text: str) -> tuple[str, Fix]:
     if lost and lost[1] in ("StatefulSet", "DaemonSet"):
         return (
             f"Fluid's helm release of the cache is incomplete: {lost[1]} {lost[2]} is not there",
-            Fix(fix_commands.recreate_runtime(runtime)),
+            Fix(fix_commands.recreate_runtime(cache)),
         )
     if _TIER_TOO_LARGE.search(text):
         quota = alluxio_runtime.parse_tier(runtime)[2] or 0
@@ -143,7 +150,7 @@ def _explain_setup_error(cache: Cache, text: str) -> tuple[str, Fix]:
             f"Fluid takes Alluxio's version from the FUSE image's tag, and {tag[1]} is not one",
             Fix(
                 fix_commands.patch_and_recreate_runtime(
-                    runtime, {"fuse": {"imageTag": _ALLUXIO_VERSION}}
+                    cache, {"fuse": {"imageTag": _ALLUXIO_VERSION}}
                 )
             ),
         )
@@ -188,7 +195,7 @@ def _share_nodes_command(cache: Cache) -> Command:
     if cache.dataset is None or cache.runtime is None or names.has_own_spec(cache.dataset):
         return fix_commands.recreate_cache(cache)  # `cache` creates it that way
     change = fix_commands.patch_object(cache.dataset, {"spec": {"placement": "Shared"}})
-    return chain(change, fix_commands.recreate_runtime(cache.runtime))
+    return chain(change, fix_commands.recreate_runtime(cache))
 
 
 def _has_workers(cache: Cache) -> bool:
@@ -323,43 +330,43 @@ def cache_is_not_terminating(context: CheckContext) -> Iterator[Finding]:
     is a pod that mounts the claim, or a controller that should clean up and is down.
     """
     cache = context.cache
-    for obj in (cache.dataset, *cache.runtimes, *cache.loads, cache.volume):
-        since = parse_time(metadata_of(obj or {}).get("deletionTimestamp"))
-        if obj is None or not is_terminating(obj):
-            continue
-        refused = events_with_reason(context, obj, "ErrorDeleteDataset")
-        readers = [reader.pod for reader in cache.readers]
-        is_recent = not refused and context.snapshot.taken_at - since < _DELETION_TIMEOUT
-        seen = [
-            Evidence(object_reference(obj), "metadata.deletionTimestamp", _deletion_timestamp(obj))
-        ]
-        finalizers = metadata_of(obj).get("finalizers")
-        if finalizers:
-            seen.append(Evidence(object_reference(obj), "metadata.finalizers", str(finalizers)))
-        seen += [event_evidence(each) for each in refused[-1:]]
-        seen += [
-            Evidence(object_reference(pod), "spec.volumes", f"claimName: {cache.name}")
-            for pod in readers
-        ]
-        if readers:
-            listed = ", ".join(name_of(pod) for pod in readers[:3])
-            reason = f"{listed}{' and others' * (len(readers) > 3)} still mount it"
-            fix = Fix(fix_commands.delete_objects(*readers[:20]))
-        else:
-            reason = "Fluid has not cleaned up after it"
-            named = (Operand(fix_commands.kubectl_kind(obj)), Operand(name_of(obj)))
-            fix = observations.advice(obj, "get", *named, "-o", "jsonpath={.metadata.finalizers}")
-        yield Finding(
-            object_reference(obj),
-            "it is being deleted" if is_recent else f"it was deleted but still exists: {reason}",
-            tuple(seen),
-            fix,
-            Severity.WARNING if is_recent else None,
-        )
+    candidates = (cache.dataset, *cache.runtimes, *cache.loads, cache.volume)
+    leaving = [obj for obj in candidates if obj is not None and is_terminating(obj)]
+    if not leaving:
+        return
+    first, readers = leaving[0], [reader.pod for reader in cache.readers]
+    refused = [e for obj in leaving for e in events_with_reason(context, obj, "ErrorDeleteDataset")]
+    since = min(parse_time(metadata_of(obj).get("deletionTimestamp")) for obj in leaving)
+    is_recent = not refused and context.snapshot.taken_at - since < _DELETION_TIMEOUT
+    if readers:
+        reason = f"{summarize(list(map(name_of, readers)))} still mount"
+        reason += "s it" if len(readers) == 1 else " it"
+        fix = Fix(fix_commands.delete_objects(*readers[:20]))
+    else:
+        reason = "Fluid has not cleaned up after it"
+        named = (Operand(fix_commands.kubectl_kind(first)), Operand(name_of(first)))
+        fix = observations.advice(first, "get", *named, "-o", "jsonpath={.metadata.finalizers}")
+    yield Finding(
+        object_reference(first),
+        "it is being deleted" if is_recent else f"it was deleted but still exists: {reason}",
+        (
+            *(seen for obj in leaving for seen in _deletion_evidence(obj)),
+            *(event_evidence(each) for each in refused[-1:]),
+            *(
+                Evidence(object_reference(pod), "spec.volumes", f"claimName: {cache.name}")
+                for pod in readers
+            ),
+        ),
+        fix,
+        Severity.WARNING if is_recent else None,
+    )
 
 
-def _deletion_timestamp(obj: Object) -> str:
-    return str(metadata_of(obj).get("deletionTimestamp"))
+def _deletion_evidence(obj: Object) -> Iterator[Evidence]:
+    for field in ("deletionTimestamp", "finalizers"):
+        value = metadata_of(obj).get(field)
+        if value:
+            yield Evidence(object_reference(obj), f"metadata.{field}", str(value))
 
 
 @register_check("FM218", "Fluid supports this kind of source", explains=("FM208",))

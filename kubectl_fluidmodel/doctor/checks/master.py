@@ -238,7 +238,7 @@ def host_names_resolve(context: CheckContext) -> Iterator[Finding]:
                     (line,),
                     Fix(
                         fix_commands.patch_and_recreate_runtime(
-                            cache.runtime, {part: {"networkMode": "ContainerNetwork"}}
+                            cache, {part: {"networkMode": "ContainerNetwork"}}
                         )
                     )
                     if cache.runtime

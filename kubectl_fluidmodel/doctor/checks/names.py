@@ -335,9 +335,5 @@ def workload_names_are_free(context: CheckContext) -> Iterator[Finding]:
                 Evidence(object_reference(found), "metadata.labels.release", "not set"),
                 Evidence(object_reference(found), "app.kubernetes.io/managed-by", managed),
             ),
-            Fix(
-                chain(
-                    fix_commands.delete_objects(found), fix_commands.recreate_runtime(cache.runtime)
-                )
-            ),
+            Fix(chain(fix_commands.delete_objects(found), fix_commands.recreate_runtime(cache))),
         )

@@ -128,9 +128,7 @@ def _more_memory_fix(cache: Cache, part: str, pod: Object) -> Fix:
         limits = {"memory": bytes_to_quantity(alluxio_runtime.max_memory(runtime, part))}
         change = {"spec": {part: {"resources": {"limits": limits}}}}
         return Fix(
-            chain(
-                fix_commands.patch_object(runtime, change), fix_commands.recreate_runtime(runtime)
-            )
+            chain(fix_commands.patch_object(runtime, change), fix_commands.recreate_runtime(cache))
         )
     medium, _, _ = alluxio_runtime.parse_tier(runtime or {})
     if medium == "MEM" and part == WORKER:

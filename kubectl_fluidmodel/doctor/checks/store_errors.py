@@ -91,10 +91,10 @@ def credentials_have_not_expired(context: CheckContext) -> Iterator[Finding]:
             if result.secret_name
             else dataset_reference(context),
             f"the key in {_keys_location(mount_result)} is temporary, and its session token is "
-            "missing"
+            "missing: Alluxio needs a permanent key"
             if result.message == MISSING_SESSION_TOKEN
             else f"the credentials in {_keys_location(mount_result)} are temporary and not valid "
-            "any more",
+            "any more: Alluxio needs a permanent key",
             result_evidence(context, mount_result),
             secret_keys_fix(context, result) if result.secret_name else None,
         )

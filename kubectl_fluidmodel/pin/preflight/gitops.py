@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.dynamo.gitops import detect_gitops_tool
+from kubectl_fluidmodel.dynamo.resources import PINS_ANNOTATION
 from kubectl_fluidmodel.objects.access import annotations_of
 from kubectl_fluidmodel.output import shell
 from kubectl_fluidmodel.pin.preflight.context import NOTE, WARN, PreflightContext, PreflightFinding
@@ -13,7 +14,9 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def check_gitops(context: PreflightContext) -> Iterator[PreflightFinding]:
-    """Warn if the pin also has to be made in git."""
+    """Warn if the pin also has to be made in git; what was pinned by hand is there already."""
+    if not context.changed_names and PINS_ANNOTATION not in annotations_of(context.before):
+        return
     tool = detect_gitops_tool(context.before)
     name = context.graph.reference
     cache = shell.operands([context.request.cache])

@@ -29,6 +29,7 @@ from kubectl_fluidmodel.model.issue import (
 )
 from kubectl_fluidmodel.model.junk import JunkFiles
 from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.snapshot.probe_result import (
     CONNECT_TIMEOUT_CODE,
     MISSING_SESSION_TOKEN,
@@ -63,7 +64,7 @@ def phase(snapshot: Snapshot, value: str) -> None:
         (ProbeState.BAD_KEY, {"message": "ends in a newline"}, "FM503"),
         (ProbeState.SERVICE, {"message": "there is no Service minio"}, "FM510"),
         (ProbeState.REFUSED, {"message": "minio:9000 refuses the connection"}, "FM511"),
-        (ProbeState.TLS, {"message": "this port uses plain HTTP"}, "FM512"),
+        (ProbeState.TLS, {"message": error_codes.PORT_USES_PLAIN_HTTP}, "FM512"),
         (ProbeState.NOT_S3, {"message": "it responds with text/html"}, "FM513"),
         (ProbeState.UNKNOWN_KEY, {"code": "InvalidAccessKeyId"}, "FM520"),
         (ProbeState.WRONG_SECRET, {"code": "SignatureDoesNotMatch"}, "FM521"),
@@ -192,7 +193,7 @@ def test_model_in_a_similar_prefix_is_suggested() -> None:
 @pytest.mark.parametrize(
     ("state", "changes", "code"),
     [
-        (ProbeState.TLS, {"message": "this port uses plain HTTP"}, "FM512"),
+        (ProbeState.TLS, {"message": error_codes.PORT_USES_PLAIN_HTTP}, "FM512"),
         (ProbeState.REGION, {"region": "eu-west-1"}, "FM525"),
         (ProbeState.NO_BUCKET, {"buckets": ("hf-model",)}, "FM526"),
         (ProbeState.EMPTY, {"nearest": ("s3://hf-models/Demo",)}, "FM530"),

@@ -279,7 +279,7 @@ class TestNameIsFree:
         objects.lists[JOBS.path("ns")] = [staging("hf://org/llama", "a" * 40)]
         ours = replace(make_options("org/llama"), origin="hf://org/llama", commit="b" * 40)
         (note,) = preflight.check_staging_jobs(objects.client, ours, "ns")
-        assert "aaaaaaaaaaaa" in note and "left alone" in note
+        assert "aaaaaaaaaaaa" in note and "left running" in note
         same = replace(ours, commit="a" * 40)
         assert preflight.check_staging_jobs(objects.client, same, "ns") == []
 

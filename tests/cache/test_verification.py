@@ -78,7 +78,7 @@ class TestByFile:
 
     def test_every_worker_reports(self) -> None:
         found = verify_by_file(MODEL, WHOLE, [("a", 10 * GIB + 826, 0)], 2)
-        assert found.missing == ("1 of 2 workers report",)
+        assert found.missing == ("1 of 2 workers are reporting",)
 
 
 def dataset_status(cached: str | None, total: str | None = None) -> DatasetStatus:
@@ -145,7 +145,7 @@ class TestLostWorkers:
             (None, None, [LIVE, SILENT], 1, []),
             ([], None, [], 1, ["0 of 1 workers have a pod"]),
             ([worker_pod("w-0", ready=False)], None, [LIVE], 1, ["worker w-0 is not ready"]),
-            ([worker_pod("w-0")], {"gpu-1"}, [LIVE], 1, ["worker w-0: node gpu-0 is gone"]),
+            ([worker_pod("w-0")], {"gpu-1"}, [LIVE], 1, ["worker w-0: node gpu-0 does not exist"]),
             (
                 None,
                 None,

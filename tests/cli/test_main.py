@@ -103,7 +103,7 @@ WRONG = [
     (["cache", "pvc://c/m", "--timeout", "soon"], "'soon' is not a duration"),
     (["cache", "pvc://c/m", "--quota", "big"], "--quota 'big' is not a size"),
     (["cache", "pvc://c/m", "--quota"], "requires an argument"),
-    (["cache", "pvc://c/m", "--dry-run"], "the size of pvc://c/m is not known"),
+    (["cache", "pvc://c/m", "--dry-run"], "the size of pvc://c/m is unknown"),
     (["cache", "nonsense"], "invalid SOURCE 'nonsense'"),
     (["cache", "line\nbreak"], "invalid SOURCE"),
     (["cache", "\x1b[31mred"], "\\x1b[31mred"),

@@ -166,8 +166,8 @@ def test_a_node_that_goes_away_is_named(
     _, err = running.communicate(timeout=120)
     assert "Traceback" not in err
     assert running.returncode == 1, err
-    assert f"problem: node {node} is gone" in err, err
-    assert err.strip().splitlines()[-1].startswith(f"error: node {node} is gone")
+    assert f"problem: node {node} does not exist" in err, err
+    assert err.strip().splitlines()[-1].startswith(f"error: node {node} does not exist")
     done = plugin("cache", bucket.uri("demo"), "-o", "json", timeout=240)
     refused = plugin("cache", bucket.uri("demo"), "--node", node)
     assert refused.code == 2 and "does not exist" in error_line(refused)

@@ -318,7 +318,7 @@ class TestImpersonation:
         )
 
     def test_a_group_without_a_user_is_wrong_usage(self, two: Path) -> None:
-        with pytest.raises(UsageError, match="--as-group needs --as"):
+        with pytest.raises(UsageError, match="--as-group requires --as"):
             load_rest_config(ConfigFlags(str(two), as_groups=("dev",)))
 
 

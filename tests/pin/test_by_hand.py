@@ -152,7 +152,7 @@ def test_a_dead_label_is_replaced_and_restored_by_unpin() -> None:
             ]
         },
     )
-    assert any(dead in remark and "on no node" in remark for remark in result.remarks())
+    assert any(dead in remark and "which no node has" in remark for remark in result.remarks())
     assert pin_graph(result.object, request(namespace, name)).object == result.object
     assert unpin_graph(result.object, name).object == before
 

@@ -288,7 +288,7 @@ ROWS = (
         graph(worker("A", gpus=1), worker("B", kind="prefill", gpus=1)),
         cache_info(),
         NOTE,
-        "all workers of dgd/chat roll: A, B",
+        "all workers of dgd/chat restart: A, B",
     ),
     Row(
         "Grove OnDelete",

@@ -203,7 +203,7 @@ def test_hf_home_in_the_read_only_mount_is_reported():
     obj = graph(VLLM, ["--model", "a/b"], [{"name": "HF_HOME", "value": "/model/hub"}])
     (main,), remarks = after(obj)
     assert env_of(main)["HF_HOME"] == "/model/hub"
-    assert "HF_HOME=/model/hub, which is the read-only cache" in remarks[0]
+    assert "HF_HOME=/model/hub, which is in the read-only cache" in remarks[0]
 
 
 def test_pinning_again_without_the_flag_keeps_the_path():

@@ -18,14 +18,14 @@ MEMORY_LIMIT = "2Gi"
 
 
 def build_bench_job(job: ClaimJob, plan: BenchPlan, store: MountTarget | None = None) -> Object:
-    """The Job that reads a cache as a plan says.
+    """Build the Job that reads a cache according to a plan.
 
-    The store's keys reach the pod as they reach the cache's own pods: by reference to the Secret.
+    The pod gets the store's keys like the cache's own pods: by reference to the Secret.
 
     Args:
         job: Where and how the pod runs.
         plan: What it reads.
-        store: The mount whose store it reads directly; None if none is.
+        store: The mount whose store it reads directly; None for none.
     """
     env: list[Object] = [{"name": PLAN_VARIABLE, "value": plan.to_json()}]
     network = job.network

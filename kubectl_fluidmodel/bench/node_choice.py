@@ -1,4 +1,4 @@
-"""The nodes on which `bench` reads: one of the cache, and one without it. Pure."""
+"""Selects the nodes on which `bench` reads: one of the cache, and one without it. Pure."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class BenchNode:
 
 
 def choose_cache_node(snapshot: Snapshot, cache: Cache, wanted: str = "") -> BenchNode:
-    """A node of the cache, a complete and ready one first.
+    """Return a node of the cache, preferably a complete and ready one.
 
-    Where nodes cannot be read, the tolerations are those of the cache's worker, which runs there.
+    If nodes cannot be read, the tolerations are those of the cache's worker, which runs there.
 
     Raises:
-        FluidModelError: no node holds the cache, or not the one that is wanted.
+        FluidModelError: no node holds the cache, or the requested one does not.
     """
     usage = cache_usage(cache)
     holding = describe_nodes(snapshot, cache, usage) or ()
@@ -77,12 +77,12 @@ def _worker_tolerations(cache: Cache, node: str) -> tuple[Object, ...]:
 def choose_other_node(
     nodes: Iterable[Object], cache: Cache, csi_nodes: Iterable[Object] | None
 ) -> BenchNode:
-    """A ready node without the cache that can mount it; those with the fewest taints first.
+    """Return a ready node without the cache that can mount it, preferably with the fewest taints.
 
     Args:
         nodes: The nodes to choose from.
         cache: The cache.
-        csi_nodes: The CSINodes, which say where Fluid's CSI plugin runs; None where they cannot
+        csi_nodes: The CSINodes, which show where Fluid's CSI plugin runs; None if they cannot
             be listed.
 
     Raises:
@@ -100,7 +100,7 @@ def choose_other_node(
     ]
     if not found:
         raise FluidModelError(
-            "there is no node to compare with",
+            "there is no other node to read on",
             "no other node is ready and has Fluid's CSI plugin",
             "bench without --off-node",
         )

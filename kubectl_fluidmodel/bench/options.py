@@ -1,4 +1,4 @@
-"""The options of one `bench`, checked before anything is read."""
+"""The options of `bench`, validated before anything is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ANY_NODE = "*"
 """No node has this name."""
 DEFAULT_SAMPLE = 8 * GIB
 MIN_TIMEOUT = 30.0
-"""Seconds: less does not start a FUSE client and read anything."""
+"""Minimum in seconds: less is not enough to start a FUSE client and read."""
 
 
 @dataclass(frozen=True)
@@ -23,32 +23,32 @@ class BenchOptions:
     image: str
     network: PodNetwork = field(default_factory=PodNetwork)
     sample_bytes: int = DEFAULT_SAMPLE
-    """Bytes that each pod reads through the mount in all cases together; 0 for the whole model
-    in each case."""
+    """Bytes that each pod reads through the mount in all cases together; 0 for the whole model in
+    each case."""
     node: str = ""
-    """The cache's node to measure on; empty for the first that is complete."""
+    """The cache's node to measure on; empty for the first complete one."""
     off_node: str = ""
-    """A node without the cache on which to measure, too: its name or ANY_NODE; empty for none."""
+    """A node without the cache to also measure on: its name or ANY_NODE; empty for none."""
     store: bool = True
-    """Whether to read from the store directly, too."""
+    """Whether to also read from the store directly."""
     save: bool = True
-    """Whether to keep the result on the Dataset."""
+    """Whether to save the result on the Dataset."""
     timeout: float = 300.0
-    """Seconds for each pod, its start included."""
+    """Seconds for each pod, including its start."""
     dry_run: str = "none"
     output: str | None = None
     color: str = "auto"
 
     def validated(self) -> BenchOptions:
-        """Check the options.
+        """Validate the options.
 
         Raises:
-            UsageError: with the flag at fault.
+            UsageError: names the invalid flag.
         """
         if self.timeout < MIN_TIMEOUT:
             raise UsageError(
                 f"--timeout of {self.timeout:g} s is too short",
-                "the pod has to start and to read",
+                "the pod has to start and read",
                 f"--timeout {MIN_TIMEOUT:.0f}s or more",
             )
         if not self.image:
@@ -57,11 +57,11 @@ class BenchOptions:
 
 
 def no_image_error() -> UsageError:
-    """What is said where there is no image to run."""
+    """Return the error for a missing image."""
     from kubectl_fluidmodel.objects.plugin_pod import build_image_hint
 
     return UsageError(
-        "reading a cache needs a pod with an image that has this plugin",
+        "reading a cache needs a pod with an image that contains this plugin",
         "there is no default image",
         build_image_hint(),
     )

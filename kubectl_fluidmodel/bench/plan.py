@@ -1,7 +1,7 @@
 """What a pod of `bench` reads, and what it reports: the protocol between client and pod. Pure.
 
-The plan reaches the pod as JSON in an environment variable. The pod prints one JSON object per
-line; lines that are none belong to Python or the kernel and are kept for error messages.
+The pod gets the plan as JSON in an environment variable. It prints one JSON object per line; other
+lines come from Python or the kernel and are kept for error messages.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Source(str, Enum):
     """Where a case reads from."""
 
     MOUNT = "mount"
-    """The cache's claim, after the pages of the segments were dropped from the page cache."""
+    """The cache's claim, after the segments were dropped from the page cache."""
     PAGE_CACHE = "page-cache"
-    """The claim again: the segments of the case before, which the kernel now has."""
+    """The claim again: the segments of the previous case, which are now in the page cache."""
     STORE = "store"
-    """The object store, with the keys of the cache."""
+    """The object store, with the cache's keys."""
 
 
 class Pattern(str, Enum):
@@ -34,7 +34,7 @@ class Pattern(str, Enum):
     MMAP = "mmap"
     """Copy each segment from a memory map, as `safetensors` does: one thread."""
     PREAD = "pread"
-    """Read blocks with as many threads as the case has readers."""
+    """Read blocks with one thread per reader of the case."""
     GET = "get"
     """HTTP range requests, one connection per reader."""
 
@@ -50,7 +50,7 @@ class ReadCase:
 
     @property
     def label(self) -> str:
-        """What a person calls it: `cache, blocks of 16 MiB, 4 threads`."""
+        """A label for people: `cache, blocks of 16 MiB, 4 threads`."""
         where = {Source.MOUNT: "cache", Source.PAGE_CACHE: "page cache"}.get(self.source, "store")
         if self.pattern is Pattern.MMAP:
             return f"{where}, memory map"
@@ -60,7 +60,7 @@ class ReadCase:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one case read, in how long."""
+    """The result of one case."""
 
     case: ReadCase
     bytes: int
@@ -75,24 +75,24 @@ class Measurement:
 
 @dataclass(frozen=True)
 class BenchPlan:
-    """What one pod does."""
+    """The work of one pod."""
 
     cases: tuple[ReadCase, ...]
     sample_bytes: int
-    """Bytes that all cases of the mount read together, at most; 0 for the whole model each."""
+    """Maximum bytes that all cases of the mount read together; 0 for the whole model each."""
     case_seconds: float
-    """Seconds after which a case ends, whatever it has read."""
+    """Seconds after which a case ends, regardless of what it has read."""
     seed: int = 0
-    """Of the random order of segments."""
+    """Seed of the random order of segments."""
     store: str = ""
-    """The store's `MountTarget` as JSON; empty where no case reads from it."""
+    """The store's `MountTarget` as JSON; empty if no case reads from it."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
 
 def plan_from_json(text: str) -> BenchPlan:
-    """Read what `BenchPlan.to_json` returned."""
+    """Parse what `BenchPlan.to_json` returned."""
     data: dict[str, Any] = json.loads(text)
     cases = tuple(_case_from_document(each) for each in data.pop("cases"))
     return BenchPlan(cases=cases, **data)
@@ -110,13 +110,13 @@ MOUNT_CASES = (
     *(ReadCase(Source.MOUNT, Pattern.PREAD, readers, 16 * MIB) for readers in (1, 2, 4, 8, 16)),
     ReadCase(Source.PAGE_CACHE, Pattern.PREAD, 4, 16 * MIB),
 )
-"""At most 16 readers: with 32 and more, Alluxio's FUSE was seen to hang (fluid#5802)."""
+"""At most 16 readers, because Alluxio's FUSE has hung with 32 and more (fluid#5802)."""
 OTHER_NODE_CASES = tuple(
     case
     for case in MOUNT_CASES
     if case.source is Source.MOUNT and (case.pattern is Pattern.MMAP or case.readers in (4, 16))
 )
-"""On a node without the cache, where reading takes long."""
+"""For a node without the cache, where reading takes long."""
 STORE_CASE = ReadCase(Source.STORE, Pattern.GET, 8, 16 * MIB)
 
 
@@ -177,12 +177,12 @@ _NAMES = {kind: name for name, kind in _EVENTS.items()}
 
 
 def event_to_line(event: Event) -> str:
-    """The event as a line of the pod's log."""
+    """Return the event as a line of the pod's log."""
     return json.dumps({"event": _NAMES[type(event)], **asdict(event)})
 
 
 def event_from_line(line: str) -> Event | None:
-    """The event of a line; None for a line that is none, or of another version of the image."""
+    """Parse a line; None if it is not an event, or one of another version of the image."""
     try:
         data = json.loads(line) if line.startswith("{") else None
         if not isinstance(data, dict):
@@ -206,6 +206,6 @@ def _measurement_from_document(data: dict[str, Any]) -> Measurement:
 
 
 def last_text(lines: Sequence[str]) -> str:
-    """The last line that is no event: what a pod that crashed printed."""
+    """Return the last line that is not an event: the output of a pod that crashed."""
     texts = [line.strip() for line in lines if line.strip() and event_from_line(line) is None]
     return texts[-1] if texts else ""

@@ -1,8 +1,8 @@
-"""Reads a model as engines do and measures it: what runs in the pod of `bench`.
+"""Reads a model as engines do and measures it; runs in the pod of `bench`.
 
-Each case reads other segments of the model, in random order, so that nothing is measured twice
-by accident. The pages of a segment are dropped from the page cache before it is read
-(posix_fadvise(2), POSIX_FADV_DONTNEED), which needs no privilege.
+Each case reads other segments of the model, in random order, so nothing is measured twice by
+accident. The pages of a segment are dropped from the page cache before it is read
+(posix_fadvise(2), POSIX_FADV_DONTNEED), which needs no privileges.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from kubectl_fluidmodel.model.sample import RangeReadError
 
 PLAN_VARIABLE = "FLUIDMODEL_BENCH"
 _MAX_SEGMENT, _MIN_SEGMENT = 64 * MIB, MIB
-"""A segment is what one reader reads in one go: about the size of a large tensor, and less where
-the model is so small that every reader would not have several."""
+"""Size of the segment that a reader reads at once: about a large tensor, or less if the model is
+too small for several segments per reader."""
 _SEGMENTS_PER_MODEL = 64
 _PROGRESS_INTERVAL = 1.0
 
@@ -59,11 +59,11 @@ class Segment:
 
 
 ReadSegment = Callable[[Segment, int, "_Meter"], None]
-"""Reads a segment in blocks of so many bytes, until the meter says stop."""
+"""Reads a segment in blocks of this size, until the meter stops it."""
 
 
 class CannotReadError(Exception):
-    """Why nothing can be measured, in one line."""
+    """Why measuring is impossible, in one line."""
 
 
 class _Meter:
@@ -122,7 +122,7 @@ def run_plan(plan: BenchPlan, root: Path, emit: Callable[[Event], None]) -> None
 
 
 def _find_weights(root: Path) -> list[tuple[str, int]]:
-    """The files of weights below a directory with their sizes; without any, all files."""
+    """Return the weight files below a directory with their sizes; without any, all files."""
     try:
         found = [
             (str(path), path.stat().st_size) for path in sorted(root.rglob("*")) if path.is_file()
@@ -137,7 +137,7 @@ def _find_weights(root: Path) -> list[tuple[str, int]]:
 
 
 class _SegmentSource:
-    """Hands out the segments of a model in random order, and begins anew after the last."""
+    """Hands out the segments of a model in random order, and restarts after the last."""
 
     def __init__(self, files: Sequence[tuple[str, int]], plan: BenchPlan) -> None:
         total = sum(size for _, size in files)
@@ -149,7 +149,7 @@ class _SegmentSource:
         self._next = 0
 
     def take(self, case: ReadCase) -> list[Segment]:
-        """The segments of a case: its share of the sample, but one for each reader at least."""
+        """Return the segments of a case: its share of the sample, at least one for each reader."""
         if not self._case_bytes:
             return list(self._segments)
         share = max(self._smallest_share * case.readers, self._case_bytes)
@@ -171,7 +171,7 @@ def _split(files: Sequence[tuple[str, int]], segment: int) -> list[Segment]:
 
 
 def _drop_pages(segments: Sequence[Segment]) -> None:
-    """Drop clean pages, so that a case measures the mount and not what was read before."""
+    """Drop clean pages, so a case measures the mount and not earlier reads."""
     for segment in segments:
         with _opened(segment.path) as handle:
             os.posix_fadvise(handle, segment.first, segment.count, os.POSIX_FADV_DONTNEED)
@@ -233,7 +233,7 @@ def _pread_segment(segment: Segment, block: int, meter: _Meter) -> None:
 
 
 def _copy_mapped(segment: Segment, block: int, meter: _Meter) -> None:
-    """Copy a segment out of a memory map, as engines copy a tensor to the GPU."""
+    """Copy a segment from a memory map, as engines copy a tensor to the GPU."""
     step = min(block, MIB)
     buffer = bytearray(step)
     with _opened(segment.path) as handle, mmap.mmap(handle, 0, prot=mmap.PROT_READ) as mapped:
@@ -288,7 +288,7 @@ def _measure_store(case: ReadCase, plan: BenchPlan, meter: _Meter) -> Measuremen
 
 @contextmanager
 def _report_progress(meter: _Meter, emit: Callable[[Event], None]) -> Iterator[None]:
-    """Emit the progress every second, also while every reader hangs in the kernel."""
+    """Emit the progress every second, even while every reader hangs in the kernel."""
     stop = threading.Event()
 
     def report() -> None:

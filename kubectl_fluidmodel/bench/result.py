@@ -1,4 +1,4 @@
-"""What `bench` measured on the nodes of one cache, and what follows from it. Pure."""
+"""What `bench` measured on the nodes of one cache, and the conclusions. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from kubectl_fluidmodel.output.units import pluralize
 
 _PARALLEL_BLOCK = 16 * 1024**2
 _WORTHWHILE = 1.3
-"""A parallel loader is recommended where it reads this many times as fast."""
+"""A parallel loader is recommended if it reads at least this many times as fast."""
 _NEAR = 0.7
-"""The share of the page cache's rate from which memory is what limits a read."""
+"""The share of the page cache's rate from which memory limits a read."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class BenchResult:
     measured_at: str
     """RFC 3339, UTC."""
     model_bytes: int
-    """Of the files of weights."""
+    """Size of the weight files."""
     nodes: tuple[NodeResult, ...]
     """The node of the cache first."""
 
@@ -58,12 +58,12 @@ class BenchResult:
         return self.nodes[0]
 
     def load_seconds(self, measurement: Measurement) -> float | None:
-        """How long the whole model takes at the rate of one case."""
+        """Return how long the whole model takes at the rate of one case."""
         rate = measurement.bytes_per_second
         return self.model_bytes / rate if rate else None
 
     def rates(self) -> ReadRates:
-        """The result in the form in which the Dataset keeps it."""
+        """Return the result in the form that is saved on the Dataset."""
         local = self.local
         other = next((each for each in self.nodes if not each.holds_cache), None)
         parallel = {
@@ -86,7 +86,7 @@ class BenchResult:
 
 @dataclass(frozen=True)
 class Limit:
-    """What a read from the cache is limited by."""
+    """What limits a read from the cache."""
 
     code: str
     """memory, fuse-latency, fuse-throughput or unknown."""
@@ -94,15 +94,15 @@ class Limit:
 
 
 def find_limit(rates: ReadRates) -> Limit:
-    """What limits reading, by how the rates relate to each other.
+    """Return what limits reading, by comparing the rates.
 
-    The page cache is read without Alluxio and without FUSE. So what comes near it is limited by
-    memory. Where more threads read faster, one thread waits for the answers of the FUSE client;
-    where they do not, the client itself is the limit.
+    The page cache is read without Alluxio and without FUSE, so a rate close to it is limited by
+    memory. If more threads read faster, one thread waits for responses of the FUSE client; if they
+    do not, the client itself is the limit.
     """
     best = rates.best_parallel
     if best is None:
-        return Limit("unknown", "nothing was read in parallel, so the limit is not known")
+        return Limit("unknown", "nothing was read in parallel, so the limit is unknown")
     readers, rate = best
     if rates.page_cache and rate >= _NEAR * rates.page_cache:
         share = round(100 * rate / rates.page_cache)
@@ -121,7 +121,7 @@ def find_limit(rates: ReadRates) -> Limit:
 
 @dataclass(frozen=True)
 class LoaderAdvice:
-    """Which way of loading the rates call for."""
+    """The recommended loader."""
 
     loader: str
     """`default` or `parallel`."""
@@ -130,7 +130,7 @@ class LoaderAdvice:
 
 
 def advise_loader(rates: ReadRates) -> LoaderAdvice | None:
-    """Whether engines should read with several threads; None where too little was measured."""
+    """Return whether engines should read with several threads; None if too little was measured."""
     best = rates.best_parallel
     if best is None or not rates.mapped:
         return None

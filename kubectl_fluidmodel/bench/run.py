@@ -1,4 +1,4 @@
-"""The workflow of `bench`: find the cache, read it on its node, tell what that means."""
+"""The workflow of `bench`: finds the cache, reads it on its node, and interprets the result."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ CASE_SECONDS = 10.0
 _SCHEDULE = 30.0
 """Seconds until the pod has its node."""
 _START = 120.0
-"""Seconds until the pod runs: the image, and the start of a FUSE client."""
+"""Seconds until the pod runs: pulling the image, and starting a FUSE client."""
 _STALL = 60.0
-"""Seconds without a line of the pod, which prints one every second unless the kernel hangs it."""
-_HINT = "Ctrl-C ends it and removes the pod"
+"""Seconds without a line from the pod, which prints one per second unless the kernel blocks it."""
+_HINT = "Ctrl-C stops it and removes the pod"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class BenchCommand:
     connection: ConfigFlags
 
     def run(self) -> int:
-        """Measure, print, and keep the result.
+        """Measure, print, and save the result.
 
         Returns:
             The exit code.
@@ -173,10 +173,10 @@ def _find_other_node(client: Client, cache: Cache, wanted: str) -> BenchNode:
 
 
 def find_readable_cache(snapshot: Snapshot, namespace: str, name: str) -> Cache:
-    """The cache of a name, if a pod can mount it now.
+    """Return the cache with this name, if a pod can mount it now.
 
     Raises:
-        FluidModelError: there is no such cache, or it is not bound, or it is being deleted.
+        FluidModelError: it does not exist, is not bound, or is being deleted.
     """
     cache = next(
         (
@@ -190,7 +190,7 @@ def find_readable_cache(snapshot: Snapshot, namespace: str, name: str) -> Cache:
         failure = snapshot.read_failure(names.DATASETS)
         raise FluidModelError(
             f"there is no cache {name} in namespace {namespace}",
-            failure.why if failure else "no Dataset has that name",
+            failure.why if failure else "no Dataset has this name",
             command("kubectl", "fluidmodel", "inspect", "-n", namespace),
         )
     doctor = _doctor_command(namespace, name)
@@ -211,7 +211,7 @@ def _doctor_command(namespace: str, name: str) -> Command:
 
 
 def _readable_store(cache: Cache) -> MountTarget | None:
-    """The store of the cache, where the pod may read it with keys of a Secret or without any."""
+    """Return the cache's store, if the pod may read it with a Secret's keys or without keys."""
     targets = mount_targets(cache)
     if len(targets) != 1:
         return None
@@ -236,7 +236,7 @@ def _require_permissions(client: Client, namespace: str) -> None:
 
 @dataclass
 class _BenchProgress:
-    """What the progress view shows of one pod."""
+    """The progress view of one pod."""
 
     node: str
     cases: int
@@ -267,7 +267,7 @@ class _BenchProgress:
 
 @dataclass
 class _Reading:
-    """One pod of `bench`, and what it has reported."""
+    """One pod of `bench`, and its events."""
 
     client: Client
     job: Object
@@ -309,7 +309,7 @@ class _Reading:
             except PodStalledError as err:
                 raise self._hang_error(progress, err) from err
         if not succeeded:
-            reason = self.failure or last_text(self.lines) or "its log says nothing"
+            reason = self.failure or last_text(self.lines) or "its log is empty"
             namespace = str(get_path(self.job, "metadata", "namespace"))
             raise FluidModelError(
                 f"the pod on {node.name} failed",
@@ -348,14 +348,14 @@ class _Reading:
 
 
 def _save_rates(client: Client, result: BenchResult) -> None:
-    """Keep the rates on the Dataset, where `inspect` finds them; a refusal is only a warning."""
+    """Save the rates on the Dataset for `inspect`; if that is denied, only warn."""
     body = {
         "metadata": {"annotations": {names.READ_RATES_ANNOTATION: result.rates().to_annotation()}}
     }
     try:
         client.patch(names.DATASETS, result.name, result.namespace, body)
     except KubeError as err:
-        print_warning(f"the result is not kept on the Dataset: {err.reason or err.message}")
+        print_warning(f"the result is not saved on the Dataset: {err.reason or err.message}")
 
 
 def _utc_now() -> str:

@@ -16,7 +16,7 @@ _PATTERNS = {Pattern.MMAP: "memory map", Pattern.PREAD: "blocks", Pattern.GET: "
 
 
 def result_text(result: BenchResult, *, markdown: bool = False) -> str:
-    """The table with what it means; at most 80 columns wide, but for the names of nodes."""
+    """Format the table and its interpretation, at most 80 columns wide except for node names."""
     rows = [
         _row(result, node, measurement)
         for node in result.nodes
@@ -41,7 +41,7 @@ def result_text(result: BenchResult, *, markdown: bool = False) -> str:
 
 
 def result_document(result: BenchResult) -> dict[str, Any]:
-    """The result as our own document; rates in bytes per second, times in seconds."""
+    """Return the result as our own document; rates in bytes per second, times in seconds."""
     rates = result.rates()
     limit, advice = find_limit(rates), advise_loader(rates)
     return {

@@ -1,7 +1,7 @@
-"""Reads every file of a cache through its claim and prints their hashes: runs in a pod.
+"""Reads every file of a cache through its claim and prints their hashes; runs in a pod.
 
-The pod knows nothing of what it should find: it reports path, size and hashes of each file, and
-`read_verification.py` compares them. Lines are JSON objects; `parse_line` reads them.
+The pod does not know what it should find: it reports path, size and hashes of each file, and
+`read_verification.py` compares them. Lines are JSON objects; `parse_line` parses them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from kubectl_fluidmodel.fluid.claim_job import MOUNT_PATH
 
 _BLOCK = 16 * 1024**2
 _READERS = 4
-"""Files that are read at the same time: few, as Alluxio's FUSE was seen to hang with 32 and more
-parallel reads (fluid#5802)."""
+"""Number of files that are read at the same time: few, because Alluxio's FUSE has hung with 32 and
+more parallel reads (fluid#5802)."""
 _MAX_GIT_BYTES = 16 * 1024**2
 """The Hub lists git's blob IDs for files below 10 MB; larger ones have a SHA-256."""
 _PROGRESS_INTERVAL = 1.0
@@ -31,10 +31,10 @@ _PROGRESS_INTERVAL = 1.0
 
 @dataclass(frozen=True)
 class FileRead:
-    """A file that was read to its end."""
+    """A file that was read completely."""
 
     path: str
-    """Below the claim's root."""
+    """Relative to the claim's root."""
     size: int
     sha256: str
     git: str
@@ -75,12 +75,12 @@ _NAMES = {kind: name for name, kind in _EVENTS.items()}
 
 
 def format_event(event: Event) -> str:
-    """The event as a line of the pod's log."""
+    """Return the event as a line of the pod's log."""
     return json.dumps({"event": _NAMES[type(event)], **asdict(event)})
 
 
 def parse_line(line: str) -> Event | None:
-    """The event of a line; None for a line that is none."""
+    """Parse a line; None if it is not an event."""
     try:
         data = json.loads(line) if line.startswith("{") else None
         if not isinstance(data, dict):
@@ -150,7 +150,7 @@ def read_claim(root: Path, emit: Callable[[Event], None]) -> None:
 
 
 def _list_files(root: Path, emit: Callable[[Event], None]) -> list[Path]:
-    """Every regular file, the largest first, so that the last thread is not left with one."""
+    """Return every regular file, largest first, so the last thread is not left with a large one."""
     found: list[tuple[int, Path]] = []
 
     def fail(err: OSError) -> None:

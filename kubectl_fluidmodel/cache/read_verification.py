@@ -1,7 +1,7 @@
 """`cache --verify read`: a pod on each node of the cache reads every file through the claim.
 
-Alluxio's list says what its workers hold. This proves what a pod gets: the FUSE client, the mount
-and every byte. It also starts the FUSE client and fills the node's page cache.
+Alluxio's list shows what its workers hold. This verifies what a pod gets: the FUSE client, the
+mount and every byte. It also starts the FUSE client and fills the node's page cache.
 """
 
 from __future__ import annotations
@@ -39,33 +39,34 @@ MODULE = "kubectl_fluidmodel.cache.claim_reader"
 _SCHEDULE_TIMEOUT = 60.0
 """Seconds until a pod has its node."""
 _START_TIMEOUT = 180.0
-"""Seconds until a pod runs: the image, and the first start of the FUSE client on the node."""
+"""Seconds until a pod runs: pulling the image, and the first start of the FUSE client on the node.
+"""
 _STALL_TIMEOUT = 120.0
 
 
 @dataclass(frozen=True)
 class ReadVerification:
-    """What was read through the claim, and that it is what was expected."""
+    """What was read through the claim, all as expected."""
 
     nodes: tuple[str, ...]
     files: int
     bytes: int
     hashed: int
-    """Files whose hash was compared with the Hub's; of the others the size was."""
+    """Files whose hash was compared with the Hub's; for other files, the size was compared."""
 
 
 @dataclass(frozen=True)
 class ExpectedFile:
-    """What a file must be."""
+    """The expected file."""
 
     size: int
     digest: str = ""
-    """SHA-256, or git's blob ID; empty where only the size is known."""
+    """SHA-256, or git's blob ID; empty if only the size is known."""
     is_git: bool = False
 
 
 def permissions(namespace: str) -> list[Permission]:
-    """What the pods take besides the rights of `cache`."""
+    """Permissions of the pods, in addition to those of `cache`."""
     return [
         Permission("create", JOBS, namespace),
         Permission("delete", JOBS, namespace),
@@ -77,11 +78,11 @@ def permissions(namespace: str) -> list[Permission]:
 def expected_files(
     listing: FileListing | None, staged: Sequence[PlanFile]
 ) -> dict[str, ExpectedFile]:
-    """Path to what the file must be.
+    """Return the expected file by path.
 
     Args:
-        listing: The source's files; None where they could not be listed.
-        staged: The files of a model of the Hub, with their hashes; empty for other sources.
+        listing: The source's files; None if they could not be listed.
+        staged: The files of a Hub model, with their hashes; empty for other sources.
     """
     found = {file.path: ExpectedFile(file.size) for file in listing.files} if listing else {}
     for file in staged:
@@ -92,11 +93,11 @@ def expected_files(
 def compare_files(
     expected: Mapping[str, ExpectedFile], read: Mapping[str, FileRead], failed: Mapping[str, str]
 ) -> list[str]:
-    """What is wrong with the files that a pod has read; files beside the model do not count.
+    """Return problems of the files that a pod has read; files beside the model are ignored.
 
     Args:
-        expected: What the files must be, by path.
-        read: What was read, by path.
+        expected: The expected files by path.
+        read: The files that were read by path.
         failed: Why a path could not be read.
 
     Returns:
@@ -108,11 +109,11 @@ def compare_files(
         if path in failed:
             wrong.append(f"{path}: {failed[path]}")
         elif found is None:
-            wrong.append(f"{path}: not there")
+            wrong.append(f"{path}: missing")
         elif found.size != wanted.size:
             wrong.append(f"{path}: {found.size} bytes instead of {wanted.size}")
         elif wanted.digest and wanted.digest != (found.git if wanted.is_git else found.sha256):
-            wrong.append(f"{path}: its content is not that of the Hub")
+            wrong.append(f"{path}: its content differs from the Hub's")
     return wrong
 
 
@@ -133,7 +134,7 @@ class ReadVerifier:
         """Read the cache, and compare every file.
 
         Raises:
-            FluidModelError: no worker runs, a pod does not, or a file is not what it must be.
+            FluidModelError: no worker is running, a pod fails, or a file differs.
         """
         nodes = self._worker_nodes()
         results = [self._read_on(node, expected) for node in nodes]
@@ -145,7 +146,7 @@ class ReadVerifier:
         )
 
     def _worker_nodes(self) -> list[ClaimNode]:
-        """The nodes of ready workers, each with its worker's tolerations."""
+        """Return the nodes of ready workers, each with its worker's tolerations."""
         labels = f"release={self.name},role=alluxio-worker"
         pods = self.client.list_objects(PODS, self.namespace, labels=labels)
         found = {
@@ -221,7 +222,7 @@ class ReadVerifier:
 
 @dataclass
 class _NodeReading:
-    """What the pod on one node has reported; also what the progress view shows of it."""
+    """The events of the pod on one node; also shown in the progress view."""
 
     node: str
     total_bytes: int | None
@@ -237,7 +238,7 @@ class _NodeReading:
     problems: tuple[str, ...] = ()
 
     def handle(self, line: str) -> None:
-        """Take in one line of the pod's log."""
+        """Handle one line of the pod's log."""
         event = parse_line(line)
         self.started = True
         if isinstance(event, FileRead):

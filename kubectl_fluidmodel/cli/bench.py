@@ -19,10 +19,10 @@ from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
 
 EXAMPLES = """
-# How fast the cache reads on its node, and which loader that calls for
+# Measure how fast the cache reads on its node, and which loader to use
 kubectl fluidmodel bench llama-3-3-70b-instruct --image REGISTRY/kubectl-fluidmodel:0.1.0
 
-# Beside a node without the cache, as a table for a report
+# Compare with a node without the cache, as a table for a report
 kubectl fluidmodel bench llama-3-3-70b-instruct --off-node -o markdown
 
 # The whole model in every case, on one of several nodes
@@ -55,11 +55,9 @@ _BENCH_FLAGS = flag_group(
         "--sample",
         group="Bench",
         metavar="SIZE",
-        help="Bytes to read on a node, in all ways of reading together.  [default: 8Gi]",
+        help="Bytes to read per node, in all cases together.  [default: 8Gi]",
     ),
-    option(
-        "--full", group="Bench", is_flag=True, help="Read the whole model in each way of reading."
-    ),
+    option("--full", group="Bench", is_flag=True, help="Read the whole model in each case."),
     option(
         "--off-node",
         "off_node",
@@ -72,7 +70,7 @@ _BENCH_FLAGS = flag_group(
         "--node",
         group="Bench",
         metavar="NODE",
-        help="The cache's node to read on; the first that is complete if not given.",
+        help="The cache's node to read on; default: the first complete one.",
     ),
     option(
         "--store/--no-store",
@@ -86,7 +84,7 @@ _BENCH_FLAGS = flag_group(
         "save",
         group="Bench",
         default=True,
-        help="Keep the result as an annotation of the Dataset, for `inspect` and `pin`.",
+        help="Save the result as an annotation of the Dataset, for `inspect` and `pin`.",
     ),
     option(
         "--timeout",
@@ -94,7 +92,7 @@ _BENCH_FLAGS = flag_group(
         metavar="DURATION",
         default="5m",
         show_default=True,
-        help="How long each pod may take.",
+        help="Maximum time for each pod.",
     ),
     *pod_flags("bench", group="Pod", pod="the pod that reads", target="the store"),
 )
@@ -115,11 +113,11 @@ def command(
     color: str,
     connection: ConfigFlags,
 ) -> int:
-    """Measure how fast a cache reads, and say which way of loading the model that calls for.
+    """Measure how fast a cache reads, and recommend how engines should load the model.
 
     A short-lived pod on a node of the cache reads a random sample of the model: from a memory map
     as `safetensors` does, in blocks with 1 to 16 threads, again from the page cache, and from the
-    object store. It is not privileged, needs no GPU, and is removed in any case.
+    object store. The pod is unprivileged, needs no GPU, and is always removed.
     """
     from kubectl_fluidmodel.bench.options import DEFAULT_SAMPLE, BenchOptions
     from kubectl_fluidmodel.bench.run import BenchCommand
@@ -127,7 +125,9 @@ def command(
     from kubectl_fluidmodel.objects.quantity import parse_size_flag
 
     if flags.full and flags.sample:
-        raise UsageError("--full reads all", "it does not go with --sample", "one of them")
+        raise UsageError(
+            "--full reads everything", "it cannot be combined with --sample", "use one of them"
+        )
     sample = parse_size_flag(flags.sample, "--sample") if flags.sample else DEFAULT_SAMPLE
     options = BenchOptions(
         name=name,

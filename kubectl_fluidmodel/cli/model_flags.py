@@ -1,4 +1,4 @@
-"""Flags of the verbs that read a model from the Hub, use a bucket, or run a pod for that."""
+"""Flags of commands that read a model from the Hub, use a bucket, or run a pod for that."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def store_flags(endpoint_help: str, secret_help: str) -> Callable[[F], F]:
 
 
 def stage_workers_flag(group: str, connections: str) -> Callable[[F], F]:
-    """--stage-workers; `connections` is what there are so many of, for the help."""
+    """--stage-workers; `connections` describes what is counted, for the help."""
     return option(
         "--stage-workers",
         group=group,

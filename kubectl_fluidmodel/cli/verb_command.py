@@ -1,4 +1,4 @@
-"""A verb as a click command: its help, its flags by heading, and groups of flags as a dataclass."""
+"""A click command with help by heading, and groups of flags as a dataclass."""
 
 from __future__ import annotations
 

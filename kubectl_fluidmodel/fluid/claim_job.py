@@ -1,7 +1,7 @@
-"""A Job whose one pod reads a cache through its claim, on one node. Pure.
+"""A Job whose only pod reads a cache through its claim, on one node. Pure.
 
 The pod runs this plugin, passes the `restricted` Pod Security Standard and mounts the claim
-read-only. The Job has a deadline and a time to live, so it goes even if nobody deletes it.
+read-only. The Job has a deadline and a time to live, so it is removed even if nobody deletes it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kubectl_fluidmodel.objects.access import Object, get_list
 from kubectl_fluidmodel.objects.plugin_pod import PodNetwork, build_container, build_pod
 
 MOUNT_PATH = "/model"
-"""Where the pod finds the claim."""
+"""The mount path of the claim."""
 _TTL_SECONDS = 300
 _VOLUME = "model"
 
@@ -33,7 +33,7 @@ class ClaimJob:
 
     namespace: str
     cache: str
-    """The cache's name, which is its claim's name, too."""
+    """The cache's name, which is also its claim's name."""
     purpose: str
     """In the Job's name and in its label `fluidmodel.io/PURPOSE`: `bench`."""
     module: str
@@ -47,7 +47,7 @@ class ClaimJob:
     network: PodNetwork = field(default_factory=PodNetwork)
     env: Sequence[Object] = ()
     memory_limit: str = ""
-    """Empty for none. Pages that the pod reads count as its memory, so a limit also limits how
+    """Empty for no limit. Pages that the pod reads count as its memory, so a limit also limits how
     much of the model stays in the page cache."""
 
     def build(self) -> Object:
@@ -87,7 +87,7 @@ class ClaimJob:
 
 
 def pod_tolerations(pod: Object) -> tuple[Object, ...]:
-    """The tolerations of a pod, without those that every pod gets by default."""
+    """Return the tolerations of a pod, without those that every pod has by default."""
     return tuple(
         toleration
         for toleration in get_list(pod, "spec", "tolerations")
@@ -96,7 +96,7 @@ def pod_tolerations(pod: Object) -> tuple[Object, ...]:
 
 
 def _on_node(name: str) -> Object:
-    """The affinity by which DaemonSets place their pods: by the name, not by a label."""
+    """Return the affinity that DaemonSets use to place their pods: by name, not by label."""
     field_selector = {"key": "metadata.name", "operator": "In", "values": [name]}
     terms = [{"matchFields": [field_selector]}]
     return {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}

@@ -1,4 +1,4 @@
-"""The caches by name, for the next command in a pipe."""
+"""The names of the caches, for the next command in a pipe."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a row of `inspect`'s table shows of one cache. Pure.
+"""The data of one cache in a row of `inspect`'s table. Pure.
 
-The table is what is asked for most, so this module imports nothing that only the details need.
+The table is the most frequent view, so this module imports nothing that only the details need.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 TERMINATING = "Terminating"
-"""As kubectl shows what is being deleted."""
+"""As kubectl shows an object that is being deleted."""
 
 
 @dataclass(frozen=True)
 class CacheSummary:
-    """One cache; None where something is not known."""
+    """One cache; fields are None if unknown."""
 
     namespace: str
     name: str
     uri: str
-    """SOURCE, empty where no Dataset says."""
+    """SOURCE; empty if the Dataset has none."""
     commit: str
     labels: Mapping[str, str]
     usage: CacheUsage
     tiers: tuple[StorageTier, ...]
     nodes: tuple[NodeCache, ...] | None
     phase: str
-    """The Dataset's; `No Dataset` without one, `New` before Fluid saw it, `Terminating` where it
-    or its runtime is being deleted."""
+    """The Dataset's phase; `No Dataset` without one, `New` before Fluid's first update,
+    `Terminating` if it or its runtime is being deleted."""
     readers: tuple[ReaderStatus, ...] | None
     age: float | None
     """Seconds."""
 
     @property
     def model(self) -> str:
-        """The source as a table shows it: a model of the Hub by its name and short commit."""
+        """The source as shown in a table: a Hub model by its name and short commit."""
         uri = self.uri.removeprefix("hf://")
         return f"{uri}@{self.commit[:7]}" if self.commit else uri
 
@@ -79,12 +79,12 @@ _SORT_KEYS: dict[str, Callable[[CacheSummary], Any]] = {
 
 
 def sort_caches(caches: Iterable[Summary], key: str | None) -> list[Summary]:
-    """The caches by a value of `--sort-by`; as they come without one."""
+    """Sort the caches by a value of `--sort-by`; unchanged without one."""
     return sorted(caches, key=_SORT_KEYS[key]) if key else [*caches]
 
 
 def summarize_caches(context: ViewContext) -> list[CacheSummary]:
-    """The caches of a view, in the order in which they are shown."""
+    """Return the caches of a view in display order."""
     found = (summarize_cache(context.snapshot, cache) for cache in context.caches)
     return sort_caches(found, context.options.sort_by)
 
@@ -116,7 +116,7 @@ def summarize_cache(snapshot: Snapshot, cache: Cache) -> CacheSummary:
 
 def _phase(cache: Cache) -> str:
     if any(is_terminating(obj) for obj in (cache.dataset, *cache.runtimes)):
-        return TERMINATING  # without its runtime a Dataset is nothing
+        return TERMINATING  # a Dataset needs its runtime
     if cache.dataset is None:
         return "No Dataset"
     return fluid_status.parse_dataset(cache.dataset).phase

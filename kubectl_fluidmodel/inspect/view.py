@@ -1,4 +1,4 @@
-"""What a view of `inspect` is given, and what it returns."""
+"""The input and the output of a view of `inspect`."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class InspectOptions:
         """Check the options against each other.
 
         Raises:
-            UsageError: with the flags that do not go together.
+            UsageError: names the flags that cannot be combined.
         """
         if self.name and (self.all_namespaces or self.selector or self.sort_by):
-            raise UsageError("NAME is one cache", "it does not go with -A, -l and --sort-by")
+            raise UsageError("NAME is one cache", "it cannot be combined with -A, -l and --sort-by")
         if self.selector:
             parse_selector(self.selector)
         return self
@@ -42,18 +42,18 @@ class InspectOptions:
 
 @dataclass(frozen=True)
 class ViewContext:
-    """What a view shows, and the terminal that it is for."""
+    """What a view shows, and its terminal."""
 
     snapshot: Snapshot
     caches: Sequence[Cache]
-    """Those of the snapshot that were asked for."""
+    """The requested caches of the snapshot."""
     options: InspectOptions
     namespace: str | None
     """None for all."""
     live: LiveDetails | None = None
-    """What lies outside of the snapshot, where it was asked."""
+    """Data from outside the snapshot, if it was read."""
     width: int | None = None
-    """Characters of a line; None for a pipe."""
+    """Maximum line width; None for a pipe."""
     color: bool = False
 
 
@@ -63,7 +63,7 @@ class Rendering:
 
     text: str
     left_out: Sequence[str] = ()
-    """Titles of the columns that a narrow terminal has no room for."""
+    """Titles of the columns that do not fit a narrow terminal."""
 
 
 class View(Protocol):
@@ -76,7 +76,7 @@ class View(Protocol):
 def load_view(options: InspectOptions) -> View:
     """Import the view of `-o`, and what it needs.
 
-    The others stay on disk: on a small cluster, importing is most of the time that `inspect` takes.
+    Other views are not imported: on a small cluster, importing takes most of `inspect`'s time.
     """
     if options.output in ("json", "yaml"):
         from kubectl_fluidmodel.inspect import document_view

@@ -1,4 +1,4 @@
-"""The table of `-o wide`: for a wide terminal or a pipe, and nothing of it is cut."""
+"""The table of `-o wide`: for a wide terminal or a pipe, never truncated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WIDE_COLUMNS = (
 
 
 def render(context: ViewContext) -> Rendering:
-    """The table of the caches; nothing where there are none."""
+    """Format the table of the caches; empty without caches."""
     if not context.caches:
         return Rendering("")
     return Rendering(
@@ -44,7 +44,7 @@ def render_wide_table(
     color: bool = False,
     header: bool = True,
 ) -> str:
-    """The table with all columns."""
+    """Format the table with all columns."""
     return format_table(
         wide_columns(namespaces),
         [wide_row(one, namespaces) for one in caches],
@@ -58,7 +58,7 @@ def wide_columns(namespaces: bool) -> list[Column]:
 
 
 def wide_row(details: CacheDetails, namespaces: bool) -> list[Cell]:
-    """The cells of one cache."""
+    """Return the cells of one cache."""
     return [*table_row(details, namespaces), *_wide_cells(details)]
 
 
@@ -82,7 +82,7 @@ def _wide_cells(details: CacheDetails) -> list[Cell]:
 
 
 def _ready_cell(component: RuntimeComponent | None) -> Cell:
-    """Ready of desired."""
+    """Format ready of desired."""
     if component is None or component.ready is None or component.desired is None:
         return Cell(UNKNOWN)
     return Cell(

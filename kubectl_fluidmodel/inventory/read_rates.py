@@ -1,4 +1,4 @@
-"""How fast a cache was measured to read, as `bench` keeps it on the Dataset. Pure."""
+"""The read rates of a cache that `bench` saved on the Dataset. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RATES = ("mapped", "page_cache", "store", "off_node")
 
 @dataclass(frozen=True)
 class ReadRates:
-    """Bytes per second of one node of a cache; None for what was not measured."""
+    """Bytes per second on one node of a cache; None if not measured."""
 
     measured_at: str
     """RFC 3339, UTC."""
@@ -34,7 +34,7 @@ class ReadRates:
 
     @property
     def best_parallel(self) -> tuple[int, float] | None:
-        """The fewest threads within 10% of the fastest rate, and their rate."""
+        """Return the fewest threads within 10% of the fastest rate, and their rate."""
         if not self.parallel:
             return None
         fastest = max(self.parallel.values())
@@ -42,7 +42,7 @@ class ReadRates:
         return readers, self.parallel[readers]
 
     def to_annotation(self) -> str:
-        """The value of the annotation; `read_rates` is the inverse."""
+        """Return the value of the annotation; `read_rates` is the inverse."""
         document = {name: value for name, value in asdict(self).items() if value}
         for name in _RATES:
             if name in document:
@@ -52,7 +52,7 @@ class ReadRates:
 
 
 def read_rates(dataset: Mapping[str, Any] | None) -> ReadRates | None:
-    """What `bench` last measured of a cache; None where it never did or its record is damaged."""
+    """Parse the latest measurement of a cache; None if there is none or it is damaged."""
     text = annotations_of(dataset or {}).get(names.READ_RATES_ANNOTATION, "")
     try:
         document = json.loads(text) if text else None
@@ -68,7 +68,7 @@ def read_rates(dataset: Mapping[str, Any] | None) -> ReadRates | None:
 
 
 def _rate(value: Any) -> float:
-    """A rate.
+    """Parse a rate.
 
     Raises:
         ValueError: it is not a positive, finite number.

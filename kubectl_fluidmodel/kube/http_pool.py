@@ -1,7 +1,7 @@
-"""HTTP/1.1 to one server on connections that stay open and that threads share.
+"""HTTP/1.1 to one server on persistent connections that threads share.
 
-http.client speaks the protocol. urllib3 would do the same, but importing it takes an eighth of the
-time of `inspect` on a small cluster.
+http.client implements the protocol. urllib3 would do the same, but importing it takes an eighth of
+the time of `inspect` on a small cluster.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import socket
 
 MAX_IDLE = 32
-"""Connections that are kept open; more at once are made and closed."""
+"""Maximum number of idle connections; additional ones are closed after use."""
 _CHUNK_BYTES = 65536
 
 REQUEST_ERRORS = (OSError, HTTPException, zlib.error)
-"""What a request may raise; ssl.SSLError and timeouts are OSErrors."""
+"""Exceptions of a request; ssl.SSLError and timeouts are OSErrors."""
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,18 @@ class Request:
 
     method: str
     target: str
-    """Path and query; the whole URL for a proxy that makes the request itself."""
+    """Path and query; the whole URL for a proxy that sends the request itself."""
     headers: Sequence[tuple[str, str]]
-    """All but that of the body's length."""
+    """All headers except the body's length."""
     body: bytes | None
     connect_timeout: float
-    """Seconds in which a connection must be made."""
+    """Timeout of connecting, in seconds."""
     read_timeout: float
-    """Seconds that may pass without data."""
+    """Maximum seconds without data."""
 
 
 class Response:
-    """One response. Its body was read, unless it is streamed."""
+    """One response. Its body has been read, unless it is streamed."""
 
     def __init__(self, response: HTTPResponse, connection: HTTPConnection) -> None:
         self.status: int = response.status
@@ -52,10 +52,10 @@ class Response:
         self._body: bytes | None = None
 
     def read(self) -> bytes:
-        """The whole body, decompressed.
+        """Read the whole body, decompressed.
 
         Raises:
-            OSError, HTTPException, zlib.error: it broke off, is damaged, or nothing came in time.
+            OSError, HTTPException, zlib.error: it was cut off, is damaged, or timed out.
         """
         if self._body is None:
             body = self._response.read()
@@ -64,12 +64,12 @@ class Response:
         return self._body
 
     def chunks(self) -> Iterator[bytes]:
-        """The parts of a streamed body as they come; raises as `read`."""
+        """Yield the parts of a streamed body as they arrive; raises like `read`."""
         while data := self._response.read1(_CHUNK_BYTES):
             yield data
 
     def close(self) -> None:
-        """End a stream. The connection of a body that was read stays open."""
+        """End a stream. The connection of a complete body stays open."""
         if self._body is None:
             self._connection.close()
 
@@ -79,7 +79,7 @@ class HttpPool:
 
     def __init__(self, connect: Callable[[float], socket.socket]) -> None:
         self._connect = connect
-        """Makes one in so many seconds."""
+        """Opens a connection within a timeout in seconds."""
         self._idle: list[HTTPConnection] = []
         self._lock = threading.Lock()
 
@@ -91,8 +91,8 @@ class HttpPool:
             stream: Leave the body to `Response.chunks`; the caller closes the response.
 
         Raises:
-            OSError, HTTPException, zlib.error: there is no connection, it broke, or what came is
-                no response.
+            OSError, HTTPException, zlib.error: the connection failed or broke, or the data is not a
+            response.
         """
         connection = self._take()
         try:
@@ -111,11 +111,11 @@ class HttpPool:
         return response
 
     def _take(self) -> HTTPConnection:
-        """An idle connection, or one that has no socket yet."""
+        """Return an idle connection, or a new one without a socket."""
         while True:
             with self._lock:
                 if not self._idle:
-                    return HTTPConnection("localhost")  # the socket decides where it leads
+                    return HTTPConnection("localhost")  # the socket determines the destination
                 connection = self._idle.pop()
             if connection.sock is not None and not _is_dropped(connection.sock):
                 return connection
@@ -133,14 +133,14 @@ class HttpPool:
 def _write(connection: HTTPConnection, request: Request) -> None:
     connection.putrequest(request.method, request.target, skip_host=True, skip_accept_encoding=True)
     for name, value in request.headers:
-        connection.putheader(name, value.encode())  # http.client itself would encode as Latin-1
+        connection.putheader(name, value.encode())  # http.client would encode as Latin-1
     if request.body is not None:
         connection.putheader("Content-Length", str(len(request.body)))
     connection.endheaders(request.body)
 
 
 def _is_dropped(connection: socket.socket) -> bool:
-    """Whether the server closed an idle connection: whatever it says then answers nothing."""
+    """Return whether the server closed an idle connection: any data on it is not a response."""
     with selectors.DefaultSelector() as selector:
         selector.register(connection, selectors.EVENT_READ)
         return bool(selector.select(0))

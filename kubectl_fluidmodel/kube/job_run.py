@@ -1,7 +1,7 @@
-"""Run a Job of one pod to its end: create it, follow its log, delete it whatever happens.
+"""Runs a Job with one pod: creates it, follows its log, and always deletes it.
 
-The Job has a deadline and a time to live of its own, so the cluster removes it even if this
-program is killed.
+The Job also has a deadline and a time to live, so the cluster removes it even if this program is
+killed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from kubectl_fluidmodel.output.shell import Operand, command, kubectl
 _POLL_INTERVAL = 0.5
 _LOG_LINES = 5000
 _FATAL_REASONS = ("ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
-"""Reasons of a waiting container that do not go away. ErrImagePull comes first, and may."""
+"""Permanent reasons of a waiting container. ErrImagePull comes first, and may be transient."""
 
 
 @dataclass(frozen=True)
 class JobTimeouts:
-    """Bounds of a wait, in seconds."""
+    """Limits of a wait, in seconds."""
 
     schedule: float
     """Until the pod has a node; it is known at once where none fits."""
@@ -37,11 +37,11 @@ class JobTimeouts:
 
 
 class PodCannotStartError(FluidModelError):
-    """The pod of a Job does not start; `reason` is what the cluster says."""
+    """The pod of a Job does not start; `reason` is from the cluster."""
 
 
 class PodStalledError(FluidModelError):
-    """The pod of a Job runs, and has printed nothing for too long."""
+    """The pod of a Job is running, but has printed nothing for too long."""
 
 
 def run_job(
@@ -56,17 +56,17 @@ def run_job(
     Args:
         client: The cluster.
         job: The Job; it must not exist yet.
-        timeouts: How long to wait for what.
+        timeouts: The limits of the waits.
         on_line: Receives each line of the log once.
-        on_wait: Receives what the pod waits for, at every look before it runs.
+        on_wait: Receives what the pod is waiting for, at every check before it runs.
 
     Returns:
         Whether the pod succeeded.
 
     Raises:
-        PodCannotStartError: the pod did not start in time, or never will.
+        PodCannotStartError: the pod did not start in time, or cannot start.
         PodStalledError: its log has not grown for too long.
-        WaitTimeoutError: it was still running after the whole time.
+        WaitTimeoutError: it was still running after the total time.
         FluidModelError: the API server refused.
     """
     client.create(JOBS, job)
@@ -77,7 +77,7 @@ def run_job(
 
 
 class _JobRun:
-    """One look after another at a Job that was created."""
+    """Checks a Job that was created."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class _JobRun:
         raise WaitTimeoutError(
             f"Job {self.name} did not finish within {self.timeouts.total:.0f} s",
             "it was deleted",
-            "--timeout with more time",
+            "a longer --timeout",
         )
 
     def _find_pod(self) -> Object | None:
@@ -129,10 +129,10 @@ class _JobRun:
         return pods[0] if pods else None
 
     def _check_start(self, pod: Object | None, waited: float) -> None:
-        """Tell what a pod waits for.
+        """Report what a pod is waiting for.
 
         Raises:
-            PodCannotStartError: it waits for something that does not come, or for too long.
+            PodCannotStartError: it waits for something that cannot happen, or for too long.
         """
         fatal, has_node = False, False
         if pod is not None:
@@ -152,18 +152,18 @@ class _JobRun:
         )
 
     def _last_warning(self, pod: Object) -> str:
-        """The newest warning about a pod, e.g. that its volume cannot be mounted."""
+        """Return the newest warning about a pod, for example that its volume cannot be mounted."""
         try:
             events = self.client.list_objects(
                 EVENTS, self.namespace, fields=f"involvedObject.name={name_of(pod)},type=Warning"
             )
         except KubeError:
-            return ""  # the pod's own status has been told already
+            return ""  # the pod's own status has been reported already
         texts = [" ".join(str(event.get("message") or "").split()) for event in events]
         return texts[-1] if texts else ""
 
     def _read_log(self, pod: Object, *, required: bool) -> bool:
-        """Hand on new lines of the log; whether there were any."""
+        """Pass on new lines of the log; return whether there were any."""
         try:
             text = self.client.pod_logs(
                 self.namespace, name_of(pod), self.container, tail=_LOG_LINES
@@ -171,7 +171,7 @@ class _JobRun:
         except (KubeError, UnreachableError):
             if required:
                 raise
-            return False  # the next look tries again, until the log has stalled for too long
+            return False  # the next check tries again, until the log has stalled for too long
         lines = text.splitlines()
         for line in lines[self._lines :]:
             self.on_line(line)
@@ -181,7 +181,7 @@ class _JobRun:
 
 
 def _start_problem(pod: Object) -> tuple[bool, str]:
-    """Whether a pending pod will never start, and what it waits for."""
+    """Return whether a pending pod can never start, and what it is waiting for."""
     for status in get_list(pod, "status", "containerStatuses"):
         reason = str(get_path(status, "state", "waiting", "reason", default=""))
         message = str(get_path(status, "state", "waiting", "message", default=""))

@@ -1,4 +1,4 @@
-"""What to do with a DynamoGraphDeploymentRequest, which is not pinned itself. Pure."""
+"""Advice on a DynamoGraphDeploymentRequest, which is not pinned itself. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kubectl_fluidmodel.pin.pinning import DEFAULT_MOUNT_PATH, PinRequest
 
 
 def request_advice(obj: Object, request: PinRequest) -> tuple[Object, list[str]]:
-    """The patch that makes a request's graph read the cache.
+    """Return the patch that makes a request's graph read the cache.
 
-    Without `--mount-path` the request keeps its own.
+    Without `--mount-path`, the request keeps its own.
 
     Returns:
         The patch, and what in the request contradicts it, one sentence each.

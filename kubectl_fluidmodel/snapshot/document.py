@@ -33,7 +33,7 @@ def snapshot_to_document(snapshot: Snapshot) -> Object:
 
 
 def snapshot_from_document(document: Any) -> Snapshot:
-    """Read what `snapshot_to_document` returned.
+    """Parse what `snapshot_to_document` returned.
 
     Raises:
         FluidModelError: the data is not a snapshot, or of an unknown version.

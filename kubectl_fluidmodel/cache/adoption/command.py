@@ -27,7 +27,7 @@ class AdoptCommand:
     color: str
 
     def dry_run(self, *, on_server: bool) -> int:
-        """Show what differs and what would be labelled; the API server may check the labels.
+        """Show what differs and what would be labeled; the API server may check the labels.
 
         Returns:
             The exit code.
@@ -42,7 +42,7 @@ class AdoptCommand:
             workflow.write_labels(client, adoption, print_note, dry_run=True)
         else:
             for obj in adoption.objects:
-                print_note(f"{kubectl_name(obj)} would be labelled")
+                print_note(f"{kubectl_name(obj)} would be labeled")
         self._print_differences(adoption)
         self._print_result(
             adoption, report.dry_run_text(adoption), adopted=adoption.cache.is_adopted
@@ -53,8 +53,8 @@ class AdoptCommand:
         """Adopt the cache, verify it, and print the result.
 
         Args:
-            hopeless_check: Makes, for the cluster and the cache's name, the check that ends a
-                wait which is in vain.
+            hopeless_check: Creates, for the cluster and the cache's name, the check that ends a
+                wait that cannot succeed.
 
         Returns:
             The exit code.
@@ -66,7 +66,7 @@ class AdoptCommand:
         client = Client(self.connection)
         adoption = workflow.plan_adoption(client, self.options, print_note, write=True)
         self._print_differences(adoption)
-        with ProgressView(color=self.color, hint="Ctrl-C leaves it as it is") as view:
+        with ProgressView(color=self.color, hint="Ctrl-C does not change the cache") as view:
             workflow.write_labels(client, adoption, view.log)
             if self.options.wait:
                 check = hopeless_check(client, adoption.cache.name)
@@ -76,7 +76,7 @@ class AdoptCommand:
         return 0
 
     def _print_differences(self, adoption: Adoption) -> None:
-        """Print the table before anything is written; documents have it in them."""
+        """Print the table before anything is written; documents include it."""
         import sys
 
         from kubectl_fluidmodel.cache.adoption import report

@@ -1,6 +1,7 @@
-"""What a hand-made cache has differently from one that `cache` makes, and what follows. Pure.
+"""How a hand-made cache differs from one of `cache`, and the consequences. Pure.
 
-The reasons are those of docs/why-these-settings.md, which has Fluid's and Alluxio's source files.
+The reasons are those of docs/why-these-settings.md, which refers to the source files of Fluid and
+Alluxio.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from kubectl_fluidmodel.output.units import format_bytes
 NOT_SET = "not set"
 _PARTS = ("master", "worker", "fuse")
 _GENEROUS = 1.25
-"""Times the needed quota above which a quota is worth a word."""
+"""A quota is reported if it is at least this many times the required one."""
 _BLOCK_SIZE = "alluxio.user.block.size.bytes.default"
 _READ_TYPE = "alluxio.user.file.readtype.default"
 _WRITE_TYPES = ("alluxio.user.file.writetype.default", "alluxio.user.file.write.type.default")
@@ -38,28 +39,28 @@ _MAX_NAMES = 3
 
 @dataclass(frozen=True)
 class Difference:
-    """One setting, as it is and as `cache` would write it."""
+    """One setting: its current value, and what `cache` would write."""
 
     setting: str
     current: str
     ours: str
     reason: str
-    """Why `cache` writes what it writes."""
+    """Why `cache` writes another value."""
     consequence: str = ""
-    """What follows where it stays as it is; empty where nothing does."""
+    """The consequence of leaving it; empty if there is none."""
 
 
 @dataclass(frozen=True)
 class _Comparison:
     cache: HandMadeCache
     desired: DesiredCache
-    """What `cache` would make of the same source."""
+    """What `cache` would create for the same source."""
     model_bytes: int | None
-    """Bytes of the source; None where it cannot be listed."""
+    """Bytes of the source; None if it cannot be listed."""
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """The options of the mount, with those that it shares."""
+        """The options of the mount, including shared ones."""
         shared = get_map(self.cache.dataset, "spec", "sharedOptions")
         return {**shared, **get_map(self.cache.mount, "options")}
 
@@ -71,7 +72,7 @@ class _Comparison:
 def find_differences(
     cache: HandMadeCache, desired: DesiredCache, model_bytes: int | None
 ) -> list[Difference]:
-    """Compare a hand-made cache with what `cache` would make of the same source.
+    """Compare a hand-made cache with what `cache` would create for the same source.
 
     Returns:
         The differences that have a consequence, then the others.
@@ -91,8 +92,8 @@ def _keys(compared: _Comparison) -> Iterator[Difference]:
             "keys",
             "plain text in the Dataset",
             f"Secret {store_secret_name(compared.cache.name)}",
-            "Fluid copies options into ConfigMaps and its helm release",
-            f"whoever may read those can use the bucket ({_some(plain)})",
+            "Fluid copies options into ConfigMaps and its Helm release",
+            f"anyone who can read those can use the bucket ({_some(plain)})",
         )
 
 
@@ -107,8 +108,8 @@ def _key_names(compared: _Comparison) -> Iterator[Difference]:
                 f"option {name}",
                 "as an Alluxio property",
                 "as an option of the root mount",
-                "only the master's container replaces the path of the Secret's file by the key",
-                "workers sign their reads with that path, and the store refuses them",
+                "only the master's container replaces the file's path by the key",
+                "workers sign their reads with the path, and the store rejects them",
             )
 
 
@@ -119,8 +120,8 @@ def _directory(compared: _Comparison) -> Iterator[Difference]:
             "files in the claim",
             f"below /{directory}",
             "at the root",
-            "without a path Fluid mounts a source below its name",
-            f"an engine has to be given its mount and /{directory}",
+            "without a path, Fluid mounts a source at its name",
+            f"an engine's path has to include /{directory}",
         )
 
 
@@ -132,8 +133,8 @@ def _access_modes(compared: _Comparison) -> Iterator[Difference]:
             "accessModes",
             ", ".join(writable),
             "ReadOnlyMany",
-            "a model is only read",
-            "pods may write through the cache into the source",
+            "a model is read-only",
+            "pods can write to the source through the cache",
         )
 
 
@@ -145,16 +146,16 @@ def _store_options(compared: _Comparison) -> Iterator[Difference]:
             "s3.inherit.acl",
             str(options.get(_INHERIT_ACL, NOT_SET)),
             "false",
-            "by default Alluxio reads the bucket's ACL to find owners",
-            "keys that may not read the ACL are refused",
+            "by default, Alluxio reads the bucket's ACL to find owners",
+            "the mount fails if the keys may not read the ACL",
         )
     if _PATH_STYLE in ours and str(options.get(_PATH_STYLE, "")).lower() != "true":
         yield Difference(
             "s3.disable.dns.buckets",
             str(options.get(_PATH_STYLE, NOT_SET)),
             "true",
-            "few stores but AWS serve a bucket under a host name of its own",
-            "the bucket's own host name has to resolve on the cache's nodes",
+            "few stores other than AWS have a host name per bucket",
+            "the bucket's host name has to resolve on the cache's nodes",
         )
     secret = set(plaintext_keys(options))
     rest = [name for name in options if name not in ours and name not in secret]
@@ -163,14 +164,14 @@ def _store_options(compared: _Comparison) -> Iterator[Difference]:
     timeouts = [name for name in rest if _TIMEOUT.search(name) and name not in uploads]
     others = [name for name in rest if name not in (*uploads, *timeouts)]
     if uploads:
-        reason = f"nothing is written to the source ({_some(_short(uploads))})"
+        reason = f"the source is never written ({_some(_short(uploads))})"
         yield Difference("upload options", "set", NOT_SET, reason)
     if timeouts:
         shown = ", ".join(str(options[name]) for name in timeouts)
-        reason = f"Alluxio has timeouts of its own ({_some(_short(timeouts))})"
+        reason = f"Alluxio has its own timeouts ({_some(_short(timeouts))})"
         yield Difference("timeouts", shown, NOT_SET, reason)
     if others:
-        reason = f"`cache` has no opinion on {_some(_short(others))}"
+        reason = f"`cache` does not set {_some(_short(others))}"
         yield Difference("other options", "set", NOT_SET, reason)
 
 
@@ -182,7 +183,7 @@ def _placement(compared: _Comparison) -> Iterator[Difference]:
             current or f"{NOT_SET}: Exclusive",
             "Shared",
             "several models can share a node",
-            "no other such cache starts on this one's node",
+            "no other exclusive cache starts on its node",
         )
 
 
@@ -193,17 +194,17 @@ def _nodes(compared: _Comparison) -> Iterator[Difference]:
     affinity = get_map(dataset, "spec", "nodeAffinity")
     yield Difference(
         "nodes",
-        "those of a nodeAffinity" if affinity else "any",
+        "by a nodeAffinity" if affinity else "any",
         "chosen GPU nodes, by name",
-        "the worker is to stay where the engine can run",
-        "a worker that is lost comes back elsewhere, and empty",
+        "the worker should stay where the engine can run",
+        "a lost worker is recreated elsewhere, and empty",
     )
     if not affinity and not get_list(dataset, "spec", "tolerations"):
         yield Difference(
             "tolerations",
             "none",
-            "of the GPU nodes' taints",
-            "GPU nodes are often reserved by a taint",
+            "for the GPU nodes' taints",
+            "GPU nodes often have a taint that reserves them",
             "the worker runs on a node without GPUs, or stays Pending",
         )
 
@@ -219,8 +220,8 @@ def _copies(compared: _Comparison) -> Iterator[Difference]:
             "data.replicas",
             str(copies),
             str(replicas),
-            "it is how many workers may hold a block",
-            f"each of the {replicas} nodes holds a part of the model, and reads the rest "
+            "it is the number of workers that may hold a block",
+            f"each of the {replicas} nodes holds a part of the model and reads the rest "
             "from the others",
         )
 
@@ -237,11 +238,13 @@ def _quota(compared: _Comparison) -> Iterator[Difference]:
             format_bytes(quota),
             format_bytes(needed),
             reason,
-            "parts of the model may never be cached, or be evicted again",
+            "parts of the model may never be cached, or may be evicted",
         )
     elif quota > needed * _GENEROUS:
         wasted = format_bytes(quota - needed)
-        follows = f"{wasted} more of a node's memory are reserved" if medium == "MEM" else ""
+        follows = (
+            f"{wasted} of a node's memory are reserved unnecessarily" if medium == "MEM" else ""
+        )
         yield Difference("quota", format_bytes(quota), format_bytes(needed), reason, follows)
 
 
@@ -253,7 +256,7 @@ def _tier(compared: _Comparison) -> Iterator[Difference]:
             str(len(levels)),
             "1",
             "one tier holds the whole model",
-            "reads are as fast as the tier that a block lies in",
+            "reads are as fast as the tier of the block",
         )
     kind = str(get_path(levels, 0, "volumeType", default="")) if levels else ""
     if kind not in ("", "hostPath"):
@@ -262,11 +265,11 @@ def _tier(compared: _Comparison) -> Iterator[Difference]:
             kind,
             "hostPath",
             "the engine's node reads the worker's files directly",
-            "what is cached goes with the worker's pod",
+            "the cached data is lost with the worker's pod",
         )
     marks = [f"{key} {levels[0][key]}" for key in ("high", "low") if levels and levels[0].get(key)]
     if marks:
-        reason = "no template of Fluid's chart uses them; Alluxio's 0.95 holds"
+        reason = "no template of Fluid's chart uses them; Alluxio's 0.95 applies"
         yield Difference("watermarks", ", ".join(marks), NOT_SET, reason)
 
 
@@ -280,8 +283,8 @@ def _memory(compared: _Comparison) -> Iterator[Difference]:
             "JVM heaps",
             _gib(heaps),
             _gib(ours),
-            "a model is some hundred large files, not millions of small ones",
-            f"up to {more} more of the cache's node are not the engine's",
+            "a model has a few hundred large files, not millions of small ones",
+            f"up to {more} of the node's memory are not available to the engine",
         )
     tier = alluxio_runtime.parse_tier(current)
     held = tier[2] or 0 if tier[0] == "MEM" else 0
@@ -293,7 +296,7 @@ def _memory(compared: _Comparison) -> Iterator[Difference]:
             "the quota alone" if asked else "none",
             "quota, heap and buffers",
             "the scheduler counts requests",
-            "it may put more pods on the node than there is memory for",
+            "it may place more pods on the node than its memory allows",
         )
 
 
@@ -306,20 +309,20 @@ def _properties(compared: _Comparison) -> Iterator[Difference]:
             "block size",
             size,
             str(ours[_BLOCK_SIZE]),
-            "a large model has ten thousand small blocks",
-            "each block is looked up on the way of a read",
+            "a large model then has ten thousand small blocks",
+            "each read has a cost per block",
         )
     if properties.get(_READ_TYPE):
-        reason = "with one tier there is nowhere to promote a block to"
+        reason = "with one tier, a block cannot be promoted"
         yield Difference("read type", str(properties[_READ_TYPE]), "Fluid's CACHE", reason)
     write_types = [str(properties[name]) for name in _WRITE_TYPES if properties.get(name)]
     if write_types:
-        reason = "nothing is written through the cache"
+        reason = "the cache is never written"
         yield Difference("write type", write_types[0], NOT_SET, reason)
     known = {*ours, _BLOCK_SIZE, _READ_TYPE, *_WRITE_TYPES, *plaintext_keys(properties)}
     others = [name for name in properties if name not in known]
     if others:
-        reason = f"`cache` has no opinion on {_some(_short(others))}"
+        reason = f"`cache` does not set {_some(_short(others))}"
         yield Difference("other properties", "set", NOT_SET, reason)
 
 
@@ -331,16 +334,16 @@ def _fuse(compared: _Comparison) -> Iterator[Difference]:
             current or f"{NOT_SET}: OnDemand",
             "OnRuntimeDeleted",
             "the page cache survives a roll-out",
-            "the FUSE pod goes with its last reader, and the next one waits for a new one",
+            "the FUSE pod is deleted with its last reader, and the next reader waits for a new one",
         )
 
 
 def _other_fields(compared: _Comparison) -> Iterator[Difference]:
-    """Fields that somebody set and `cache` does not; what Fluid fills in does not count."""
+    """Return fields that somebody set and `cache` does not; Fluid's defaults do not count."""
     given = [*_set_paths(compared.cache.dataset), *_set_paths(compared.cache.runtime)]
     others = sorted(path for path in given if path not in _KNOWN_FIELDS)
     if others:
-        reason = f"`cache` has no opinion on {_some(others)}"
+        reason = f"`cache` does not set {_some(others)}"
         yield Difference("other fields", "set", NOT_SET, reason)
 
 
@@ -350,13 +353,13 @@ _KNOWN_FIELDS = {
     *("data.replicas", "management.cleanCachePolicy", "fuse.cleanPolicy"),
     *(f"{part}.{field}" for part in _PARTS for field in ("jvmOptions", "resources")),
 }
-"""Fields of Dataset and runtime that another rule compares, or that Fluid fills in."""
+"""Fields of Dataset and runtime that another rule compares, or that Fluid sets by default."""
 _WHOLE = ("mounts", "sharedOptions", "sharedEncryptOptions", "nodeAffinity", "properties")
-"""Fields whose parts are not looked at."""
+"""Fields whose content is not compared."""
 
 
 def _set_paths(obj: Object) -> Iterator[str]:
-    """The paths, of at most two names, of what is set in a spec."""
+    """Return the paths, of at most two names, of the fields that a spec sets."""
     for key, value in get_map(obj, "spec").items():
         if isinstance(value, Mapping) and key not in _WHOLE:
             yield from (f"{key}.{part}" for part, inner in value.items() if _is_set(inner))
@@ -365,7 +368,7 @@ def _set_paths(obj: Object) -> Iterator[str]:
 
 
 def _is_set(value: Any) -> bool:
-    """Whether a field says anything: Fluid fills in empty objects, false and 0."""
+    """Return whether a field has a value: Fluid's defaults are empty objects, false and 0."""
     if isinstance(value, Mapping):
         return any(_is_set(each) for each in value.values())
     return bool(value)
@@ -381,7 +384,7 @@ def _load(compared: _Comparison) -> Iterator[Difference]:
             "none",
             compared.cache.name,
             "the model is loaded before an engine reads it",
-            "the first reader waits for the store, unless readers have filled the cache",
+            "the first reader waits for the store, unless earlier readers have filled the cache",
         )
     for load in compared.cache.loads:
         yield from _load_differences(compared, load)
@@ -394,7 +397,7 @@ def _load_differences(compared: _Comparison, load: Object) -> Iterator[Differenc
             setting,
             "without a namespace",
             "with the Dataset's",
-            "Fluid looks for the Dataset in that empty namespace",
+            "Fluid looks for the Dataset in an empty namespace",
             "it never starts",
         )
     targets = get_list(load, "spec", "target")
@@ -406,7 +409,7 @@ def _load_differences(compared: _Comparison, load: Object) -> Iterator[Differenc
             _some(paths),
             "/",
             "an engine reads every file",
-            "what lies elsewhere is read from the store",
+            "files outside its paths are read from the store",
         )
     copies = {int(each.get("replicas") or 1) for each in targets} or {1}
     if copies != {compared.cache.replicas}:
@@ -414,8 +417,8 @@ def _load_differences(compared: _Comparison, load: Object) -> Iterator[Differenc
             setting,
             f"replicas {', '.join(map(str, sorted(copies)))}",
             f"replicas {compared.cache.replicas}",
-            "its script asks Alluxio for so many copies of each block",
-            "not every node of the cache has a whole copy",
+            "its script requests this many copies of each block from Alluxio",
+            "not every node of the cache has a complete copy",
         )
 
 
@@ -444,7 +447,7 @@ def _some(names: list[str]) -> str:
 
 
 def _short(options: list[str]) -> list[str]:
-    """Names of options without the beginning that they all have."""
+    """Return the names of options without their common prefix."""
     prefixes = ("alluxio.underfs.", "alluxio.user.", "alluxio.")
     found = []
     for name in options:
@@ -459,6 +462,6 @@ def _gib(heaps: Mapping[str, int]) -> str:
 
 
 def _bytes_of(text: Any) -> int | None:
-    """Bytes of a size as Alluxio writes it: `128MB`; None for anything else."""
+    """Parse a size as Alluxio writes it, `128MB`, to bytes; None for anything else."""
     match = _SIZE.fullmatch(str(text).strip()) if text is not None else None
     return int(match[1]) << _SHIFTS[match[2].upper()] if match else None

@@ -30,7 +30,7 @@ _MAX_NAMES = 5
 
 @dataclass(frozen=True)
 class HandMadeCache:
-    """A Dataset with its AlluxioRuntime and DataLoads, made by hand or adopted already."""
+    """A Dataset with its AlluxioRuntime and DataLoads, made by hand or already adopted."""
 
     dataset: Object
     runtime: Object
@@ -52,17 +52,17 @@ class HandMadeCache:
 
     @property
     def directory(self) -> str:
-        """Where in the claim the model lies; empty for its root."""
+        """The path of the model in the claim; empty for its root."""
         return mount.claim_directory(self.mount)
 
     @property
     def target(self) -> MountTarget:
-        """What the mount says of its store."""
+        """What the mount defines about its store."""
         return mount_targets(_as_cache(self.dataset, self.runtime))[0]
 
     @property
     def objects(self) -> tuple[Object, ...]:
-        """What is adopted, the Dataset last: that it is ours says that all of it is."""
+        """The objects to adopt, the Dataset last: its label implies that all are adopted."""
         return (*self.loads, self.runtime, self.dataset)
 
     @property
@@ -72,7 +72,7 @@ class HandMadeCache:
 
     @property
     def is_adopted(self) -> bool:
-        """Whether nothing is left to be adopted."""
+        """Whether everything is already adopted."""
         return all(names.is_adopted(each) for each in self.objects)
 
 
@@ -85,7 +85,7 @@ def find_cache(client: Client, namespace: str, options: AdoptOptions) -> HandMad
     """Find the cache to adopt.
 
     Raises:
-        FluidModelError: there is none, or it cannot be adopted; with the reason.
+        FluidModelError: it does not exist or cannot be adopted; has the reason.
     """
     if options.name:
         dataset = client.get_or_none(names.DATASETS, options.name, namespace)
@@ -113,7 +113,7 @@ def find_cache(client: Client, namespace: str, options: AdoptOptions) -> HandMad
 
 
 def select_by_source(datasets: Sequence[Object], source: Source | None, namespace: str) -> Object:
-    """The one Dataset that mounts a source.
+    """Find the one Dataset that mounts a source.
 
     Raises:
         FluidModelError: none does, or several do.
@@ -137,21 +137,21 @@ def select_by_source(datasets: Sequence[Object], source: Source | None, namespac
 
 
 def _mounted_uris(dataset: Object) -> Iterator[str]:
-    """The sources of a Dataset's mounts, as SOURCE is written."""
+    """Return the sources of a Dataset's mounts in the syntax of SOURCE."""
     for target in mount_targets(_as_cache(dataset)):
         try:
             yield parse_source(target.uri).uri
-        except UsageError:  # a mount that is no SOURCE
+        except UsageError:  # a mount without a SOURCE form
             continue
 
 
 def require_adoptable(
     dataset: Object, runtime: Object | None, loads: Sequence[Object]
 ) -> HandMadeCache:
-    """Check that objects are a cache of one model that this plugin could have made.
+    """Check that objects are a cache of one model that this plugin could have created.
 
     Raises:
-        FluidModelError: with what is in the way.
+        FluidModelError: names the obstacle.
     """
     name, namespace = name_of(dataset), namespace_of(dataset)
     if names.has_own_spec(dataset):
@@ -164,15 +164,15 @@ def require_adoptable(
     if len(targets) != 1:
         raise FluidModelError(
             f"Dataset {name} has {len(targets)} mounts",
-            "a cache that is adopted holds one model, by one mount",
+            "an adopted cache holds one model, with one mount",
             kubectl("fluidmodel", "doctor", Operand(name), namespace=namespace),
         )
     if runtime is None:
         kind = get_path(dataset, "status", "runtimes", 0, "type", default="")
         other = f"its runtime is of type {kind}, and only" if kind else "only"
         raise FluidModelError(
-            f"Dataset {name} has no AlluxioRuntime of its name",
-            f"{other} caches of Alluxio can be compared with their source",
+            f"Dataset {name} has no AlluxioRuntime with its name",
+            f"{other} caches with Alluxio can be compared with their source",
             kubectl("fluidmodel", "inspect", Operand(name), namespace=namespace),
         )
     try:
@@ -186,7 +186,7 @@ def require_adoptable(
 
 
 def _require_no_other_manager(objects: Sequence[Object]) -> None:
-    """Raises: FluidModelError: another program has put its name on an object."""
+    """Raises: FluidModelError: another program manages an object."""
     for obj in objects:
         manager = labels_of(obj).get(names.MANAGED_BY_LABEL, names.MANAGER)
         if manager != names.MANAGER:

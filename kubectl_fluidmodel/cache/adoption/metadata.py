@@ -10,11 +10,11 @@ from kubectl_fluidmodel.objects.access import Object, metadata_of, name_of, name
 
 
 def adoption_objects(cache: HandMadeCache, listing: FileListing | None) -> list[Object]:
-    """The objects to apply, each with its metadata alone.
+    """Return the objects to apply, each with its metadata only.
 
     Args:
-        cache: What is adopted.
-        listing: The files of the source; None where it cannot be listed.
+        cache: The cache to adopt.
+        listing: The files of the source; None if it cannot be listed.
     """
     labels = {**names.managed_labels(cache.name), names.ADOPTED_LABEL: "true"}
     found = [_metadata_only(obj, labels=labels) for obj in cache.objects]
@@ -23,17 +23,17 @@ def adoption_objects(cache: HandMadeCache, listing: FileListing | None) -> list[
 
 
 def release_object(obj: Object) -> Object:
-    """An object to apply that takes back all that this plugin wrote into an adopted one.
+    """Return an object whose apply removes everything that this plugin wrote to an adopted one.
 
-    Server-side apply removes the fields that a manager had and no longer names.
+    Server-side apply removes fields that a manager owned and no longer sets.
     """
     return _metadata_only(obj)
 
 
 def _metadata_only(obj: Object, **metadata: dict[str, str]) -> Object:
-    """An object without a spec.
+    """Return an object without a spec.
 
-    With the UID, an apply fails where the object was deleted meanwhile, and creates none.
+    With the UID, an apply fails if the object was deleted in the meantime, and does not create one.
     """
     identity = {"name": name_of(obj), "namespace": namespace_of(obj)}
     uid = metadata_of(obj).get("uid")

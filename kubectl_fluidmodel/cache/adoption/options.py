@@ -1,4 +1,4 @@
-"""The options of `cache --adopt`: the flags, checked once against each other. Pure."""
+"""The options of `cache --adopt`: the flags, validated once against each other. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from kubectl_fluidmodel.model.source import Source, parse_source
 from kubectl_fluidmodel.objectstore.options import StoreOptions
 
 _FLAG_BY_FIELD = {"nodes": "--node", "pull_secrets": "--image-pull-secret"}
-"""Flags that are not called like their fields."""
+"""Flags whose names differ from their fields."""
 _OWN_FIELDS = ("name", "load", "s3_secret")
-"""Fields of flags that go with --adopt."""
+"""Fields of flags that can be combined with --adopt."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class AdoptOptions:
     """One `cache --adopt` command."""
 
     name: str = ""
-    """Of the Dataset; empty where it is found by its source."""
+    """Name of the Dataset; empty if it is found by its source."""
     source: Source | None = None
     s3_secret: str | None = None
-    """Secret with the keys to read the source; the Dataset's own keys where not given."""
+    """Secret with the keys to read the source; by default, the Dataset's own keys."""
     load: bool = False
-    """Whether what the cache lacks is loaded."""
+    """Whether to load what the cache lacks."""
     wait: bool = True
     timeout: float = DEFAULT_TIMEOUT
     """Seconds."""
@@ -42,21 +42,23 @@ def parse_adopt_options(
     hub: HubOptions,
     waiting: tuple[bool, float],
 ) -> AdoptOptions:
-    """Check the command line.
+    """Validate the command line.
 
     Args:
-        target: NAME of a Dataset, or SOURCE that a Dataset has.
-        flags: The flags that shape a cache; most do not go with --adopt.
+        target: NAME of a Dataset, or a SOURCE that a Dataset has.
+        flags: The flags that define a cache; most cannot be combined with --adopt.
         store: The flags of the store.
-        staging: The flags of staging, none of which goes with --adopt.
-        hub: The flags of the Hub, none of which goes with --adopt.
+        staging: The flags of staging, none of which can be combined with --adopt.
+        hub: The flags of the Hub, none of which can be combined with --adopt.
         waiting: Whether to wait, and for how many seconds at most.
 
     Raises:
-        UsageError: with the flag that does not go with --adopt, or what is wrong with SOURCE.
+        UsageError: names the flag that cannot be combined with --adopt, or the error in SOURCE.
     """
     if hub != HubOptions():
-        raise UsageError("--adopt stages nothing", "the flags of the Hub do not go with it")
+        raise UsageError(
+            "--adopt does not stage models", "it cannot be combined with the flags of the Hub"
+        )
     for given in (flags, store, staging):
         _require_defaults(given)
     options = AdoptOptions(
@@ -69,21 +71,21 @@ def parse_adopt_options(
     if is_valid_name(target):
         if flags.name and flags.name != target:
             raise UsageError(
-                f"'{target}' and --name {flags.name}", "these are two names", "give one of them"
+                f"'{target}' and --name {flags.name}", "the names differ", "use one of them"
             )
         return replace(options, name=target)
     source = parse_source(target)
     if source.scheme == "hf":
         raise UsageError(
             f"{source.uri} is a model of the Hub",
-            "a Dataset made by hand has a bucket for its source",
-            "kubectl get datasets, and --adopt with the name of one",
+            "a hand-made Dataset has a bucket as its source",
+            "kubectl get datasets, then --adopt with a name",
         )
     return replace(options, source=source)
 
 
 def _require_defaults(given: Any) -> None:
-    """Raises: UsageError: a flag is given that would change the cache."""
+    """Raises: UsageError: a flag would change the cache."""
     default = type(given)()
     for field in fields(given):
         if field.name in _OWN_FIELDS or getattr(given, field.name) == getattr(default, field.name):

@@ -1,4 +1,4 @@
-"""Give an adopted cache back: our labels and annotations go, what was made by hand stays."""
+"""Releases an adopted cache: removes our labels and annotations, and keeps all other content."""
 
 from __future__ import annotations
 
@@ -21,32 +21,34 @@ _SUFFIXES = {"client": " (client dry run)", "server": " (server dry run)"}
 
 
 def release(client: Client, namespace: str, name: str, dry_run: str = "none") -> Iterator[str]:
-    """Take our labels and annotations off an adopted cache, and delete what we made beside it.
+    """Remove our labels and annotations from an adopted cache.
+
+    Objects that we created beside it are deleted.
 
     Args:
         client: The cluster.
-        namespace: Of the cache.
-        name: Of the cache.
-        dry_run: `none`; `client` sends nothing; with `server` the API server stores nothing.
+        namespace: The cache's namespace.
+        name: The cache's name.
+        dry_run: `none`; `client` sends nothing; with `server`, the API server persists nothing.
 
     Yields:
         A line for each object.
 
     Raises:
-        FluidModelError: nothing of the cache was adopted, or a right is missing.
+        FluidModelError: nothing of the cache was adopted, or a permission is missing.
     """
     owned = removal.owned_objects(client, namespace, name)
     adopted = [each for each in owned if names.is_adopted(each)]
     if not adopted:
         raise FluidModelError(
             f"cache {name} in namespace {namespace} was not adopted",
-            "only what somebody else made can be given back",
+            "only an adopted cache can be released",
             kubectl("fluidmodel", "inspect", Operand(name), namespace=namespace),
         )
     permissions.require_permissions(
         client,
         _required_permissions(owned, namespace),
-        task=f"give a cache back in {namespace}",
+        task=f"release a cache in {namespace}",
         docs=RBAC_DOCS,
     )
     suffix, on_server = _SUFFIXES.get(dry_run, ""), dry_run == "server"
@@ -55,7 +57,7 @@ def release(client: Client, namespace: str, name: str, dry_run: str = "none") ->
             if dry_run != "client":
                 client.delete(kind_for(obj), name_of(obj), namespace, dry_run=on_server)
             yield f"{kubectl_name(obj)} deleted{suffix}"
-    # The Dataset last: an interrupted run is then continued by the same command.
+    # Release the Dataset last, so the same command continues an interrupted run.
     for obj in sorted(adopted, key=lambda each: each["kind"] == names.DATASETS.name):
         if dry_run != "client":
             apply.apply_object(client, release_object(obj), dry_run=on_server)

@@ -1,4 +1,4 @@
-"""What is shown of an adoption: a table at 80 columns, or a document. Pure."""
+"""The output of an adoption: a table of 80 columns, or a document. Pure."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ WIDTH = 80
 _INDENT = "  "
 _COLUMNS = (
     Column("SETTING", min_width=16),
-    Column("AS IT IS", min_width=20),
+    Column("CURRENT", min_width=20),
     Column("CACHE WOULD WRITE", min_width=20),
 )
 
 
 def differences_text(adoption: Adoption, *, width: int = WIDTH, color: bool = False) -> str:
-    """What differs from a cache that this plugin makes: each with its reason and consequence."""
+    """Return what differs from a cache of this plugin, each with its reason and consequence."""
     cache, found = adoption.cache, adoption.differences
     head = f"Dataset {cache.name} was made by hand and reads {cache.source.uri}."
     if not found:
-        return _wrap(f"{head} It is as `cache` would make it.", width)
+        return _wrap(f"{head} It is the same as `cache` would create.", width)
     differ = f"{pluralize(len(found), 'setting')} {'differs' if len(found) == 1 else 'differ'}"
     head += f" {differ} from what `cache` would write; adopting it changes none of them."
     return f"{_wrap(head, width)}\n{_table(found, width, color)}"
@@ -64,7 +64,7 @@ def _wrap(text: str, width: int) -> str:
 
 
 def summary_text(adoption: Adoption) -> str:
-    """What is so now, and the next commands."""
+    """Return the result, and the next commands."""
     cache, verification = adoption.cache, adoption.verification
     where = f", on {', '.join(adoption.nodes)}" if adoption.nodes else ""
     if verification is None:
@@ -76,14 +76,14 @@ def summary_text(adoption: Adoption) -> str:
             amount = f"{files}, {format_bytes(verification.bytes)}, every byte proven"
         head = f"{cache.name} is adopted: {amount}{where}"
     lines = [head, f"next: {_plugin(adoption, 'pin', Operand(cache.name), 'GRAPH')}"]
-    lines.append(f"to give it back: {_release(adoption)}")
+    lines.append(f"to release it: {_release(adoption)}")
     return "".join(f"{line}\n" for line in lines)
 
 
 def dry_run_text(adoption: Adoption) -> str:
-    """What is left to do after a dry run."""
+    """Return what remains to be done after a dry run."""
     if adoption.cache.is_adopted:
-        return "It is adopted already.\n"
+        return "It is already adopted.\n"
     return f"to adopt it: {adopt_command(adoption.cache)}\n"
 
 
@@ -97,7 +97,7 @@ def _plugin(adoption: Adoption, *words: str | Operand) -> Command:
 
 
 def adoption_document(adoption: Adoption, *, adopted: bool) -> dict[str, Any]:
-    """The document of `-o json|yaml`; `docs/output.md` describes it."""
+    """Return the document of `-o json|yaml`; see `docs/output.md`."""
     cache, listing = adoption.cache, adoption.listing
     return {
         "apiVersion": API_VERSION,
@@ -124,6 +124,6 @@ def adoption_document(adoption: Adoption, *, adopted: bool) -> dict[str, Any]:
 
 
 def _without_uid(obj: dict[str, Any]) -> dict[str, Any]:
-    """An object as it may be kept in git."""
+    """Return an object as it can be kept in git."""
     metadata = {key: value for key, value in obj["metadata"].items() if key != "uid"}
     return {**obj, "metadata": metadata}

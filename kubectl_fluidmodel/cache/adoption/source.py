@@ -1,4 +1,4 @@
-"""Read the source of a hand-made cache, with the keys that the cache itself uses."""
+"""Reads the source of a hand-made cache, with the keys that the cache itself uses."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from kubectl_fluidmodel.stage.credentials import read_store_secret
 
 
 def read_adopted_source(client: Client, cache: HandMadeCache, options: AdoptOptions) -> SourceInfo:
-    """List the source of a hand-made cache, and judge it as a model.
+    """List the source of a hand-made cache, and check it as a model.
 
     Returns:
-        The listing has paths as the cache's claim has them; None where the kind of source cannot
-        be listed from here.
+        The listing, with paths as in the cache's claim; None if this kind of source cannot be
+        listed.
 
     Raises:
-        FluidModelError: the source or its keys cannot be read, or it holds no model.
-        UnreachableError: the store does not answer.
+        FluidModelError: the source or its keys cannot be read, or it contains no model.
+        UnreachableError: the store does not respond.
     """
     wanted = cache_options(cache, listed=True)
     try:
@@ -41,13 +41,16 @@ def read_adopted_source(client: Client, cache: HandMadeCache, options: AdoptOpti
         else:
             return read_source(cache_options(cache, listed=False), client, cache.namespace)
     except UnreachableError as err:
-        again = "the same command from where the store can be reached"
+        again = "the same command on a machine that can reach the store"
         raise type(err)(err.message, err.reason, again) from err
     return replace(found, listing=_in_claim(found.listing, cache.directory))
 
 
 def cache_options(cache: HandMadeCache, *, listed: bool) -> CacheOptions:
-    """The options with which `cache` would make it; of an unlisted source the quota stays."""
+    """Return the options with which `cache` would create it.
+
+    For a source that was not listed, the quota stays.
+    """
     quota = alluxio_runtime.parse_tier(cache.runtime)[2] or sizing.GIB
     return CacheOptions(
         source=cache.source,
@@ -73,7 +76,7 @@ def _read_s3(
 
 
 def _in_claim(listing: FileListing | None, directory: str) -> FileListing | None:
-    """A listing with paths as the claim has them, where a mount is not at its root."""
+    """Return a listing with paths as in the claim, for a mount that is not at its root."""
     if listing is None or not directory:
         return listing
 

@@ -1,6 +1,6 @@
 """The steps of `cache --adopt`: find, compare, label, verify.
 
-Each can be interrupted, and the same command continues: labels that are there stay as they are.
+Each step can be interrupted, and the same command continues: existing labels stay as they are.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ _MAX_MISSING = 5
 
 @dataclass(frozen=True)
 class Adoption:
-    """A hand-made cache, and what adopting it means."""
+    """A hand-made cache, and the effect of adopting it."""
 
     cache: HandMadeCache
     listing: FileListing | None
-    """The files of the source by their paths in the claim; None where it cannot be listed."""
+    """The files of the source by their paths in the claim; None if it cannot be listed."""
     desired: DesiredCache
-    """What `cache` would make of the same source."""
+    """What `cache` would create for the same source."""
     differences: tuple[Difference, ...]
     objects: tuple[Object, ...]
-    """What is applied: metadata alone, the Dataset last."""
+    """What is applied: metadata only, the Dataset last."""
     nodes: tuple[str, ...]
-    """Where its workers run; empty where pods cannot be listed."""
+    """The nodes of its workers; empty if pods cannot be listed."""
     verification: Verification | None = None
-    """None where nothing was compared."""
+    """None if nothing was compared."""
 
 
 def required_permissions(options: AdoptOptions, namespace: str, *, write: bool) -> list[Permission]:
-    """The permissions without which a cache cannot be adopted; `write` is off for dry runs."""
+    """Return the permissions required to adopt a cache; `write` is false for dry runs."""
     wanted = (names.DATASETS, names.ALLUXIO_RUNTIMES, names.DATA_LOADS)
     verbs = ("get", "list", "watch", *(("patch",) if write else ()))
     found = [Permission(verb, kind, namespace) for kind in wanted for verb in verbs]
@@ -76,16 +76,16 @@ def plan_adoption(
     *,
     write: bool,
 ) -> Adoption:
-    """Find a hand-made cache, and compare it with what `cache` would make; nothing is written.
+    """Find a hand-made cache, and compare it with what `cache` would create; writes nothing.
 
     Args:
-        client: The cluster; its namespace has the cache.
-        options: Which cache, and how its source is read.
+        client: The client; its namespace has the cache.
+        options: The cache, and how to read its source.
         log: Gets notes and warnings.
-        write: Whether it is adopted then, for which more rights are needed.
+        write: Whether it will be adopted, which requires more permissions.
 
     Raises:
-        FluidModelError: with what is in the way.
+        FluidModelError: names the obstacle.
     """
     namespace = client.namespace
     preflight.require_fluid_api(client)
@@ -106,7 +106,7 @@ def plan_adoption(
     tool = detect_gitops_tool(cache.dataset)
     if tool:
         log(
-            f"warning: {tool} manages Dataset {cache.name}: give the labels to it, too "
+            f"warning: {tool} manages Dataset {cache.name}: add the labels there, too "
             f"({adopt_command(cache, '--dry-run', '-o', 'yaml')})"
         )
     source = read_adopted_source(client, cache, options)
@@ -134,12 +134,12 @@ def plan_adoption(
 
 
 def adopt_command(cache: HandMadeCache, *flags: str) -> Command:
-    """The command that adopts a cache."""
+    """Return the command that adopts a cache."""
     return hints.adopt(cache.name, cache.namespace, *flags)
 
 
 def _worker_nodes(client: Client, cache: HandMadeCache) -> tuple[str, ...]:
-    """The nodes of the workers; none where pods cannot be listed."""
+    """Return the nodes of the workers; none if pods cannot be listed."""
     selector = f"release={cache.name},role=alluxio-worker"
     with suppress(ForbiddenError):
         pods = client.list_objects(kinds.PODS, cache.namespace, labels=selector)
@@ -151,10 +151,10 @@ def _worker_nodes(client: Client, cache: HandMadeCache) -> tuple[str, ...]:
 def write_labels(
     client: Client, adoption: Adoption, log: Callable[[str], None], *, dry_run: bool = False
 ) -> None:
-    """Apply the labels and annotations; with `dry_run` the API server stores none.
+    """Apply the labels and annotations; with `dry_run`, the API server persists none.
 
     Raises:
-        FluidModelError: somebody else holds one of them with another value.
+        FluidModelError: another manager owns one of them with another value.
     """
     suffix = " (server dry run)" if dry_run else ""
     for obj in adoption.objects:
@@ -172,7 +172,7 @@ def verify(
     """Wait until an adopted cache is bound, and compare it with its source.
 
     Raises:
-        FluidModelError: it lacks files, or cannot be asked.
+        FluidModelError: files are missing, or the master cannot be queried.
         WaitTimeoutError: it is not bound in time.
     """
     cache = adoption.cache

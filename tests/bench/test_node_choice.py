@@ -62,7 +62,7 @@ def test_the_other_node_is_ready_stays_and_has_the_fewest_taints() -> None:
     (cache,) = build_caches(snapshot)
     nodes = [*OTHERS, samples.node("gpu-0", LABEL)]
     assert choose_other_node(nodes, cache, None).name == "cpu-2"
-    with pytest.raises(FluidModelError, match="no node to compare with"):
+    with pytest.raises(FluidModelError, match="no other node to read on"):
         choose_other_node([samples.node("gpu-0", LABEL)], cache, None)
 
 

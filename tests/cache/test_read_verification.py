@@ -56,7 +56,7 @@ ROWS = [
     Row(
         "one file is missing",
         changed={"config.json": None},
-        wrong=("config.json: not there",),
+        wrong=("config.json: missing",),
     ),
     Row(
         "one is shorter",
@@ -66,12 +66,12 @@ ROWS = [
     Row(
         "weights with another byte",
         changed={"model.safetensors": read_file("model.safetensors", b"Weights")},
-        wrong=("model.safetensors: its content is not that of the Hub",),
+        wrong=("model.safetensors: its content differs from the Hub's",),
     ),
     Row(
         "a small file with another byte",
         changed={"config.json": read_file("config.json", b"[]")},
-        wrong=("config.json: its content is not that of the Hub",),
+        wrong=("config.json: its content differs from the Hub's",),
     ),
     Row(
         "a file that cannot be read",

@@ -67,7 +67,7 @@ def test_a_byte_that_differs_fails_although_alluxios_list_is_right(
         file.write(b"!")
     refused = build(plugin, bucket, hub)
     assert refused.code == 1
-    assert "model.safetensors: its content is not that of the Hub" in error_line(refused)
+    assert "model.safetensors: its content differs from the Hub's" in error_line(refused)
 
 
 def test_an_empty_mount_fails(plugin: Plugin, bucket: Any, hub: FakeHub, claim: Path) -> None:
@@ -75,4 +75,4 @@ def test_an_empty_mount_fails(plugin: Plugin, bucket: Any, hub: FakeHub, claim: 
     claim.mkdir()
     refused = build(plugin, bucket, hub)
     assert refused.code == 1
-    assert "config.json: not there" in error_line(refused)
+    assert "config.json: missing" in error_line(refused)

@@ -164,7 +164,7 @@ def _store_options(compared: _Comparison) -> Iterator[Difference]:
     timeouts = [name for name in rest if _TIMEOUT.search(name) and name not in uploads]
     others = [name for name in rest if name not in (*uploads, *timeouts)]
     if uploads:
-        reason = f"the source is never written ({_some(_short(uploads))})"
+        reason = f"the source is read-only ({_some(_short(uploads))})"
         yield Difference("upload options", "set", NOT_SET, reason)
     if timeouts:
         shown = ", ".join(str(options[name]) for name in timeouts)
@@ -317,7 +317,7 @@ def _properties(compared: _Comparison) -> Iterator[Difference]:
         yield Difference("read type", str(properties[_READ_TYPE]), "Fluid's CACHE", reason)
     write_types = [str(properties[name]) for name in _WRITE_TYPES if properties.get(name)]
     if write_types:
-        reason = "the cache is never written"
+        reason = "no data is written through the cache"
         yield Difference("write type", write_types[0], NOT_SET, reason)
     known = {*ours, _BLOCK_SIZE, _READ_TYPE, *_WRITE_TYPES, *plaintext_keys(properties)}
     others = [name for name in properties if name not in known]

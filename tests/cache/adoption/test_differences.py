@@ -48,7 +48,7 @@ DIFFERENCES = [
         "keys that only the master reads",
         "option aws.secretKey",
         "as an Alluxio property",
-        "the store refuses them",
+        "the store rejects them",
         {
             "mount": {
                 "encryptOptions": [
@@ -60,7 +60,9 @@ DIFFERENCES = [
             }
         },
     ),
-    DifferenceCase("a generous quota", "quota", "300.0 GiB", "more of a node's memory"),
+    DifferenceCase(
+        "a generous quota", "quota", "300.0 GiB", "of a node's memory are reserved unnecessarily"
+    ),
     DifferenceCase(
         "a generous quota on disk",
         "quota",
@@ -70,25 +72,27 @@ DIFFERENCES = [
     ),
     DifferenceCase("a narrow quota", "quota", "1.0 GiB", "never be cached", fixture="small"),
     DifferenceCase("parts of a model", "data.replicas", "1", "holds a part", fixture="small"),
-    DifferenceCase("any node", "nodes", "any", "comes back elsewhere"),
+    DifferenceCase("any node", "nodes", "any", "is recreated elsewhere"),
     DifferenceCase("no tolerations", "tolerations", "none", "stays Pending"),
     DifferenceCase(
         "nodes of a pool",
         "nodes",
-        "those of a nodeAffinity",
-        "comes back elsewhere",
+        "by a nodeAffinity",
+        "is recreated elsewhere",
         {"dataset": affinity("pool", "gpu")},
     ),
-    DifferenceCase("an exclusive node", "placement", "not set: Exclusive", "no other such cache"),
+    DifferenceCase(
+        "an exclusive node", "placement", "not set: Exclusive", "no other exclusive cache"
+    ),
     DifferenceCase(
         "files below a name", "files in the claim", "below /short", "/short", fixture="small"
     ),
-    DifferenceCase("Fluid's heaps", "JVM heaps", "16+12+16 GiB", "20.0 GiB more"),
+    DifferenceCase("Fluid's heaps", "JVM heaps", "16+12+16 GiB", "20.0 GiB of the node"),
     DifferenceCase("a request of the tier", "worker's memory request", "none", "more pods"),
     DifferenceCase(
         "FUSE on demand", "fuse.cleanPolicy", "not set: OnDemand", "waits for a new one"
     ),
-    DifferenceCase("ACLs", "s3.inherit.acl", "not set", "refused"),
+    DifferenceCase("ACLs", "s3.inherit.acl", "not set", "the mount fails"),
     DifferenceCase(
         "virtual hosts",
         "s3.disable.dns.buckets",
@@ -110,7 +114,7 @@ DIFFERENCES = [
         "a tier in the pod",
         "volume of the tier",
         "emptyDir",
-        "goes with the worker's pod",
+        "is lost with the worker's pod",
         {"runtime": tier(volumeType="emptyDir")},
     ),
     DifferenceCase(
@@ -121,7 +125,7 @@ DIFFERENCES = [
         {"runtime": {"tieredstore": {"levels": [{"mediumtype": "MEM"}, {"mediumtype": "SSD"}]}}},
     ),
     DifferenceCase(
-        "Fluid's block size", "block size", "Fluid's 16MB", "looked up", fixture="small"
+        "Fluid's block size", "block size", "Fluid's 16MB", "cost per block", fixture="small"
     ),
     DifferenceCase("a read type", "read type", "CACHE_PROMOTE", None),
     DifferenceCase("a write type", "write type", "CACHE_THROUGH", None),
@@ -143,7 +147,7 @@ DIFFERENCES = [
         "writable",
         "accessModes",
         "ReadWriteMany",
-        "write through the cache",
+        "write to the source through the cache",
         {"dataset": {"accessModes": ["ReadWriteMany"]}},
     ),
     DifferenceCase("never loaded", "DataLoad", "none", "waits for the store", {"loads": []}),
@@ -165,7 +169,7 @@ DIFFERENCES = [
         "a load of more copies than workers",
         "DataLoad llama-by-hand-loader",
         "replicas 3",
-        "whole copy",
+        "complete copy",
         {"loads": load(target=[{"path": "/", "replicas": 3}])},
     ),
 ]

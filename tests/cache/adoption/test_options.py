@@ -78,7 +78,7 @@ REFUSED = [
     Refused("bucket", "--to", staging=StagingFlags(to="s3://b")),
     Refused("image", "--image", staging=StagingFlags(image="x/y:1")),
     Refused("hub", "flags of the Hub", hub=HubOptions(include=("*.json",))),
-    Refused("two names", "two names", flags=CacheFlags(name="other")),
+    Refused("two names", "names differ", flags=CacheFlags(name="other")),
     Refused("a model of the Hub", "model of the Hub", target="acme/llama"),
     Refused("no source at all", "invalid SOURCE", target="s3://"),
 ]

@@ -36,7 +36,7 @@ def test_the_summary_says_how_it_was_proven_and_how_to_go_on() -> None:
     assert by_file == [
         "llama-by-hand is adopted: 2 files, 131.0 GiB, every byte proven, on gpu-0",
         "next: kubectl fluidmodel pin llama-by-hand GRAPH -n ns",
-        "to give it back: kubectl fluidmodel uncache llama-by-hand --release -n ns",
+        "to release it: kubectl fluidmodel uncache llama-by-hand --release -n ns",
     ]
     assert "complete by Fluid's totals" in report.summary_text(adoption(verification=BY_TOTAL))
     assert "nothing was compared" in report.summary_text(adoption())

@@ -1,0 +1,299 @@
+"""Requests to one API server: authentication, retries, and what a failed request means.
+
+`client.py` has the verbs of Kubernetes on top of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPException, RemoteDisconnected
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+from kubectl_fluidmodel import __version__
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube import attempts, credentials, http_pool
+from kubectl_fluidmodel.kube.attempts import Response
+from kubectl_fluidmodel.kube.config import RestConfig
+from kubectl_fluidmodel.kube.credentials import AuthHeaders
+from kubectl_fluidmodel.kube.errors import (
+    ClusterUnreachableError,
+    UnauthorizedError,
+    WebhookUnavailableError,
+    error_from_response,
+)
+from kubectl_fluidmodel.kube.transport import Transport
+from kubectl_fluidmodel.net import proxies
+from kubectl_fluidmodel.net.tunnel import TunnelError
+
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.net.connection_errors import ConnectionFailure
+
+T = TypeVar("T")
+
+JSON = "application/json"
+USER_AGENT = f"kubectl-fluidmodel/{__version__}"
+DEFAULT_TIMEOUT = 60.0
+"""Seconds that one request may take, unless --request-timeout says otherwise."""
+_RETRYABLE = (429, 500, 502, 503, 504)
+"""Statuses of a server that is starting, stopping or overloaded."""
+_RETRY_DELAY = 0.3
+"""Seconds between attempts."""
+_RESETS = 2
+"""Retries of a GET whose connection broke; client-go makes ten."""
+_PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
+"""What may stand in a path as it is (RFC 3986), with letters, digits and `-._`."""
+_CONNECT_TIMEOUT = 10.0
+"""Seconds in which a connection must be made."""
+_PROXY_HINT = "kubectl config view; env | grep -i _proxy"
+
+
+class RestClient:
+    """One API server, one identity. Safe to share between threads."""
+
+    def __init__(self, access: RestConfig) -> None:
+        self.access = access
+        self.transport = Transport(access.server)
+        self.retry_timeout = 0.0
+        """Seconds to retry reads and applies while the server is down or overloaded.
+
+        Off by default, so that a wrong address fails at once. Long work turns it on, so that it
+        survives a restart of the API server."""
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        media: str = JSON,
+        action: str,
+        timeout: float | None = None,
+        accept: str = JSON,
+    ) -> bytes:
+        """Send one request.
+
+        A request with a `timeout` (seconds) of its own is not retried, unless the server asks
+        for it.
+
+        Returns:
+            The body of the 2xx response.
+
+        Raises:
+            KubeError: the server refused. Its message begins with `action`.
+            ClusterUnreachableError: no response.
+        """
+        deadline = time.monotonic() + (self.retry_timeout if timeout is None else 0.0)
+        # A POST may have taken effect before the connection broke; the others are idempotent.
+        repeatable = method != "POST"
+        while True:
+            try:
+                answer = self._send(
+                    method,
+                    path,
+                    query=query,
+                    body=body,
+                    media=media,
+                    action=action,
+                    timeout=timeout,
+                    accept=accept,
+                )
+                data = answer.content.read()
+                if answer.status < 400:
+                    return data
+                error = self.error_from_response(answer.status, data, action, answer.retry_delay)
+                if answer.status not in _RETRYABLE or isinstance(error, WebhookUnavailableError):
+                    raise error
+            except ClusterUnreachableError as err:
+                if isinstance(err, UnauthorizedError):
+                    raise
+                error = err
+            if not repeatable or time.monotonic() >= deadline:
+                raise error
+            time.sleep(_RETRY_DELAY)
+
+    def stream(
+        self, path: str, *, query: Mapping[str, str], action: str, idle: float
+    ) -> Iterator[bytes]:
+        """Yield the lines of a streaming GET (watch, log -f) until the server ends it.
+
+        `idle` is the number of seconds that may pass without data.
+        """
+        answer = self._send("GET", path, query=query, action=action, stream=True, timeout=idle)
+        response = answer.content
+        try:
+            if answer.status >= 400:
+                raise self.error_from_response(
+                    answer.status, response.read(), action, answer.retry_delay
+                )
+            pending = b""
+            for chunk in response.chunks():
+                pending += chunk
+                *lines, pending = pending.split(b"\n")
+                yield from (line for line in lines if line)
+            if pending:
+                yield pending
+        except http_pool.REQUEST_ERRORS as err:
+            raise ClusterUnreachableError(action, _reason(err)) from err
+        finally:
+            response.close()
+
+    def headers(self, login: AuthHeaders) -> list[tuple[str, str]]:
+        """Return the headers for authentication and impersonation.
+
+        Raises:
+            ClusterUnreachableError: a value is invalid in a header.
+        """
+        authorization = login.authorization
+        if self.access.server.userinfo:  # https://NAME:PASSWORD@host wins in kubectl
+            pair = base64.b64encode(self.access.server.userinfo.encode()).decode()
+            authorization = f"Basic {pair}"
+        found = [("Authorization", authorization)] if authorization else []
+        found += self.access.impersonation
+        for name, value in found:
+            if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value):
+                raise ClusterUnreachableError(
+                    "cannot use the kubeconfig",
+                    f"{name} has a character that is invalid in a header, such as a line break",
+                    "kubectl config view",
+                )
+        return found
+
+    def send_with_retries(
+        self, once: Callable[[AuthHeaders], Response[T]], seconds: float
+    ) -> Response[T]:
+        """Send the caller's own request until its response is final; see `attempts`."""
+        return attempts.send_with_retries(self.access.credentials, once, seconds)
+
+    def error_from_response(
+        self, status: int, body: bytes, action: str, wait: int | None = None
+    ) -> FluidModelError:
+        """The error for a response of 400 or more; `wait` is its Retry-After in seconds."""
+        if status == 407 and self.transport.proxy:
+            name = proxies.without_credentials(self.transport.proxy)
+            return ClusterUnreachableError(
+                action, f"the proxy {name} requires authentication (407)", _PROXY_HINT
+            )
+        error = error_from_response(status, body, action)
+        if isinstance(error, UnauthorizedError):
+            over = credentials.expiry_note(self.access.credentials.auth_headers())
+            if over:
+                return UnauthorizedError(
+                    action,
+                    f"the API server rejects these credentials: they expired on {over}",
+                    "kubectl auth whoami",
+                )
+        elif wait:
+            error.reason += f" (it asks to retry after {wait} s)"
+        return error
+
+    def _send(  # noqa: PLR0913 - the options of one HTTP request
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        media: str = JSON,
+        action: str,
+        stream: bool = False,
+        timeout: float | None = None,
+        accept: str = JSON,
+    ) -> Response[http_pool.Response]:
+        """The final response."""
+        url = urlsplit(self.access.server.url + path)
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Accept": accept, "User-Agent": USER_AGENT, "Host": url.netloc}
+        if self.access.server.compressed and not stream:
+            headers["Accept-Encoding"] = "gzip"
+        if data is not None:
+            headers["Content-Type"] = media
+        seconds = timeout or self.access.request_timeout or DEFAULT_TIMEOUT
+        target = quote(url.path, safe=_PATH_CHARACTERS) + (f"?{urlencode(query)}" if query else "")
+        resets = 0
+
+        def once(login: AuthHeaders) -> Response[http_pool.Response | ClusterUnreachableError]:
+            nonlocal resets
+            request = http_pool.Request(
+                method,
+                target,
+                [*headers.items(), *self.headers(login)],
+                data,
+                connect_timeout=min(_CONNECT_TIMEOUT, seconds),
+                read_timeout=seconds,
+            )
+            try:
+                response = self.transport.send(request, login.certificate, stream=stream)
+            except TunnelError as err:
+                raise ClusterUnreachableError(action, str(err), _PROXY_HINT) from err
+            except http_pool.REQUEST_ERRORS as err:
+                again = _is_garbled(err) or (method == "GET" and _is_reset(err))
+                if again and resets < _RESETS:
+                    resets += 1
+                    return Response(503, "1", self._unreachable(action, err))
+                raise self._unreachable(action, err, self.transport.tls_failure(err)) from err
+            if 300 <= response.status < 400:
+                raise self._redirect_error(response, action)
+            return Response(response.status, response.headers.get("Retry-After", ""), response)
+
+        answer = attempts.send_with_retries(
+            self.access.credentials, once, min(seconds, DEFAULT_TIMEOUT), _discard
+        )
+        if isinstance(answer.content, ClusterUnreachableError):
+            raise answer.content
+        return Response(answer.status, answer.retry_after, answer.content)
+
+    def _unreachable(
+        self, action: str, err: BaseException, failure: ConnectionFailure | None = None
+    ) -> ClusterUnreachableError:
+        if failure is not None:
+            return ClusterUnreachableError(action, failure.reason, failure.hint)
+        reason = f"no response from {self.access.server.url} ({_reason(err)})"
+        return ClusterUnreachableError(action, reason, "kubectl cluster-info")
+
+    def _redirect_error(self, response: http_pool.Response, action: str) -> ClusterUnreachableError:
+        """A redirect is not followed: that would send the credentials elsewhere."""
+        place = str(response.headers.get("Location", "")).partition("?")[0][:200]
+        response.close()
+        return ClusterUnreachableError(
+            action,
+            f"{self.access.server.url} is not an API server: it redirects to "
+            f"{place or 'another URL'}",
+            "kubectl config view",
+        )
+
+
+def _discard(content: http_pool.Response | ClusterUnreachableError) -> None:
+    if isinstance(content, http_pool.Response):
+        content.close()
+
+
+def _is_reset(err: BaseException) -> bool:
+    """Whether the connection broke before a response, as when a load balancer closes it."""
+    return isinstance(err, ConnectionError) and not isinstance(err, ConnectionRefusedError)
+
+
+def _is_garbled(err: BaseException) -> bool:
+    """Whether the server failed to decode our TLS handshake, so that no request was sent.
+
+    Go's TLS server does so about once in thousands of connections, and accepts the next one.
+    """
+    alerts = ("TLSV1_ALERT_DECODE_ERROR", "TLSV1_ALERT_DECRYPT_ERROR")
+    return isinstance(err, ssl.SSLError) and err.reason in alerts
+
+
+def _reason(err: BaseException) -> str:
+    """Why a request failed, in a few words."""
+    if isinstance(err, RemoteDisconnected):
+        return "it closed the connection"
+    if isinstance(err, TimeoutError):
+        return "timed out"
+    if isinstance(err, HTTPException):
+        return f"its response is not HTTP, or broke off: {type(err).__name__}"
+    text = " ".join(str(getattr(err, "strerror", "") or err).split())
+    return text[:200] or type(err).__name__

@@ -25,7 +25,7 @@ OUR_VERBS = tuple(f"kubectl_fluidmodel.{verb}" for verb in ("cache", "pin", "sta
 REMOTE = ("kubectl_fluidmodel.hub", "kubectl_fluidmodel.objectstore")
 DETAILS = tuple(
     f"kubectl_fluidmodel.{module}"
-    for module in ("inspect.details", "inspect.startup_estimate", "model.source", "output.shell")
+    for module in ("inspect.details", "inspect.startup_estimate", "model.source")
 )
 
 

@@ -93,7 +93,9 @@ def apply_change(client: CountingClient, change: GraphChange) -> Object:
 def rebase(client: CountingClient, change: GraphChange, err: KubeError) -> GraphChange:
     """Return the same change for the graph's newest version, after a patch for an older one.
 
-    Operators write the status at any time, which also creates a new version.
+    Operators write the status at any time, which also creates a new version. If the newest version
+    has the change already, nothing is left of it: a patch that was stored, but whose response was
+    lost, is sent once more and then fails.
 
     Raises:
         KubeError: the version is the same, so the patch failed for another reason.
@@ -108,7 +110,7 @@ def rebase(client: CountingClient, change: GraphChange, err: KubeError) -> Graph
         rebased = GraphChange.of(
             replace(change.graph, object=current), change.transform, change.pinned_to
         )
-        if rebased.operations == change.operations:
+        if rebased.operations in (change.operations, []):
             return rebased
     raise FluidModelError(
         f"{change.reference} was changed while it was being patched",

@@ -248,6 +248,8 @@ def alluxioruntime_controller(layout: Layout) -> Command:
         str(layout.binaries["alluxioruntime-controller"]),
         "start",
         f"--metrics-addr=127.0.0.1:{layout.ports['alluxioruntime-controller']}",
+        # The default draws ports that other caches may have: now and then a worker fits nowhere.
+        "--port-allocate-policy=bitmap",
         "--kube-api-qps=200",
         "--kube-api-burst=400",
         "--development=false",

@@ -39,7 +39,6 @@ NOT_TRIED: dict[str, str] = {
     "FM614": "is the command that FM605 prints, which is run on a plane",
     "FM705": _ANEW,
     "FM727": _ANEW,
-    "FM747": "is `pin --probe-budget`, whose effect on probes the tests of pin check",
     "FM814": _ANEW,
 }
 """Codes whose fixes no test carries out, and why."""

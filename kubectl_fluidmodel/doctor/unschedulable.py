@@ -79,6 +79,15 @@ class UnschedulablePod:
         """Whether the obstacles on every eligible node are known."""
         return bool(self.obstacles) and all(self.obstacles.values())
 
+    def lacking_resources(self) -> list[str]:
+        """The missing resources, by node obstacles if known, else by the scheduler's message."""
+        if self.is_explained:
+            obstacles = [each for against in self.obstacles.values() for each in against]
+            short = [o.subject for o in obstacles if o.filter in (Filter.ROOM, Filter.PODS)]
+            return list(dict.fromkeys(short))
+        message = re.findall(r"Insufficient (\S+?)[,.;]|(Too many pods)", f"{self.message},")
+        return list(dict.fromkeys(first or "pods" for first, _ in message))
+
     def nodes_failing_only(self, *filters: Filter) -> list[str]:
         """Nodes that fail no other filters and are not about to be removed."""
         return [

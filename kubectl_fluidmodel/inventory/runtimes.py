@@ -110,6 +110,17 @@ def _cache_runtime_tiers(level: Object) -> list[StorageTier]:
     return found
 
 
+def quota_per_worker(runtime: Object | None) -> int | None:
+    """Bytes of cache per worker over all tiers; None if a quota is not set."""
+    found = [tier.quota for tier in storage_tiers(runtime)]
+    return sum(quota or 0 for quota in found) if found and all(found) else None
+
+
+def memory_tier_bytes(runtime: Object | None) -> int:
+    """Bytes of cache per worker that are in memory."""
+    return sum(tier.quota or 0 for tier in storage_tiers(runtime) if tier.medium == "MEM")
+
+
 def wanted_replicas(runtime: Object | None) -> int | None:
     """Return the number of workers in the spec; None without a runtime."""
     if runtime is None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from decimal import Decimal
 from itertools import chain
 
-from kubectl_fluidmodel.doctor import fix_commands, observations
+from kubectl_fluidmodel.doctor import fix_commands, observations, scheduling_fix
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Finding,
@@ -15,7 +13,6 @@ from kubectl_fluidmodel.doctor.check import (
     object_reference,
     register_check,
 )
-from kubectl_fluidmodel.doctor.checks.capacity import memory_tier_bytes, quota_per_worker
 from kubectl_fluidmodel.doctor.consequences import NO_MASTER
 from kubectl_fluidmodel.doctor.unschedulable import (
     AFFINITY,
@@ -32,29 +29,20 @@ from kubectl_fluidmodel.doctor.unschedulable import (
 from kubectl_fluidmodel.fluid import names, placement
 from kubectl_fluidmodel.inventory import runtimes
 from kubectl_fluidmodel.inventory.cache import WORKER, Cache
-from kubectl_fluidmodel.inventory.usage import cache_usage
-from kubectl_fluidmodel.model.sizing import quota_for
 from kubectl_fluidmodel.objects import kinds, node_selector
 from kubectl_fluidmodel.objects.access import (
     HOSTNAME_LABEL,
-    Object,
     full_name,
-    get_list,
     get_path,
     labels_of,
     name_of,
     summarize,
 )
 from kubectl_fluidmodel.objects.node_selector import terms_of
-from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.objects.resource_requests import requested_amount
 from kubectl_fluidmodel.objects.scheduler import Filter, host_ports
-from kubectl_fluidmodel.output.shell import Command, Operand
-from kubectl_fluidmodel.output.shell import chain as then
+from kubectl_fluidmodel.output.shell import Operand
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
-
-OVERSIZED_QUOTA_FACTOR = 4
-"""A quota this many times larger than needed is a mistake; findings about room mention it."""
 
 
 def _unread_hint(found: UnschedulablePod) -> str:
@@ -74,7 +62,7 @@ def cache_pods_have_room(context: CheckContext) -> Iterator[Finding]:
     """
     for found in unschedulable_pods(context, RESOURCES):
         pod, part = found.pod, found.component
-        resources = ", ".join(_lacking_resources(found))
+        resources = ", ".join(found.lacking_resources())
         asked = requested_amount(pod, "memory")
         cause = f"no node has enough free {resources} for the {part}"
         if found.is_explained:
@@ -83,137 +71,10 @@ def cache_pods_have_room(context: CheckContext) -> Iterator[Finding]:
             cause += f", which requests {format_bytes(asked)} of memory"
         yield Finding(
             object_reference(pod),
-            cause + _oversized_quota_hint(context.cache, found) + _unread_hint(found),
+            cause + scheduling_fix.oversized_quota_hint(context.cache, found) + _unread_hint(found),
             found.evidence(),
-            _more_room_fix(context.cache, found, asked),
+            scheduling_fix.give_more_room(context.cache, found, asked),
         )
-
-
-def _lacking_resources(found: UnschedulablePod) -> list[str]:
-    """The missing resources, by node obstacles if known, else by the scheduler's message."""
-    if found.is_explained:
-        obstacles = [each for against in found.obstacles.values() for each in against]
-        short = [o.subject for o in obstacles if o.filter in (Filter.ROOM, Filter.PODS)]
-        return list(dict.fromkeys(short))
-    message = re.findall(r"Insufficient (\S+?)[,.;]|(Too many pods)", f"{found.message},")
-    return list(dict.fromkeys(first or "pods" for first, _ in message))
-
-
-def _fitting_quota(cache: Cache) -> int | None:
-    """A quota that fits the model, if the current one is far too large; else None."""
-    quota, total = quota_per_worker(cache), cache_usage(cache).source_bytes
-    if quota is None or total is None:
-        return None
-    needed = quota_for(total)
-    return needed if quota >= OVERSIZED_QUOTA_FACTOR * needed else None
-
-
-def _oversized_quota_hint(cache: Cache, found: UnschedulablePod) -> str:
-    total, quota = cache_usage(cache).source_bytes, quota_per_worker(cache)
-    if found.component != WORKER or not memory_tier_bytes(cache) or not total or not quota:
-        return ""
-    if _fitting_quota(cache) is None or "memory" not in _lacking_resources(found):
-        return ""
-    return (
-        f"; the quota of {format_bytes(quota)} is {quota // total:,} times the model's "
-        f"{format_bytes(total)}"
-    )
-
-
-def _more_room_fix(cache: Cache, found: UnschedulablePod, asked: int) -> Fix:
-    part, runtime = found.component, cache.runtime or {}
-    lacking = _lacking_resources(found)
-    if part == WORKER and "memory" in lacking and memory_tier_bytes(cache):
-        fitting = _fitting_quota(cache)
-        if fitting is not None:
-            return _change_cache_fix(cache, quota=fitting)
-        if found.gpu_tainted_nodes():
-            return _add_tolerations_fix(cache, found)
-        return Fix(fix_commands.rebuild_cache(cache, "--medium", "SSD"))
-    ours = cache.dataset is not None and names.has_own_spec(cache.dataset)
-    less = {} if ours else _reduced_requests(runtime, found)
-    if less:
-        return Fix(
-            then(fix_commands.patch_object(runtime, less), fix_commands.recreate_runtime(cache))
-        )
-    if part == WORKER and cache.dataset is not None:
-        # Recreated, because an existing cache keeps its node, and none fits.
-        return Fix(fix_commands.recreate_cache(cache))
-    kind = fix_commands.kubectl_kind(runtime) or "alluxioruntime"
-    where = f"{kind} {cache.namespace}/{cache.name} spec.{part}.resources.requests"
-    return Fix(f"request less than {format_bytes(asked)} of memory", "advice", where)
-
-
-def _reduced_requests(runtime: Object, found: UnschedulablePod) -> Object:
-    """A patch that reduces requests to what the best node has free; empty if nothing helps."""
-    asked = get_path(runtime, "spec", found.component, "resources", "requests", default={})
-    free: dict[str, Decimal] = {}
-    for against in found.obstacles.values():
-        for each in against:
-            if each.filter is Filter.ROOM:
-                free[each.subject] = max(free.get(each.subject, each.free), each.free)
-    cut = {
-        name: _format_quantity(name, left)
-        for name, left in free.items()
-        if name in asked and left > 0
-    }
-    return {"spec": {found.component: {"resources": {"requests": cut}}}} if cut else {}
-
-
-def _format_quantity(resource: str, free: Decimal) -> str:
-    """A resource quantity, rounded down."""
-    if resource == "cpu":
-        return f"{int(free * 1000)}m"
-    return bytes_to_quantity(int(free)) if "/" not in resource else str(int(free))
-
-
-def _change_cache_fix(
-    cache: Cache, quota: int | None = None, tolerations: list[dict[str, str]] | None = None
-) -> Fix:
-    """Recreate the cache with another quota or more tolerations."""
-    if cache.dataset is None or cache.runtime is None:
-        return Fix(fix_commands.recreate_cache(cache))
-    if names.has_own_spec(cache.dataset):
-        if tolerations:
-            return Fix(
-                fix_commands.recreate_cache(cache)
-            )  # `cache` chooses a node and tolerates its taints
-        return Fix(fix_commands.rebuild_cache(cache, "--quota", bytes_to_quantity(quota or 0)))
-    steps: list[Command] = []
-    if tolerations:
-        mine = get_list(cache.dataset, "spec", "tolerations")
-        added = [each for each in tolerations if each not in mine]
-        steps.append(
-            fix_commands.patch_object(cache.dataset, {"spec": {"tolerations": mine + added}})
-        )
-    if quota is not None:
-        steps.append(
-            fix_commands.patch_object(cache.runtime, _quota_patch(cache.runtime, quota), how="json")
-        )
-    return Fix(then(*steps, fix_commands.recreate_runtime(cache)))
-
-
-def _quota_patch(runtime: Object, quota: int) -> list[Object]:
-    """A JSON patch of the first tier's quota; it drops the memory request for the old one."""
-    level = "/spec/tieredstore/levels/0"
-    had = get_path(runtime, "spec", "tieredstore", "levels", 0, "quotaList")
-    change: list[Object] = [
-        {"op": "add", "path": f"{level}/quota", "value": bytes_to_quantity(quota)}
-    ]
-    if had:
-        change.append({"op": "remove", "path": f"{level}/quotaList"})
-    if get_path(runtime, "spec", "worker", "resources", "requests", "memory"):
-        change.append({"op": "remove", "path": "/spec/worker/resources/requests/memory"})
-    return change
-
-
-def _add_tolerations_fix(cache: Cache, found: UnschedulablePod) -> Fix:
-    """Add tolerations for the nodes that need nothing else, with a quota that fits."""
-    wanted = found.tolerations()
-    quota = _fitting_quota(cache) if _oversized_quota_hint(cache, found) else None
-    if not wanted:
-        return Fix(fix_commands.recreate_cache(cache))
-    return _change_cache_fix(cache, quota, wanted)
 
 
 @register_check(
@@ -363,9 +224,9 @@ def cache_pods_tolerate_taints(context: CheckContext) -> Iterator[Finding]:
             object_reference(pod),
             f"it does not tolerate the taint {text or 'of the nodes it may run on'}"
             + (f", which fit otherwise; {rest}" if rest else "")
-            + _oversized_quota_hint(context.cache, found),
+            + scheduling_fix.oversized_quota_hint(context.cache, found),
             found.evidence(),
-            _add_tolerations_fix(context.cache, found),
+            scheduling_fix.add_tolerations(context.cache, found),
         )
 
 

@@ -34,17 +34,6 @@ MAX_HEAP_FRACTION_DIVISOR = 4
 """Heaps may take at most 1/4 of a node's memory; the engine needs the rest."""
 
 
-def quota_per_worker(cache: Cache) -> int | None:
-    """Bytes of cache per worker over all tiers; None if a quota is not set."""
-    found = [tier.quota for tier in runtimes.storage_tiers(cache.runtime)]
-    return sum(quota or 0 for quota in found) if found and all(found) else None
-
-
-def memory_tier_bytes(cache: Cache) -> int:
-    """Bytes of cache per worker that are in memory."""
-    return sum(t.quota or 0 for t in runtimes.storage_tiers(cache.runtime) if t.medium == "MEM")
-
-
 def _quota_evidence(cache: Cache) -> tuple[Evidence, ...]:
     runtime = cache.runtime or {}
     place = ("spec", "tieredstore", "levels", 0)
@@ -70,7 +59,8 @@ def quota_holds_the_model(context: CheckContext) -> Iterator[Finding]:
     store. The quota is per worker, and each of the `data.replicas` copies counts.
     """
     cache, found = context.cache, cache_usage(context.cache)
-    quota, workers = quota_per_worker(cache), runtimes.wanted_replicas(cache.runtime)
+    quota = runtimes.quota_per_worker(cache.runtime)
+    workers = runtimes.wanted_replicas(cache.runtime)
     if found.source_bytes is None or quota is None or not workers:
         return
     room, needed = quota * workers, found.source_bytes * found.copies
@@ -102,7 +92,8 @@ def quota_leaves_headroom(context: CheckContext) -> Iterator[Finding]:
     not pass the tier's `high` and `low` on to Alluxio: only a larger quota helps.
     """
     cache, found = context.cache, cache_usage(context.cache)
-    quota, workers = quota_per_worker(cache), runtimes.wanted_replicas(cache.runtime)
+    quota = runtimes.quota_per_worker(cache.runtime)
+    workers = runtimes.wanted_replicas(cache.runtime)
     if found.source_bytes is None or quota is None or not workers:
         return
     room, needed = quota * workers, found.source_bytes * found.copies
@@ -134,13 +125,16 @@ def node_memory_holds_its_caches(context: CheckContext) -> Iterator[Finding]:
     prevent it: it knows only the quotas, not the heaps.
     """
     cache = context.cache
-    if not memory_tier_bytes(cache):
+    if not runtimes.memory_tier_bytes(cache.runtime):
         return
     for name in cache.node_names:
         node = context.snapshot.get(kinds.NODES, name)
         have = quantity_to_int(get_path(node, "status", "allocatable", "memory"))
         beside = [each for each in context.caches if name in each.node_names]
-        needed = sum(memory_tier_bytes(each) + sum(_heap_sizes(each).values()) for each in beside)
+        needed = sum(
+            runtimes.memory_tier_bytes(each.runtime) + sum(_heap_sizes(each).values())
+            for each in beside
+        )
         if node is None or have is None or needed <= have:
             continue
         others = [f"{each.namespace}/{each.name}" for each in beside if each is not cache]

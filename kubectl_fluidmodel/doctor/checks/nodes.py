@@ -14,9 +14,9 @@ from kubectl_fluidmodel.doctor.check import (
     object_reference,
     register_check,
 )
-from kubectl_fluidmodel.doctor.checks.capacity import memory_tier_bytes
 from kubectl_fluidmodel.doctor.consequences import NO_WORKER, NOT_COMPLETE
 from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER
+from kubectl_fluidmodel.inventory.runtimes import memory_tier_bytes
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
@@ -189,7 +189,7 @@ def cache_nodes_are_not_under_pressure(context: CheckContext) -> Iterator[Findin
             condition = _node_condition(node, kind)
             if condition.get("status") != "True":
                 continue
-            mine = kind == "MemoryPressure" and memory_tier_bytes(context.cache)
+            mine = kind == "MemoryPressure" and memory_tier_bytes(context.cache.runtime)
             yield Finding(
                 object_reference(node),
                 f"it holds the cache and is under {kind}",
@@ -229,7 +229,7 @@ def no_cache_pod_was_evicted(context: CheckContext) -> Iterator[Finding]:
         if not gone and not fresh:
             continue
         warning = warning or observations.latest_event(fresh, "")
-        moved = part == WORKER and memory_tier_bytes(context.cache)
+        moved = part == WORKER and memory_tier_bytes(context.cache.runtime)
         message = [*([observations.field_evidence(pod, "status", "message")] if gone else [])]
         yield Finding(
             object_reference(pod),

@@ -57,13 +57,14 @@ def empty(caches: BrokenCaches, cluster: Cluster, bound: str) -> Iterator[str]:
             caches.api.delete(FLUID, "DataLoad", each["metadata"]["name"], caches.namespace)
 
     def idle() -> bool:
-        """No load is left, nor a Job or a pod of one: the next load of the name would find them."""
+        """No load is left, nor its Job, its pods and its lock: the next load would wait for it."""
         loads = caches.api.list(FLUID, "DataLoad", caches.namespace)
         selector = f"targetDataset={bound}"
         pods = caches.api.list("v1", "Pod", caches.namespace, labelSelector=selector)
         jobs = caches.api.list("batch/v1", "Job", caches.namespace, labelSelector=selector)
         left = [each for each in loads if each["spec"]["dataset"]["name"] == bound]
-        return not pods and not jobs and not left
+        locked = caches.status_of("Dataset", bound).get("operationRef")
+        return not pods and not jobs and not left and not locked
 
     until("the loads to go", idle)
     words = ["-c", "alluxio-master", "--", "alluxio", "fs", "free", "/"]

@@ -11,32 +11,52 @@ the name (lib/llm/src/local_model.rs), so it gets the flag.
 
 from __future__ import annotations
 
-import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.component import ENGINE_MODULE, Component, env_entries
+from kubectl_fluidmodel.dynamo.component import Component, env_entries
+from kubectl_fluidmodel.dynamo.engine_command import (
+    EngineCommand,
+    Word,
+    find_command,
+    variable_name,
+)
 from kubectl_fluidmodel.dynamo.object_paths import EditLog, Path, value_at
 
 OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 SERVED_NAME_FLAG = "--served-model-name"
 
 _FLAGS = {"vllm": ("--model",), "sglang": ("--model-path",), "trtllm": ("--model-path", "--model")}
-_VARIABLE = re.compile(r"""["']?\$(?:\{(\w+)\}|\((\w+)\)|(\w+))["']?""")
-_WORD = re.compile(r"""(?:\$\(\w+\)|"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s"'\\|;&()<>])+""", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class _ModelArgument:
     """A model in a command, and how to replace it."""
 
-    value: str
-    """The word in the command: a path, a Hub ID or a `$VARIABLE`."""
-    replace: Any
-    """Returns the container's args (or command) with another word in its place."""
-    has_served_name: bool
-    """Whether the command has `--served-model-name`."""
+    command: EngineCommand
+    word: Word
+    prefix: str
+    """`--model=` where the word has the flag in it, too."""
+
+    @property
+    def value(self) -> str:
+        """As it is written: a path, a Hub id or a `$VARIABLE`."""
+        return self.word.raw[len(self.prefix) :]
+
+    @property
+    def has_served_name(self) -> bool:
+        return bool(self.command.flags((SERVED_NAME_FLAG,)))
+
+    def replace(self, value: str, served_name: str = "") -> dict[str, list[Any]]:
+        """The container's fields with another model, and its served name where one is given."""
+        extra = [SERVED_NAME_FLAG, served_name] if served_name else []
+        raw = self.prefix + value
+        if self.command.is_shell:
+            return self.command.replaced(self.word, " ".join([raw, *map(shlex.quote, extra)]))
+        lists = self.command.replaced(self.word, raw)
+        return {**lists, self.word.field: [*lists[self.word.field], *extra]}
 
 
 @dataclass(frozen=True)
@@ -57,34 +77,24 @@ def engine_models(component: Component) -> list[EngineModel]:
     """
     return [
         EngineModel(path, value, found.has_served_name)
-        for path, _, found in _engine_arguments(component)
+        for path, found in _engine_arguments(component)
         if (value := _resolve_word(component, found.value))
     ]
 
 
-def _engine_arguments(component: Component) -> Iterator[tuple[Path, str, _ModelArgument]]:
-    """Yield the containers that start an engine: path, field (`args` or `command`), model."""
+def _engine_arguments(component: Component) -> Iterator[tuple[Path, _ModelArgument]]:
+    """The containers that start an engine, each with its model."""
     for path in component.reader_paths():
-        container = value_at(component.spec, path)
-        if not isinstance(container, dict):
-            continue
-        for field in ("args", "command"):
-            words = container.get(field)
-            if not isinstance(words, list):
-                continue
-            found = _find_in_list(_command_line(container), words) or _find_in_shell(words)
-            if found is not None:
-                yield path, field, found
-                break
+        command = find_command(value_at(component.spec, path))
+        found = _find_model(command) if command is not None else None
+        if found is not None:
+            yield path, found
 
 
 def _resolve_word(component: Component, word: str) -> str:
-    """Return the word without quotes, or the value of its variable; empty if unknown."""
-    variable = _VARIABLE.fullmatch(word)
-    if variable is None:
-        return word.strip("\"'")
-    name = next(group for group in variable.groups() if group)
-    return env_value(component, name)
+    """The word without quotes, or the value of the variable that it is; empty if unknown."""
+    name = variable_name(word)
+    return env_value(component, name) if name else word.strip("\"'")
 
 
 def env_value(component: Component, name: str, path: Path | None = None) -> str:
@@ -106,8 +116,8 @@ def set_model_path(component: Component, log: EditLog, target: str) -> list[str]
     """
     done = False
     remarks: list[str] = []
-    for path, field, found in list(_engine_arguments(component)):
-        if _replace_model(component, log, path, field, found, target):
+    for path, found in list(_engine_arguments(component)):
+        if _replace_model(component, log, path, found, target):
             _set_offline(component, log, path)
             done = True
     if not done:
@@ -133,114 +143,56 @@ def hf_home_warnings(component: Component, mount_path: str) -> list[str]:
     ]
 
 
-def _command_line(container: dict[str, Any]) -> list[str]:
-    return [str(word) for part in ("command", "args") for word in container.get(part) or []]
-
-
-def _find_in_list(command_line: list[str], words: list[Any]) -> _ModelArgument | None:
-    """Find a model in a list of arguments."""
-    engine = _find_engine(command_line)
-    if engine is None:
+def _find_model(command: EngineCommand) -> _ModelArgument | None:
+    """The model that a command names; None where it names none, or a shell string several."""
+    if command.is_served:
+        first = command.words[0] if command.words else None
+        named = first is not None and not first.text.startswith("-")
+        return _ModelArgument(command, first, "") if first is not None and named else None
+    flags = _FLAGS[command.engine]
+    given = [each for each in command.flags(flags) if each.value]
+    if not given or (command.is_shell and len(given) > 1):
         return None
-    served = any(
-        str(w) == SERVED_NAME_FLAG or str(w).startswith(f"{SERVED_NAME_FLAG}=")
-        for w in command_line
-    )
-    if engine == "serve":
-        index = next((i for i, w in enumerate(words) if str(w) == "serve"), None)
-        if index is None or index + 1 >= len(words) or str(words[index + 1]).startswith("-"):
-            return None
-        return _ModelArgument(str(words[index + 1]), _replacer(words, index + 1, ""), served)
-    for flag in _FLAGS[engine]:
-        for index, word in enumerate(words):
-            if str(word) == flag and index + 1 < len(words):
-                return _ModelArgument(
-                    str(words[index + 1]), _replacer(words, index + 1, ""), served
-                )
-            if str(word).startswith(f"{flag}="):
-                value = str(word)[len(flag) + 1 :]
-                return _ModelArgument(value, _replacer(words, index, f"{flag}="), served)
-    return None
-
-
-def _find_engine(words: list[str]) -> str | None:
-    for index, word in enumerate(words):
-        match = ENGINE_MODULE.fullmatch(word)
-        if match:
-            return match.group(1)
-        if word == "serve" and index and words[index - 1].rpartition("/")[2] in ("vllm", "vllm-rs"):
-            return "serve"
-    return None
-
-
-def _replacer(words: list[Any], index: int, prefix: str) -> Any:
-    def replace(value: str, extra: tuple[str, ...] = ()) -> list[Any]:
-        return [*words[:index], prefix + value, *words[index + 1 :], *extra]
-
-    return replace
-
-
-def _find_in_shell(words: list[Any]) -> _ModelArgument | None:
-    """Find a model in a shell string, if it starts exactly one engine."""
-    scripts = [index for index, word in enumerate(words) if ENGINE_MODULE.search(str(word))]
-    if len(scripts) != 1:
-        return None
-    index = scripts[0]
-    script = str(words[index])
-    engines = list(ENGINE_MODULE.finditer(script))
-    if len(engines) != 1:
-        return None
-    flags = _FLAGS[engines[0].group(1)]
-    tokens = [match for match in _WORD.finditer(script) if match.start() > engines[0].start()]
-    served = any(token.group().startswith(SERVED_NAME_FLAG) for token in tokens)
-    spans: list[tuple[int, int]] = []
-    for place, token in enumerate(tokens):
-        text = token.group()
-        if text in flags:
-            later = [t for t in tokens[place + 1 :] if t.group() != "\\\n"]
-            if later:
-                spans.append(later[0].span())
-        elif any(text.startswith(f"{flag}=") for flag in flags):
-            spans.append((token.start() + text.index("=") + 1, token.end()))
-    if len(spans) != 1:
-        return None
-    start, end = spans[0]
-
-    def replace(value: str, extra: tuple[str, ...] = ()) -> list[Any]:
-        tail = "".join(f" {word}" for word in extra)
-        changed = script[:start] + value + tail + script[end:]
-        return [*words[:index], changed, *words[index + 1 :]]
-
-    return _ModelArgument(script[start:end], replace, served)
+    found = min(given, key=lambda each: flags.index(each.name))
+    word = found.words[-1]
+    return _ModelArgument(command, word, f"{found.name}=" if len(found.words) == 1 else "")
 
 
 def _replace_model(
-    component: Component, log: EditLog, path: Path, field: str, found: _ModelArgument, target: str
+    component: Component, log: EditLog, path: Path, found: _ModelArgument, target: str
 ) -> bool:
     """Change the word, or the value of its variable.
 
     Returns:
         False if the variable's value is not in the graph.
     """
-    variable = _VARIABLE.fullmatch(found.value)
-    place = (*path, field)
-    if variable is None:
-        name = found.value.strip("\"'")
-        extra = () if found.has_served_name or name == target else (SERVED_NAME_FLAG, name)
-        if name != target:
-            log.set_value(place, found.replace(target, extra))
+    name = variable_name(found.value)
+    if not name:
+        model = found.value.strip("\"'")
+        if model != target:
+            _set_fields(log, path, found.replace(target, _name_to_serve(found, model)))
         return True
-    name = next(group for group in variable.groups() if group)
     where, entry = component.env_by_name().get(name, ((*component.new_env_path, f"[{name}]"), None))
     if entry is not None and "value" not in entry:
         return False
     value = str(entry["value"]) if entry is not None else _graph_env(component, name)
     if not value:
         return False
-    if not found.has_served_name and value != target:
-        log.set_value(place, found.replace(found.value, (SERVED_NAME_FLAG, value)))
+    served = _name_to_serve(found, value)
+    if served and value != target:
+        _set_fields(log, path, found.replace(found.value, served))
     log.set_value((*where, "value"), target)
     return True
+
+
+def _name_to_serve(found: _ModelArgument, model: str) -> str:
+    return "" if found.has_served_name else model
+
+
+def _set_fields(log: EditLog, path: Path, lists: dict[str, list[Any]]) -> None:
+    """Write the fields of a container that differ."""
+    for field, items in lists.items():
+        log.set_value((*path, field), items)
 
 
 def _set_offline(component: Component, log: EditLog, path: Path) -> None:

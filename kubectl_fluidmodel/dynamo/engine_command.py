@@ -1,0 +1,199 @@
+"""The command line of an inference engine in a container: its words, and edits of them. Pure.
+
+An engine is started by a list of words, or by one string for a shell. `find_command` recognizes
+`dynamo.vllm`, `dynamo.sglang`, `dynamo.trtllm` and `vllm serve`. Of a shell string it takes the
+simple command that starts the engine, up to the next operator or line end.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubectl_fluidmodel.dynamo.component import ENGINE_MODULE
+
+_FIELDS = ("command", "args")
+"""The fields of a container in the order in which they make up its command line."""
+_SERVE_PROGRAMS = ("vllm", "vllm-rs")
+_SERVE = re.compile(r"(?<![\w.-])(?:vllm|vllm-rs)[ \t]+serve(?![\w.-])")
+_BLANK = re.compile(r"(?:[ \t]|\\\n)+")
+_WORD = re.compile(r"""(?:\$\(\w+\)|"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s"'\\|;&()<>])+""", re.DOTALL)
+_VARIABLE = re.compile(r"""["']?\$(?:\{(\w+)\}|\((\w+)\)|(\w+))["']?""")
+
+
+def variable_name(raw: str) -> str:
+    """The name of the variable that a word is (`$NAME`, `${NAME}`, `$(NAME)`), or empty."""
+    found = _VARIABLE.fullmatch(raw)
+    return next((group for group in found.groups() if group), "") if found else ""
+
+
+def unquoted(raw: str) -> str:
+    """A word without the shell's quotes."""
+    try:
+        return "".join(shlex.split(raw))
+    except ValueError:  # a quote that another word closes
+        return raw
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word behind the one that names the engine."""
+
+    raw: str
+    """As it is written, with quotes."""
+    field: str
+    """`command` or `args`."""
+    index: int
+    """Which item of the field it is, or is in."""
+    before: int = 0
+    """In a shell string: where the word before it ends."""
+    start: int = 0
+    end: int = 0
+
+    @property
+    def text(self) -> str:
+        """The word without the shell's quotes."""
+        return unquoted(self.raw) if self.end else self.raw
+
+
+@dataclass(frozen=True)
+class FlagValue:
+    """A flag of a command with its value."""
+
+    words: tuple[Word, ...]
+    """The words that it takes up: two, or one with `=`, or one without a value."""
+    name: str
+    """As the engine's documentation spells it, with dashes."""
+    value: str | None
+    """None for a flag without a value."""
+
+
+@dataclass(frozen=True)
+class EngineCommand:
+    """An engine's command line."""
+
+    engine: str
+    """`vllm`, `sglang`, `trtllm`, or `vllm-rs` for the server of that name."""
+    is_served: bool
+    """Whether it is `serve MODEL`, and not a module of Dynamo's."""
+    words: tuple[Word, ...]
+    is_shell: bool
+    tail: str
+    """In a shell string, what follows the command's last word."""
+    end: tuple[str, int, int]
+    """Field, item and offset at which the command ends."""
+    lists: dict[str, list[Any]]
+    """The container's fields as they are."""
+
+    def flags(self, names: Iterable[str]) -> list[FlagValue]:
+        """The flags of these names, each with the word that follows as its value."""
+        return [found for found in self._flags() if found.name in names]
+
+    def value(self, names: Sequence[str]) -> str:
+        """The value of the last of some flags, empty where none is given."""
+        found = self.flags(names)
+        return (found[-1].value or "") if found else ""
+
+    def _flags(self) -> Iterator[FlagValue]:
+        for place, word in enumerate(self.words):
+            text = word.text
+            if not text.startswith("-"):
+                continue
+            name, equals, value = text.partition("=")
+            following = self.words[place + 1] if place + 1 < len(self.words) else None
+            # vLLM's parser takes `_` for `-` in the names of flags.
+            name = name.replace("_", "-")
+            if equals:
+                yield FlagValue((word,), name, value)
+            elif following is not None and not following.text.startswith("--"):
+                yield FlagValue((word, following), name, following.text)
+            else:
+                yield FlagValue((word,), name, None)
+
+    def replaced(self, word: Word, raw: str) -> dict[str, list[Any]]:
+        """The fields with another word in the place of one."""
+        if not self.is_shell:
+            return self._with_item(word.field, word.index, [raw])
+        script = str(self.lists[word.field][word.index])
+        script = script[: word.start] + raw + script[word.end :]
+        return self._with_item(word.field, word.index, [script])
+
+    def edited(self, removed: Sequence[Word], added: Sequence[str]) -> dict[str, list[Any]]:
+        """The fields without some of the words, and with others at the end of the command."""
+        field, item, offset = self.end
+        if self.is_shell:
+            script = str(self.lists[field][item])
+            added_text = f" {shlex.join(added)}" if added else ""
+            script = script[:offset] + added_text + script[offset:]
+            for word in sorted(removed, key=lambda each: -each.start):
+                script = script[: word.before] + script[word.end :]
+            return self._with_item(field, item, [script])
+        gone = {(word.field, word.index) for word in removed}
+        changed = {
+            name: [each for index, each in enumerate(items) if (name, index) not in gone]
+            for name, items in self.lists.items()
+        }
+        changed[field] = [*changed[field], *added]
+        return changed
+
+    def _with_item(self, field: str, index: int, items: list[Any]) -> dict[str, list[Any]]:
+        whole = self.lists[field]
+        return {**self.lists, field: [*whole[:index], *items, *whole[index + 1 :]]}
+
+
+def find_command(container: Any) -> EngineCommand | None:
+    """The engine that a container starts; None where that is not clear, or there are several."""
+    if not isinstance(container, dict):
+        return None
+    lists = {field: container[field] for field in _FIELDS if isinstance(container.get(field), list)}
+    return _find_in_lists(lists) or _find_in_shell(lists)
+
+
+def _find_in_lists(lists: dict[str, list[Any]]) -> EngineCommand | None:
+    words = [
+        Word(str(item), field, index)
+        for field, items in lists.items()
+        for index, item in enumerate(items)
+    ]
+    for place, word in enumerate(words):
+        module = ENGINE_MODULE.fullmatch(word.raw)
+        program = words[place - 1].raw.rpartition("/")[2] if place else ""
+        served = word.raw == "serve" and program in _SERVE_PROGRAMS
+        if module or served:
+            last = words[-1]
+            engine = module.group(1) if module else program
+            after = tuple(words[place + 1 :])
+            return EngineCommand(
+                engine, served, after, False, "", (last.field, last.index, 0), lists
+            )
+    return None
+
+
+def _find_in_shell(lists: dict[str, list[Any]]) -> EngineCommand | None:
+    starts = [
+        (field, index, str(item), found)
+        for field, items in lists.items()
+        for index, item in enumerate(items)
+        for pattern in (ENGINE_MODULE, _SERVE)
+        for found in pattern.finditer(str(item))
+    ]
+    if len(starts) != 1:
+        return None
+    field, index, script, found = starts[0]
+    served = found.re is _SERVE
+    words, position = [], found.end()
+    while blank := _BLANK.match(script, position):
+        word = _WORD.match(script, blank.end())
+        if word is None or word[0].startswith("#"):
+            break
+        if word[0].isdigit() and script[word.end() : word.end() + 1] in ("<", ">"):
+            break  # the number of a redirected stream
+        words.append(Word(word[0], field, index, position, word.start(), word.end()))
+        position = word.end()
+    engine = found[0].split()[0] if served else found[1]
+    return EngineCommand(
+        engine, served, tuple(words), True, script[position:], (field, index, position), lists
+    )

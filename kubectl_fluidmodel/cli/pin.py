@@ -9,6 +9,7 @@ import click
 
 from kubectl_fluidmodel.cli.pin_options import pin_options
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, option
+from kubectl_fluidmodel.dynamo.loader_plan import CHOICES
 from kubectl_fluidmodel.kube.config import parse_timeout
 from kubectl_fluidmodel.pin.options import PinOptions
 
@@ -27,6 +28,9 @@ kubectl fluidmodel pin llama chat --use-model-path
 
 # A large model: allow its workers enough time to start
 kubectl fluidmodel pin llama chat --probe-budget
+
+# Load the weights with a faster loader, with as many reads as the mount can handle
+kubectl fluidmodel pin llama chat --loader auto
 
 # A manifest in git: comments, order and other documents do not change
 kubectl fluidmodel pin llama -f graph.yaml -n prod > pinned.yaml
@@ -58,6 +62,12 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     group="Graph",
     is_flag=True,
     help="Raise startup probes that are too short to load the model.",
+)
+@option(
+    "--loader",
+    group="Graph",
+    type=click.Choice(CHOICES),
+    help="How the engines load the weights; auto chooses a loader that is safe on the mount.",
 )
 @option(
     "--adopt",

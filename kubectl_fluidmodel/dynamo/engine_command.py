@@ -84,7 +84,7 @@ class EngineCommand:
     tail: str
     """In a shell string, what follows the command's last word."""
     end: tuple[str, int, int]
-    """Field, item and offset at which the command ends."""
+    """The field in which the command ends; of a shell string, its item and the offset in it."""
     lists: dict[str, list[Any]]
     """The container's fields as they are."""
 
@@ -163,12 +163,9 @@ def _find_in_lists(lists: dict[str, list[Any]]) -> EngineCommand | None:
         program = words[place - 1].raw.rpartition("/")[2] if place else ""
         served = word.raw == "serve" and program in _SERVE_PROGRAMS
         if module or served:
-            last = words[-1]
             engine = module.group(1) if module else program
             after = tuple(words[place + 1 :])
-            return EngineCommand(
-                engine, served, after, False, "", (last.field, last.index, 0), lists
-            )
+            return EngineCommand(engine, served, after, False, "", (list(lists)[-1], 0, 0), lists)
     return None
 
 

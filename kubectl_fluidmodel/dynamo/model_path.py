@@ -97,12 +97,16 @@ def _resolve_word(component: Component, word: str) -> str:
     return env_value(component, name) if name else word.strip("\"'")
 
 
+def env_entry(component: Component, name: str, path: Path | None = None) -> Any:
+    """Return a container's entry for a variable (main's without `path`); None if it has none."""
+    if path is None or path == component.main_path:
+        return component.env_by_name().get(name, ((), None))[1]
+    return env_entries(component.spec, (*path, "env")).get(name, ((), None))[1]
+
+
 def env_value(component: Component, name: str, path: Path | None = None) -> str:
     """Return a variable of a container (main without `path`); empty if it is not set."""
-    if path is None or path == component.main_path:
-        _, entry = component.env_by_name().get(name, ((), None))
-    else:
-        _, entry = env_entries(component.spec, (*path, "env")).get(name, ((), None))
+    entry = env_entry(component, name, path)
     if entry is not None:
         return str(entry.get("value") or "")
     return _graph_env(component, name)
@@ -198,11 +202,15 @@ def _set_fields(log: EditLog, path: Path, lists: dict[str, list[Any]]) -> None:
 def _set_offline(component: Component, log: EditLog, path: Path) -> None:
     """Keep the engine from contacting the Hub for files that it has."""
     for name in OFFLINE_VARIABLES:
-        if path != component.main_path:
-            log.set_value((*path, "env", f"[{name}]", "value"), "1")
-            continue
+        set_env(component, log, path, name, "1")
+
+
+def set_env(component: Component, log: EditLog, path: Path, name: str, value: str) -> None:
+    """Set a variable of one container, where it is set already or else where new ones go."""
+    where: Path = (*path, "env", f"[{name}]")
+    if path == component.main_path:
         where, _ = component.env_by_name().get(name, ((*component.new_env_path, f"[{name}]"), None))
-        log.set_value((*where, "value"), "1")
+    log.set_value((*where, "value"), value)
 
 
 def _graph_env(component: Component, name: str) -> str:

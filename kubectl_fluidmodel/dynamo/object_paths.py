@@ -164,18 +164,20 @@ class EditLog:
         self.edits.append({"add": join_path(path), "item": deep_copy(item)})
 
     def set_value(self, path: Path, value: Any) -> None:
-        """Set a value, and record the previous one."""
+        """Set a value, and record the one before the first change."""
         parent = self.ensure_container(path[:-1], dict)
         before = parent.get(path[-1], MISSING)
         if before == value and before is not MISSING:
             return
-        entry: dict[str, Any] = {"set": join_path(path)}
-        if before is not MISSING:
-            entry["was"] = deep_copy(before)
+        entry = next((each for each in self.edits if each.get("set") == join_path(path)), None)
+        if entry is None:
+            entry = {"set": join_path(path)}
+            if before is not MISSING:
+                entry["was"] = deep_copy(before)
+            self.edits.append(entry)
         small = len(json.dumps(value)) <= _MAX_INLINE_BYTES
         entry["is"] = deep_copy(value) if small else value_digest(value)
         parent[path[-1]] = deep_copy(value)
-        self.edits.append(entry)
 
 
 def is_unchanged(root: Any, entry: dict[str, Any]) -> bool:

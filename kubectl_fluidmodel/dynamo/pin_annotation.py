@@ -44,6 +44,10 @@ class Pin:
     """Whether the strategy `Recreate` was set."""
     startup_seconds: int = 0
     """Seconds to which startup probes were raised; 0 if unchanged."""
+    loader: str = ""
+    """The loader that was set, one of `weight_loader.LOADERS`; empty for the author's own."""
+    loader_threads: int = 0
+    """Its threads for each process."""
     adopted: bool = False
     """Whether somebody else made the edits, and `pin --adopt` recorded them."""
     edits: list[dict[str, Any]] = field(default_factory=list)
@@ -59,6 +63,8 @@ class Pin:
             "modelPath": self.model_path,
             "recreate": self.recreate,
             "startupSeconds": self.startup_seconds,
+            "loader": self.loader,
+            "loaderThreads": self.loader_threads,
             "adopted": self.adopted,
         }
         return {key: value for key, value in fields.items() if value} | {"edits": self.edits}
@@ -72,6 +78,8 @@ class Pin:
             model_path=bool(data.get("modelPath")),
             recreate=bool(data.get("recreate")),
             startup_seconds=int(data.get("startupSeconds", 0)),
+            loader=str(data.get("loader", "")),
+            loader_threads=int(data.get("loaderThreads", 0)),
             adopted=bool(data.get("adopted")),
             edits=list(data.get("edits", [])),
         )

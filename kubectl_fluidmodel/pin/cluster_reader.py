@@ -1,10 +1,10 @@
 """Reads everything that `pin` needs to know about a cache, in a bounded number of requests.
 
-One pin makes at most 12: the Dataset, its claim, the volume if the claim has no label, the nodes
-with the cache's label, the graph (3 on clusters that serve only v1alpha1), a dry run and the patch,
-and two more if somebody else writes the graph in between. The rest reads the pods of cache nodes,
-one request each, nodes with the most GPUs first. The graph is read last, so little time passes
-until the patch.
+One pin makes at most 12: the Dataset, its claim, the volume if the claim has no label, the runtime
+if a loader is chosen, the nodes with the cache's label, the graph (3 on clusters that serve only
+v1alpha1), a dry run and the patch, and two more if somebody else writes the graph in between. The
+rest reads the pods of cache nodes, one request each, nodes with the most GPUs first. The graph is
+read last, so little time passes until the patch.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ class CountingClient(Client):
         return super()._send(*args, **kwargs)
 
 
-def read_cache(client: CountingClient, name: str, namespace: str) -> CacheInfo:
-    """Read a cache, its claim, its nodes and the pods on them.
+def read_cache(
+    client: CountingClient, name: str, namespace: str, needs_runtime: bool = False
+) -> CacheInfo:
+    """Read a cache, its claim, its nodes and the pods on them, and its runtime if needed.
 
     What may not be read is missing in the result and listed in its `unread`.
     """
@@ -58,8 +60,9 @@ def read_cache(client: CountingClient, name: str, namespace: str) -> CacheInfo:
         )
     uid = names.uid_of(dataset) if dataset else ""
     label = _label_on_claim(client, claim) or names.cache_label(namespace, name, uid)
-    runtime = str(get_path(dataset, "status", "runtimes", 0, "type", default="alluxio"))
-    equal, dead = names.node_label_keys(namespace, name, runtime, uid)
+    runtime_type = str(get_path(dataset, "status", "runtimes", 0, "type", default="alluxio"))
+    equal, dead = names.node_label_keys(namespace, name, runtime_type, uid)
+    runtime = find(names.ALLUXIO_RUNTIMES) if needs_runtime else None
     nodes: list[Object] | None = None
     pods: dict[str, list[Object]] = {}
     try:
@@ -77,6 +80,7 @@ def read_cache(client: CountingClient, name: str, namespace: str) -> CacheInfo:
         namespace,
         dataset=dataset,
         claim=claim,
+        runtime=runtime,
         label=label,
         equal_labels=tuple(equal),
         dead_labels=tuple(key for key in dead if key != label),

@@ -83,6 +83,7 @@ class ManifestResult:
         if result.changed:
             self.changes.append((before, result))
         self.warnings += [text for text in result.remarks() if text not in self.warnings]
+        self.notes += [f"note: {text}" for text in result.notes()]
 
     def transform(self, graphs: tuple[str, ...], change: Callable[[Object], Object]) -> None:
         """Apply `change` to each object.

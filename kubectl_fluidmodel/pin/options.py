@@ -34,6 +34,8 @@ class PinOptions:
     preferred: bool = False
     recreate: bool = False
     probe_budget: bool = False
+    loader: str | None = None
+    """One of `loader_plan.CHOICES`; None leaves loaders as they are."""
     adopt: bool = False
     force: bool = False
     wait: bool = False
@@ -61,6 +63,7 @@ class PinOptions:
                 (self.preferred, "--preferred"),
                 (self.recreate, "--recreate"),
                 (self.probe_budget, "--probe-budget"),
+                (self.loader is not None, "--loader"),
             ):
                 if is_given:
                     raise UsageError(

@@ -8,6 +8,7 @@ previous state, except for what somebody else changed in the meantime.
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,13 @@ from kubectl_fluidmodel.dynamo.affinity import (
 )
 from kubectl_fluidmodel.dynamo.component import GPU_REASON, Component, Role
 from kubectl_fluidmodel.dynamo.graph import Graph, open_graph
+from kubectl_fluidmodel.dynamo.loader_plan import (
+    LoaderPlan,
+    NodeReads,
+    node_reads,
+    plan_loader,
+    set_loader,
+)
 from kubectl_fluidmodel.dynamo.object_paths import (
     EditLog,
     is_unchanged,
@@ -79,6 +87,12 @@ class PinRequest:
     """Labels that look like the cache's but that no node has."""
     model_bytes: int = 0
     """Size of the model; 0 if unknown."""
+    loader: str = ""
+    """One of `loader_plan.CHOICES`; empty keeps the loader of an earlier pin."""
+    node_gpus: int = 0
+    """GPUs of the cache's largest node; 0 if unknown."""
+    limits_reads: bool = True
+    """Whether 32 or more parallel reads may hang the cache's FUSE client."""
 
 
 @dataclass
@@ -95,6 +109,8 @@ class ComponentChange:
     """The label by which somebody else bound it to the cache's nodes."""
     before: Component | None = None
     """The component without a pin to this cache; None from `unpin_graph`."""
+    note: str = ""
+    """What the chosen loader takes, or why none was set."""
 
 
 @dataclass
@@ -117,6 +133,9 @@ class PinResult:
     def remarks(self) -> list[str]:
         return [remark for change in self.changes for remark in change.remarks]
 
+    def notes(self) -> list[str]:
+        return [change.note for change in self.changes if change.note]
+
 
 def pin_graph(obj: Object, request: PinRequest, schema: str | None = None) -> PinResult:
     """Return a pinned copy of a graph.
@@ -131,14 +150,20 @@ def pin_graph(obj: Object, request: PinRequest, schema: str | None = None) -> Pi
         for component in graph.components
     }
     existing_path = _existing_path(unpinned.values(), request.cache)
+    selected = select_components(graph, request.components)
+    node = _node_reads([unpinned[component.name] for component in selected], request)
     changes = []
-    for component in select_components(graph, request.components):
+    for component in selected:
         pins = record.components.setdefault(component.name, ComponentPins())
         if request.adopt:
             change = _adopt_component(component, pins, request)
         else:
             before = unpinned[component.name]
-            change = _pin_component(component, before, pins, request, existing_path)
+            plan = _plan_loader(before, pins.pins.get(request.cache), request, node)
+            wanted = _wanted_pin(before, pins.pins.get(request.cache), request, existing_path, plan)
+            change = _pin_component(component, pins, request, wanted)
+            change.remarks += [plan.remark] if plan.remark else []
+            change.note = plan.note
         change.before = unpinned[component.name]
         changes.append(change)
         if not pins.pins:
@@ -238,15 +263,24 @@ def _existing_path(components: Iterable[Component], cache: str) -> str:
     return paths.pop() if len(paths) == 1 else ""
 
 
+def _node_reads(components: list[Component], request: PinRequest) -> NodeReads:
+    workers = [component for component in components if component.role is Role.WORKER]
+    return node_reads(workers, request.node_gpus, request.limits_reads)
+
+
+def _plan_loader(
+    before: Component, earlier: Pin | None, request: PinRequest, node: NodeReads
+) -> LoaderPlan:
+    """The loader that a request asks for, else that of the earlier pin."""
+    if request.loader:
+        return plan_loader(before, request.loader, node, request.model_bytes)
+    return LoaderPlan(earlier.loader, earlier.loader_threads) if earlier else LoaderPlan()
+
+
 def _pin_component(
-    component: Component,
-    before: Component,
-    pins: ComponentPins,
-    request: PinRequest,
-    existing_path: str,
+    component: Component, pins: ComponentPins, request: PinRequest, wanted: Pin
 ) -> ComponentChange:
     earlier = pins.pins.get(request.cache)
-    wanted = _wanted_pin(before, earlier, request, existing_path)
     if earlier and _is_pinned_as(component, earlier, wanted, request):
         return ComponentChange(component.name, component.role, wanted.mode, earlier.path, False)
     if earlier:
@@ -255,7 +289,11 @@ def _pin_component(
 
 
 def _wanted_pin(
-    before: Component, earlier: Pin | None, request: PinRequest, existing_path: str
+    before: Component,
+    earlier: Pin | None,
+    request: PinRequest,
+    existing_path: str,
+    plan: LoaderPlan,
 ) -> Pin:
     """Return the requested pin; options that are not set stay as in an earlier pin."""
     was = earlier or Pin()
@@ -268,6 +306,7 @@ def _wanted_pin(
         wanted.key = was.key if was.key in request.equal_labels else request.label
         wanted.model_path = request.use_model_path or was.model_path
         wanted.recreate = request.recreate or was.recreate
+        wanted.loader, wanted.loader_threads = plan.loader, plan.threads
         wanted.startup_seconds = was.startup_seconds
         if request.probe_budget:
             shortfalls = probe_shortfalls(before, request.model_bytes)
@@ -278,12 +317,10 @@ def _wanted_pin(
 
 def _is_pinned_as(component: Component, pin: Pin, wanted: Pin, request: PinRequest) -> bool:
     """Return whether a component has the requested pin completely."""
-    same = (pin.path, pin.model_path, pin.recreate, pin.startup_seconds) == (
-        wanted.path,
-        wanted.model_path,
-        wanted.recreate,
-        wanted.startup_seconds,
+    compared = operator.attrgetter(
+        "path", "model_path", "recreate", "startup_seconds", "loader", "loader_threads"
     )
+    same: bool = compared(pin) == compared(wanted)
     if pin.adopted:
         same = same and not request.preferred
     else:
@@ -324,6 +361,8 @@ def _add_pin(
     if pin.model_path:
         target = f"{path.rstrip('/')}/{request.subpath.strip('/')}" if request.subpath else path
         remarks += model_path.set_model_path(component, log, target)
+    if pin.loader:
+        set_loader(component, log, pin.loader, pin.loader_threads)
     remarks += model_path.hf_home_warnings(component, path)
     remarks += operator_bugs.known_problems(component, path)
     pins.created = log.created

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kubectl_fluidmodel.dynamo.resources import REQUEST
+from kubectl_fluidmodel.fluid.fuse import limits_parallel_reads
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import context_namespace
 from kubectl_fluidmodel.objects.access import Object
@@ -56,6 +57,7 @@ def run_pin(options: PinOptions, watchdog: Watchdog) -> None:
         use_model_path=options.use_model_path,
         recreate=options.recreate,
         probe_budget=options.probe_budget,
+        loader=options.loader or "",
         adopt=options.adopt,
         components=options.components,
     )
@@ -64,7 +66,10 @@ def run_pin(options: PinOptions, watchdog: Watchdog) -> None:
         print_manifest(manifest_files.pin_file(request, options, namespace), options)
         return
     client = CountingClient(options.connection)
-    cache = functools.cache(lambda: read_cache(client, options.cache, client.namespace))
+    needs_runtime = bool(options.loader)
+    cache = functools.cache(
+        lambda: read_cache(client, options.cache, client.namespace, needs_runtime)
+    )
     with PinPrinter("pinned to", options) as printer:
 
         def pin_one(reference: str) -> None:
@@ -168,6 +173,8 @@ def _complete_request(request: PinRequest, info: CacheInfo) -> PinRequest:
         dead_labels=info.dead_labels,
         subpath=info.subpath,
         model_bytes=info.model_bytes,
+        node_gpus=info.node_gpus,
+        limits_reads=limits_parallel_reads(info.runtime),
     )
 
 

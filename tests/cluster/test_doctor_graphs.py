@@ -602,6 +602,33 @@ def test_startup_probe_shorter_than_the_load_is_reported(faults: GraphFaults) ->
     faults.wait_for_roots("a probe that allows the load")
 
 
+@pytest.mark.breaks("FM749")
+def test_default_loader_for_a_large_model_is_reported(faults: GraphFaults) -> None:
+    api, large = faults.cluster.api, {"ufsTotal": "100.00GiB", "cacheStates": {"cached": "100GiB"}}
+    before = api.get(pinning.FLUID, "Dataset", "llama", faults.namespace)["status"]
+    worker = faults.set_engine(
+        faults.worker_component(bound=True, gpus=4), "--model", "/model", *SERVED, "-tp", "4"
+    )
+    main = worker["podTemplate"]["spec"]["containers"][0]
+    main["image"] = "nvcr.io/nvidia/ai-dynamo/vllm-runtime:1.6.0"
+    main["env"] = [{"name": name, "value": value} for name, value in OFFLINE.items()]
+    faults.create("large", worker)
+    faults.wait_until_running("large")
+    api.patch(pinning.FLUID, "Dataset", "llama", {"status": large}, faults.namespace, "status")
+    try:
+        faults.wait_for_roots("a default loader", "FM749")
+        faults.heal("FM749")
+        faults.wait_for_roots("a fast loader")
+    finally:
+        api.patch(pinning.FLUID, "Dataset", "llama", {"status": before}, faults.namespace, "status")
+    found = api.get(GRAPHS, GRAPH, "large", faults.namespace)
+    args = found["spec"]["components"][0]["podTemplate"]["spec"]["containers"][0]["args"]
+    assert args[-4:] == [
+        *("--safetensors-load-strategy", "prefetch"),
+        *("--safetensors-prefetch-num-threads", "6"),
+    ]
+
+
 @pytest.mark.breaks("FM746")
 def test_frontend_without_the_mount_is_reported(faults: GraphFaults) -> None:
     worker = faults.set_engine(

@@ -274,6 +274,55 @@ def reading(*flags: str) -> Fault:
     return args("--model", "/model", "--served-model-name", "d", *flags)
 
 
+def runtime(engine: str, release: str) -> Fault:
+    """One of Dynamo's own images, started as its templates do."""
+
+    def edit(snapshot: Snapshot) -> None:
+        module = {"tensorrtllm": "trtllm"}.get(engine, engine)
+        flag = "--model" if engine == "vllm" else "--model-path"
+        main(snapshot).update(
+            image=f"nvcr.io/nvidia/ai-dynamo/{engine}-runtime:{release}",
+            command=["python3", "-m", f"dynamo.{module}"],
+            args=[flag, "/model", "--served-model-name", "d"],
+        )
+        if engine == "tensorrtllm":
+            main(snapshot)["args"] += ["--tensor-parallel-size", "8"]
+
+    return edit
+
+
+def prefetching_in_sglang(enabled: bool) -> Fault:
+    flags = ["--weight-loader-prefetch-checkpoints"] if enabled else []
+    return lambda snapshot: main(snapshot)["args"].extend(["--tp", "4", *flags])
+
+
+def twice_on_a_node(snapshot: Snapshot) -> None:
+    decode(snapshot)["replicas"] = 2
+    second = copy.deepcopy(reader(snapshot))
+    second["metadata"].update(name="chat-decode-1", uid="u-second")
+    b.add_objects(snapshot, kinds.PODS, second)
+
+
+def files(count: int) -> Fault:
+    """So many files in the model, as Fluid counts them."""
+
+    def edit(snapshot: Snapshot) -> None:
+        dataset = b.get_object(snapshot, names.DATASETS, NAME)
+        dataset["metadata"]["annotations"][names.FILES_ANNOTATION] = str(count)
+
+    return edit
+
+
+def sized(total: str) -> Fault:
+    def edit(snapshot: Snapshot) -> None:
+        dataset = b.get_object(snapshot, names.DATASETS, NAME)
+        dataset["status"]["ufsTotal"] = dataset["status"]["cacheStates"]["cached"] = total
+        for name in (names.BYTES_ANNOTATION, names.FILES_ANNOTATION):
+            dataset["metadata"]["annotations"].pop(name, None)
+
+    return edit
+
+
 def without_jni_fuse(snapshot: Snapshot) -> None:
     runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
     runtime["spec"]["properties"] = {"alluxio.fuse.jnifuse.enabled": "false"}
@@ -555,6 +604,49 @@ CASES: dict[str, GraphCase] = {
         ),
         codes=[],
     ),
+    "prefetching with its default threads on 8 GPUs": GraphCase(
+        fault=both(gpus(8), reading("--safetensors-load-strategy", "prefetch", "-tp", "8")),
+        codes=["FM748"],
+    ),
+    "prefetching with few threads on 8 GPUs": GraphCase(
+        fault=both(
+            gpus(8),
+            reading(
+                *("--safetensors-load-strategy", "prefetch", "-tp", "8"),
+                *("--safetensors-prefetch-num-threads", "2"),
+            ),
+        ),
+        codes=[],
+    ),
+    "a streamer in two pods of a node": GraphCase(
+        fault=both(reading("--load-format", "runai_streamer"), twice_on_a_node), codes=["FM748"]
+    ),
+    "SGLang's own threads on 4 GPUs": GraphCase(
+        fault=both(gpus(4), runtime("sglang", "1.6.0"), prefetching_in_sglang(False)),
+        codes=["FM748", "FM749"],
+    ),
+    "SGLang's prefetching on 4 GPUs": GraphCase(
+        fault=both(gpus(4), runtime("sglang", "1.6.0"), prefetching_in_sglang(True)), codes=[]
+    ),
+    "TensorRT-LLM on 8 GPUs": GraphCase(
+        fault=both(gpus(8), runtime("tensorrtllm", "1.6.0"), files(64)), codes=["FM748"]
+    ),
+    "TensorRT-LLM with few files": GraphCase(
+        fault=both(gpus(8), runtime("tensorrtllm", "1.6.0"), files(12)), codes=[]
+    ),
+    "a default loader for a large model": GraphCase(
+        fault=runtime("vllm", "1.4.1"), codes=["FM749"]
+    ),
+    "a default loader in an image without a release": GraphCase(
+        fault=runtime("vllm", "my-tag"), codes=["FM749"]
+    ),
+    "a default loader for a small model": GraphCase(
+        fault=both(runtime("vllm", "1.4.1"), sized("30.00GiB")), codes=[]
+    ),
+    "a fast loader for a large model": GraphCase(
+        fault=both(runtime("vllm", "1.4.1"), reading("--safetensors-load-strategy", "prefetch")),
+        codes=[],
+    ),
     "a startup probe that ends before the load": GraphCase(
         fault=probed(startupProbe={"periodSeconds": 10, "failureThreshold": 60}), codes=["FM747"]
     ),
@@ -650,20 +742,45 @@ def test_parallel_reads_are_limited_for_each_process() -> None:
     snapshot = b.healthy_snapshot()
     both(gpus(8), reading("--load-format", "runai_streamer", "-tp", "8"))(snapshot)
     (found,) = b.findings_of(snapshot, "FM748")
-    assert "128 threads (16 for each of 8 processes)" in found.cause
+    assert "128 threads (16 for each of 8 ranks)" in found.cause
     assert found.fix is not None
     apply_fix(snapshot, str(found.fix.text))
     assert main(snapshot)["args"][-2:] == ["--model-loader-extra-config", '{"concurrency": 3}']
     assert b.findings_of(snapshot, "FM748") == []
 
 
-def test_parallel_reads_of_a_shell_string_are_seen() -> None:
+def test_parallel_reads_of_a_shell_string_are_limited_in_it() -> None:
     snapshot = b.healthy_snapshot()
     script = "exec python3 -m dynamo.vllm --model /model --load-format runai_streamer -tp 8"
     main(snapshot).update(command=["sh", "-c"], args=[script])
     gpus(8)(snapshot)
     (found,) = b.findings_of(snapshot, "FM748")
-    assert found.fix is not None and found.fix.how == "advice"
+    assert found.fix is not None
+    apply_fix(snapshot, str(found.fix.text))
+    limited = f"{script} --model-loader-extra-config '{{\"concurrency\": 3}}'"
+    assert main(snapshot)["args"] == [limited]
+    assert b.findings_of(snapshot, "FM748") == []
+
+
+def test_prefetching_threads_are_limited_by_their_flag() -> None:
+    snapshot = b.healthy_snapshot()
+    both(gpus(8), reading("--safetensors-load-strategy", "prefetch", "-tp", "8"))(snapshot)
+    (found,) = b.findings_of(snapshot, "FM748")
+    assert "72 threads (9 for each of 8 ranks)" in found.cause
+    assert found.fix is not None
+    apply_fix(snapshot, str(found.fix.text))
+    assert main(snapshot)["args"][-2:] == ["--safetensors-prefetch-num-threads", "2"]
+    assert b.findings_of(snapshot, "FM748") == []
+
+
+def test_a_slow_load_is_told_with_its_time_and_the_command_that_speeds_it_up() -> None:
+    snapshot = b.healthy_snapshot()
+    runtime("vllm", "1.4.1")(snapshot)
+    (found,) = b.findings_of(snapshot, "FM749")
+    assert "loads 100.0 GiB with the default loader of vLLM" in found.cause
+    assert "about 13m46s at the 124.0 MiB/s" in found.cause
+    assert found.fix is not None and found.fix.how == "command"
+    assert "pin demo" in found.fix.text and "--loader auto" in found.fix.text
 
 
 def test_model_path_in_a_shell_variable_is_resolved() -> None:

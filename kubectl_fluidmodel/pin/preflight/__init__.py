@@ -76,6 +76,8 @@ def require_cache_label(cache: CacheInfo) -> None:
 def _check_remarks(context: PreflightContext) -> Iterator[PreflightFinding]:
     for remark in context.result.remarks():
         yield PreflightFinding(WARN, remark)
+    for note in context.result.notes():
+        yield PreflightFinding(NOTE, note)
 
 
 _CHECKS = (

@@ -19,6 +19,7 @@ from kubectl_fluidmodel.objects.access import (
     name_of,
     namespace_of,
 )
+from kubectl_fluidmodel.objects.gpus import allocatable_gpus
 from kubectl_fluidmodel.pin.pinning import PinRequest, PinResult
 
 REFUSE, WARN, NOTE = "refuse", "warning", "note"
@@ -51,6 +52,8 @@ class CacheInfo:
     other_namespaces: tuple[str, ...] = ()
     """Namespaces with a Dataset of that name, if this one has none."""
     claim: Object | None = None
+    runtime: Object | None = None
+    """The AlluxioRuntime; None where there is none, or it was not asked for."""
     label: str = ""
     """Label key of the nodes that hold it; empty if unknown."""
     equal_labels: tuple[str, ...] = ()
@@ -74,6 +77,11 @@ class CacheInfo:
     def model_bytes(self) -> int:
         """Size of the model in bytes; 0 while Fluid does not know it."""
         return status.parse_dataset(self.dataset).total or 0 if self.dataset else 0
+
+    @property
+    def node_gpus(self) -> int:
+        """GPUs of its node with the most, 0 where nodes could not be read."""
+        return max((sum(allocatable_gpus(node).values()) for node in self.nodes or []), default=0)
 
     def reader_pods(self) -> list[str]:
         """Names of the pods that mount the claim, on nodes whose pods were read."""

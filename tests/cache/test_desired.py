@@ -157,7 +157,7 @@ class TestQuota:
         assert plan({"quota": "50Gi"}).quota == 50 * GIB
 
     def test_an_unknown_size_wants_one(self) -> None:
-        with pytest.raises(UsageError, match="is not known") as caught:
+        with pytest.raises(UsageError, match="is unknown") as caught:
             plan(source="pvc://claim/m", listing=None)
         assert caught.value.hint.startswith("--quota SIZE")
         made = plan({"quota": "50Gi"}, source="pvc://claim/m", listing=None)

@@ -27,7 +27,7 @@ def test_flags_of_the_probes_pod_need_probe(flags: tuple[str, str]) -> None:
     [
         (("--probe-no-proxy", "x"), "--probe-no-proxy"),
         (("--probe-proxy", "http://user:hunter2@proxy:1"), "--probe-proxy contains a user"),
-        (("--probe-ca", "pod/corp"), "cannot read --probe-ca"),
+        (("--probe-ca", "pod/corp"), "invalid --probe-ca"),
     ],
 )
 def test_errors_name_the_flag_of_the_probe(flags: tuple[str, str], message: str) -> None:

@@ -89,7 +89,7 @@ BAD = [
     ("pvc://Claim/dir", "valid claim name"),
     ("pvc://-claim", "valid claim name"),
     ("local://data/model", "use local:///DIR"),
-    ("local:///", "use local:///DIR"),
+    ("local:///", "requires an absolute directory"),
     ("local:///a/../b", "'..'"),
 ]
 

@@ -20,7 +20,7 @@ def mounted_store(client: Client, target: MountTarget) -> S3Store:
 
     Raises:
         ForbiddenError: the Dataset's Secret may not be read.
-        FluidModelError: a key that the Dataset refers to is not there.
+        FluidModelError: a key that the Dataset refers to does not exist.
     """
     credentials = dataset_credentials(client, target)
     if credentials is None:
@@ -34,7 +34,7 @@ def dataset_credentials(client: Client, target: MountTarget) -> S3Credentials | 
 
     Raises:
         ForbiddenError: the Secret may not be read.
-        FluidModelError: a key that it refers to is not there.
+        FluidModelError: a key that it refers to does not exist.
     """
     if target.plain is not None:
         return S3Credentials(*target.plain)

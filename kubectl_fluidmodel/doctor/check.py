@@ -287,5 +287,5 @@ def _code_matcher(word: str) -> Callable[[str], bool]:
     if area in AREAS:
         return lambda code: code[2] == area
     raise FluidModelError(
-        f"'{word}' is not a check", "give a code or an area", "--only FM201 or --only 2xx"
+        f"'{word}' is not a check", "use a code or an area", "--only FM201 or --only 2xx"
     )

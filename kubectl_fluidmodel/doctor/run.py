@@ -51,7 +51,7 @@ class DoctorOptions:
 
     def __post_init__(self) -> None:
         if self.name and self.all_namespaces:
-            raise UsageError("NAME and --all-namespaces do not go together", "", "one of the two")
+            raise UsageError("cannot combine NAME and --all-namespaces", "", "use one of them")
         if self.from_bundle and (self.wait is not None or self.probe or self.bundle):
             raise UsageError(
                 "a bundle is read as it is", "--wait, --probe and --bundle need a cluster"
@@ -127,11 +127,11 @@ class DoctorRun:
         snapshot, namespace = load_snapshot(path), self._connection.namespace
         if namespace and snapshot.namespace not in (None, namespace):
             raise FluidModelError(
-                f"{path} has nothing of namespace {namespace}",
-                f"it was taken of namespace {snapshot.namespace}",
+                f"{path} has no data of namespace {namespace}",
+                f"it contains only namespace {snapshot.namespace}",
             )
         if self._options.all_namespaces and snapshot.namespace is not None:
-            print_note(f"note: the bundle was taken of namespace {snapshot.namespace} only")
+            print_note(f"note: the bundle contains only namespace {snapshot.namespace}")
         return self._diagnose(snapshot, namespace or snapshot.namespace, started)
 
     def _diagnose(self, snapshot: Snapshot, namespace: str | None, started: float) -> DoctorReport:

@@ -172,7 +172,7 @@ def test_incomplete_release_is_reported(
     cluster.api.delete("apps/v1", "StatefulSet", "demo-master", namespace)
     doctor.until_gone("FM219")
     found = doctor.until("FM208").problem("FM208", f"dataset {namespace}/demo")
-    assert "helm release of the cache is incomplete" in found["cause"], found
+    assert "Helm release of the cache is incomplete" in found["cause"], found
     doctor.heal(found)
     doctor.until_gone("FM208", seconds=90)
     assert objects.bound(cluster, namespace, "demo")

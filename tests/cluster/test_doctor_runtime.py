@@ -316,7 +316,7 @@ def test_unresolvable_host_name_is_reported(caches: BrokenCaches, cluster: Clust
         "FM312", "nameless", caches.reference("pod", "nameless-master-0"), hear=True
     )
     node = caches.wait_for_node("nameless-master-0")
-    assert found.cause == f"the master cannot look up the name of its own host, {node}"
+    assert found.cause == f"the master cannot resolve the name of its own host, {node}"
     assert found.fix is not None and found.fix.how == "command"
     caches.delete_cache("nameless")
 

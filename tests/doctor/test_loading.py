@@ -204,7 +204,7 @@ CASES: dict[str, FaultCase] = {
         fault=no_namespace,
         code="FM602",
         about="dataload models/demo",
-        cause="so Fluid never finds it",
+        cause="so Fluid never finds the Dataset",
         fix=(
             'kubectl patch dataload demo -n models --type merge -p \'{"spec": {"dataset": '
             '{"namespace": "models"}}}\''

@@ -319,7 +319,7 @@ PODS: dict[str, FaultCase] = {
         fault=job_master_says(UNKNOWN),
         code="FM312",
         about="pod models/demo-master-0",
-        cause="cannot look up the name of its own host, cpu-0",
+        cause="cannot resolve the name of its own host, cpu-0",
         fix='{"networkMode": "ContainerNetwork"}',
     ),
     "image": FaultCase(

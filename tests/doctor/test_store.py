@@ -387,7 +387,7 @@ def test_endpoint_without_a_scheme_gets_the_scheme_alluxio_uses(
     mount(snapshot)["options"] = {"alluxio.underfs.s3.endpoint": "minio:9000", **options}
     assert question(snapshot).endpoint == f"{scheme}://minio:9000"
     (finding,) = b.findings_of(snapshot, "FM507")
-    assert f"the endpoint minio:9000 has no scheme: Alluxio speaks {scheme}" in finding.cause
+    assert f"the endpoint minio:9000 has no scheme: Alluxio uses {scheme}" in finding.cause
     assert finding.evidence[0].text == "minio:9000"
     assert finding.fix and f"--endpoint {scheme}://minio:9000" in finding.fix.text
 

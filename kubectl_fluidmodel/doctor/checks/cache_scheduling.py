@@ -175,7 +175,7 @@ def node_affinity_matches_a_node(context: CheckContext) -> Iterator[Finding]:
         cause = (
             f"node {', '.join(gone)} that the Dataset names is not in the cluster"
             if gone
-            else f"no node fits what the {part} asks for: {wants}"
+            else f"no node matches the requirements of the {part}: {wants}"
         )
         evidence = list(found.evidence())
         if context.cache.dataset is not None:

@@ -133,7 +133,7 @@ def _explain_setup_error(cache: Cache, text: str) -> tuple[str, Fix]:
     lost = _INCOMPLETE_RELEASE.search(text)
     if lost and lost[1] in ("StatefulSet", "DaemonSet"):
         return (
-            f"Fluid's helm release of the cache is incomplete: {lost[1]} {lost[2]} is not there",
+            f"Fluid's Helm release of the cache is incomplete: {lost[1]} {lost[2]} is missing",
             Fix(fix_commands.recreate_runtime(cache)),
         )
     if _TIER_TOO_LARGE.search(text):
@@ -157,7 +157,7 @@ def _explain_setup_error(cache: Cache, text: str) -> tuple[str, Fix]:
     controller = f"{fix_commands.kubectl_kind(runtime) or 'alluxioruntime'}-controller"
     short = " ".join(text.split())[:160]
     return (
-        f"Fluid cannot set the cache up: {short}",
+        f"Fluid cannot set up the cache: {short}",
         observations.fluid_advice("logs", Operand(f"deployment/{controller}")),
     )
 

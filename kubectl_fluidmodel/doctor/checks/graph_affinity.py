@@ -120,7 +120,7 @@ def workers_are_bound_to_cache_nodes(context: CheckContext) -> Iterator[Finding]
             f"component {use.component.name} mounts the cache and may run on "
             f"{_join_names(strays)}, "
             "where it is not",
-            (use.field_evidence("affinity", f"nothing asks for {context.cache.node_label}"),),
+            (use.field_evidence("affinity", f"nothing requires {context.cache.node_label}"),),
             use.pin_fix(),
             severity,
         )
@@ -197,7 +197,7 @@ def _remove_stale_label_fix(use: ComponentUsage, stale: list[str]) -> Fix | None
         return None
     message = describe(terms_of(use.affinity) or [])
     return Fix(
-        f"take {', '.join(stale)} out of the affinity ({message}), then {use.pin_fix().text}",
+        f"remove {', '.join(stale)} from the affinity ({message}), then {use.pin_fix().text}",
         "advice",
     )
 
@@ -219,8 +219,8 @@ def every_term_requires_cache_nodes(context: CheckContext) -> Iterator[Finding]:
         message = describe(terms_of(use.affinity) or [])
         yield Finding(
             use.about,
-            f"component {use.component.name} asks for the cache's nodes in some of its "
-            f"nodeSelectorTerms only, and may run on {_join_names(strays)}",
+            f"component {use.component.name} requires the cache's nodes in only some of its "
+            f"nodeSelectorTerms, and may run on {_join_names(strays)}",
             (use.field_evidence("affinity", message),),
             use.pin_fix(),
             severity,

@@ -142,10 +142,10 @@ def hub_cache_is_outside_the_mount(context: CheckContext) -> Iterator[Finding]:
             continue
         name, value = found
         by_name = bool(HUB_ID.fullmatch(engine.value))
-        asks = f", and asks the Hub for {engine.value}" if by_name else ""
+        asks = f", and requests {engine.value} from the Hub" if by_name else ""
         yield Finding(
             use.about,
-            f"component {use.component.name} has {name}={value}, which is the read-only cache"
+            f"component {use.component.name} has {name}={value}, which is in the read-only cache"
             + asks,
             (
                 use.field_evidence(f"env {name}", value),
@@ -192,7 +192,7 @@ def engines_do_not_ask_the_hub(context: CheckContext) -> Iterator[Finding]:
         if is_within(engine.value, mount) and not off:
             yield Finding(
                 use.about,
-                f"component {use.component.name} reads the mount and may ask the Hub besides",
+                f"component {use.component.name} reads the mount but may also contact the Hub",
                 (
                     command_evidence(use, engine),
                     use.field_evidence("env", f"no {OFFLINE_VARIABLES[0]}"),

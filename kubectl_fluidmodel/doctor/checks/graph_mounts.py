@@ -87,7 +87,8 @@ def component_has_one_pod_template(context: CheckContext) -> Iterator[Finding]:
         if place:
             yield Finding(
                 use.about,
-                f"pods that component {use.component.name} makes from {place} do not use the cache",
+                f"pods that component {use.component.name} creates from {place} do not use the "
+                "cache",
                 (use.field_evidence(place, "a pod template"),),
                 Fix(f"add volume, mount and affinity to {place}", "advice"),
             )

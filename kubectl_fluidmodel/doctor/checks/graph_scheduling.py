@@ -87,7 +87,7 @@ def workers_fit_a_cache_node(context: CheckContext) -> Iterator[Finding]:
         )
         yield Finding(
             use.about,
-            f"component {use.component.name} can run on no node that holds the cache",
+            f"component {use.component.name} cannot run on any node that holds the cache",
             tuple(
                 Evidence(f"node {name}", "obstacles", "; ".join(each.text for each in found))
                 for name, found in against.items()
@@ -98,7 +98,7 @@ def workers_fit_a_cache_node(context: CheckContext) -> Iterator[Finding]:
 
 def _move_cache_hint(context: CheckContext) -> str:
     return (
-        "make the cache on other nodes: "
+        "create the cache on other nodes: "
         f"{fix_commands.cache_command(context.cache, flags=('--node', 'NODE'))}"
     )
 
@@ -199,7 +199,7 @@ def only_workers_are_bound_to_cache_nodes(context: CheckContext) -> Iterator[Fin
                 "no weights",
                 (use.field_evidence("affinity", context.cache.node_label),),
                 Fix(
-                    f"take {context.cache.node_label} out of the affinity of component "
+                    f"remove {context.cache.node_label} from the affinity of component "
                     f"{use.component.name}",
                     "advice",
                 ),

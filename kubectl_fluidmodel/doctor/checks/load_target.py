@@ -38,7 +38,7 @@ def load_names_dataset_namespace(context: CheckContext) -> Iterator[Finding]:
         warning = observations.warning_event(context, load, "", "TargetDatasetNotFound")
         yield Finding(
             object_reference(load),
-            "it does not say in which namespace its Dataset is, so Fluid never finds it",
+            "it does not set its Dataset's namespace, so Fluid never finds the Dataset",
             (
                 observations.field_evidence(load, "spec", "dataset", "namespace"),
                 *observations.as_tuple(warning),
@@ -134,7 +134,7 @@ def load_covers_the_whole_model(context: CheckContext) -> Iterator[Finding]:
     if odd:
         cause = f"Fluid's script splits the path '{odd[0]}' at its colons and spaces"
     elif "" in paths:
-        cause = "one of its paths is empty, and Fluid makes no loader of it"
+        cause = "one of its paths is empty, so Fluid creates no loader for it"
     else:
         cause = f"it loads only {', '.join(paths)} of the model"
     yield Finding(

@@ -234,7 +234,7 @@ def host_names_resolve(context: CheckContext) -> Iterator[Finding]:
             if host.partition(".")[0] in own:
                 yield Finding(
                     object_reference(pod),
-                    f"the {part} cannot look up the name of its own host, {host}",
+                    f"the {part} cannot resolve the name of its own host, {host}",
                     (line,),
                     Fix(
                         fix_commands.patch_and_recreate_runtime(

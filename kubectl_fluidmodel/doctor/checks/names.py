@@ -79,7 +79,7 @@ def dataset_name_is_legal(context: CheckContext) -> Iterator[Finding]:
     ]
     yield Finding(
         cache_reference(cache),
-        f"Fluid rejects the name {cache.name}: it must have lower-case letters, digits and '-', "
+        f"Fluid rejects the name {cache.name}: it must have lowercase letters, digits and '-', "
         "starting with a letter",
         tuple(seen),
         Fix(fix_commands.recreate_cache(cache, _to_legal_name(cache.name))),
@@ -193,7 +193,7 @@ def runtime_has_dataset(context: CheckContext) -> Iterator[Finding]:
         return
     yield Finding(
         object_reference(runtime),
-        f"no Dataset has the name {cache.name}, so the runtime waits and serves nobody",
+        f"no Dataset has the name {cache.name}, so the runtime waits and is not used",
         tuple(seen),
         Fix(fix_commands.delete_objects(runtime)),
     )

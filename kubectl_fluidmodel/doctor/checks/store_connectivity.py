@@ -197,8 +197,7 @@ def endpoint_has_scheme(context: CheckContext) -> Iterator[Finding]:
         scheme = default_scheme(options)
         yield Finding(
             dataset_reference(context),
-            f"the endpoint {written} has no scheme: Alluxio speaks {scheme} to it, other tools "
-            "speak https",
+            f"the endpoint {written} has no scheme: Alluxio uses {scheme}, other tools use https",
             (Evidence(dataset_reference(context), f"spec.mounts[{index}].options", written),),
             recreate_fix(context, endpoint=f"{scheme}://{written}")
             or change_mount_fix(context, index, {ENDPOINT_OPTION: f"{scheme}://{written}"}),
@@ -225,7 +224,7 @@ def endpoint_has_no_bucket_name(context: CheckContext) -> Iterator[Finding]:
         if right:
             yield Finding(
                 dataset_reference(context),
-                f"the endpoint {written} has the name of the bucket in it",
+                f"the endpoint {written} contains the name of the bucket",
                 (
                     Evidence(dataset_reference(context), f"spec.mounts[{index}].options", written),
                     Evidence(
@@ -279,7 +278,7 @@ def store_responds(context: CheckContext) -> Iterator[Finding]:
         result = mount_result.result
         yield Finding(
             dataset_reference(context),
-            f"nothing answers at {result.endpoint or result.mount}: {result.message}",
+            f"there is no response from {result.endpoint or result.mount}: {result.message}",
             result_evidence(context, mount_result),
             _inspect_endpoint_fix(context, result.endpoint),
         )
@@ -346,7 +345,7 @@ def endpoint_is_an_object_store(context: CheckContext) -> Iterator[Finding]:
             f"{result.endpoint} does not respond like an S3 store: {result.message}",
             result_evidence(context, mount_result),
             Fix(
-                f"correct the endpoint {result.endpoint}: take the port of the S3 API, not of the "
+                f"correct the endpoint {result.endpoint}: use the port of the S3 API, not of the "
                 "console",
                 "advice",
             ),

@@ -233,7 +233,8 @@ def web_directory_is_public(context: CheckContext) -> Iterator[Finding]:
         if mount_result.result.action == "GET":
             yield Finding(
                 dataset_reference(context),
-                f"{mount_result.result.mount} asks for a login, and WebUFS has none",
+                f"{mount_result.result.mount} requires authentication, which WebUFS does not "
+                "support",
                 result_evidence(context, mount_result),
                 Fix("kubectl fluidmodel cache s3://BUCKET/PREFIX, with the files in it", "advice"),
             )
@@ -253,7 +254,7 @@ def store_has_no_error(context: CheckContext) -> Iterator[Finding]:
             dataset_reference(context),
             f"{result.endpoint or result.mount} fails: {warning}",
             result_evidence(context, mount_result),
-            Fix(f"look at the store's own log at {result.endpoint or result.mount}", "advice"),
+            Fix(f"check the store's own log at {result.endpoint or result.mount}", "advice"),
         )
 
 

@@ -261,7 +261,7 @@ def reader_claim_exists(context: CheckContext) -> Iterator[Finding]:
         if f'persistentvolumeclaim "{cache.name}" not found' in message:
             yield Finding(
                 object_reference(reader.pod),
-                f"it waits for the claim {cache.name}, which is not there",
+                f"it waits for the claim {cache.name}, which does not exist",
                 (
                     Evidence(
                         object_reference(reader.pod), "status.conditions PodScheduled", message

@@ -82,7 +82,7 @@ def validate_keys(
     for ref, value in ((target.access, access_key), (target.hidden, secret_key)):
         problem = EMPTY_VALUE if not value.strip() else ""
         if value and value != value.strip():
-            problem = "begins or ends with white space, such as a newline"
+            problem = "begins or ends with whitespace, such as a newline"
         if problem and ref is not None:
             return bad_key_result(target, ref, problem, origin)
     if error_codes.lacks_token(access_key, ""):

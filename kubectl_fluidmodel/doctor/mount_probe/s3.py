@@ -179,7 +179,7 @@ class S3Probe:
         except ValueError as err:
             return f"it is damaged: {err}"
         if (made.repo, made.commit) != (place.repo, place.commit):
-            return f"it is of {made.repo}@{made.commit}"
+            return f"it is for {made.repo}@{made.commit}"
         there = {entry.path: entry.size for entry in entries}
         wrong = [f.path for f in made.files if there.get(f.path) != f.size]
         if wrong:
@@ -232,7 +232,7 @@ class S3Probe:
             if err.state == ProbeState.TLS:
                 return got.status, err.message
         kind = got.headers.get("Content-Type", "no type").partition(";")[0]
-        return got.status, f"it responds to a GET with HTTP {got.status} and {kind}, not as S3 does"
+        return got.status, f"it responds to a GET with HTTP {got.status} and {kind}, unlike S3"
 
     def _result(self, state: ProbeState, *, message: str = "", code: str = "") -> ProbeResult:
         target = self.target

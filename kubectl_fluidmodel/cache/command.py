@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.shell import Command, EnvVariable, Operand, command
 
 if TYPE_CHECKING:
+    from kubectl_fluidmodel.cache.desired import DesiredCache
+    from kubectl_fluidmodel.cache.source_info import SourceInfo
     from kubectl_fluidmodel.cache.workflow import CacheResult
     from kubectl_fluidmodel.kube.client import Client
     from kubectl_fluidmodel.objects.access import Object
@@ -27,6 +30,8 @@ class CacheCommand:
     connection: ConfigFlags
     output: str | None
     color: str
+    price_per_gib: float | None = None
+    """For the estimate of a dry run."""
 
     def dry_run_client(self) -> int:
         """--dry-run=client: needs no cluster; for a Hub model, reads the list of files.
@@ -46,6 +51,7 @@ class CacheCommand:
         source, desired = plan_offline(options, namespace)
         for text in (*source.notes, *desired.notes):
             print_note(f"note: {text}")
+        self._print_estimate(source, desired, None)
         for text in source.warnings:
             print_warning(text)
         if staging and staging.job.lacks_image:
@@ -85,7 +91,9 @@ class CacheCommand:
             staging.job.require_references()
             if staging.job.lacks_image and not staging.is_staged():
                 raise no_image_error()
-        desired = workflow.plan(checked).desired
+        plan = workflow.plan(checked)
+        desired = plan.desired
+        self._print_estimate(plan.source, desired, checked.existing.dataset)
         for change in desired.immutable_changes:
             print_note(f"note: would be recreated: {change}")
         if desired.immutable_changes:
@@ -121,6 +129,27 @@ class CacheCommand:
         if result is not None:
             self._print_result(result)
         return 0
+
+    def _print_estimate(
+        self, source: SourceInfo, desired: DesiredCache, dataset: Object | None
+    ) -> None:
+        """Print what the cache will take; nothing where the source was not listed."""
+        from kubectl_fluidmodel.cache import cost_estimate
+        from kubectl_fluidmodel.inventory.read_rates import read_rates
+
+        listing, width = source.listing, 80
+        estimate = listing and cost_estimate.estimate_cost(
+            listing.bytes,
+            len(listing.files),
+            copies=desired.replicas,
+            from_hub=self.options.staging is not None,
+            room=cost_estimate.room_of_runtime(desired.runtime),
+            rates=read_rates(dataset),
+        )
+        if estimate:
+            for label, text in cost_estimate.estimate_rows(estimate, self.price_per_gib):
+                lines = textwrap.wrap(f"estimate: {label}: {text}", width, subsequent_indent="  ")
+                print_note("\n".join(lines))
 
     def _print_result(self, result: CacheResult) -> None:
         from kubectl_fluidmodel.cache.summary import summary_document, summary_text

@@ -13,9 +13,15 @@ from kubectl_fluidmodel.cache.adoption.options import parse_adopt_options
 from kubectl_fluidmodel.cache.command import CacheCommand
 from kubectl_fluidmodel.cache.options import CacheFlags, StagingFlags, parse_options
 from kubectl_fluidmodel.cli.flags import color_flag, connection_flags, dry_run_flag, output_flag
-from kubectl_fluidmodel.cli.model_flags import hub_flags, pod_flags, stage_workers_flag, store_flags
+from kubectl_fluidmodel.cli.model_flags import (
+    hub_flags,
+    pod_flags,
+    price_flag,
+    stage_workers_flag,
+    store_flags,
+)
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
-from kubectl_fluidmodel.errors import CommandInterruptedError
+from kubectl_fluidmodel.errors import CommandInterruptedError, UsageError
 from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
 from kubectl_fluidmodel.objectstore.options import StoreOptions
@@ -49,6 +55,7 @@ class RunFlags:
     """How the command runs and what it prints."""
 
     adopt: bool
+    price_per_gib: float | None
     wait: bool
     timeout: str
     dry_run: str
@@ -185,6 +192,7 @@ _RUN_FLAGS = flag_group(
         help="Maximum time to wait in total.",
     ),
     dry_run_flag,
+    price_flag("Output"),
     output_flag("json", "yaml", "name"),
     color_flag,
 )
@@ -220,12 +228,15 @@ def command(
     With --adopt, SOURCE can also be the name of a Dataset.
     """
     waiting = (run.wait, parse_timeout(run.timeout) or 0.0)
+    if run.price_per_gib is not None and (run.dry_run == "none" or run.adopt):
+        raise UsageError("--price-per-gib is for the estimate of a dry run", "", "--dry-run")
     try:
         if run.adopt:
             adopt_options = parse_adopt_options(source, cache, store, staging, hub, waiting)
             return _adopt(AdoptCommand(adopt_options, connection, run.output, run.color), run)
         options = parse_options(source, cache, store, staging, hub, waiting)
-        return _build(CacheCommand(options, connection, run.output, run.color), run)
+        work = CacheCommand(options, connection, run.output, run.color, run.price_per_gib)
+        return _build(work, run)
     except KeyboardInterrupt as err:
         raise CommandInterruptedError(
             "interrupted",

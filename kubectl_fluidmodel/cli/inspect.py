@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import click
 
 from kubectl_fluidmodel.cli.flags import view_flags
+from kubectl_fluidmodel.cli.model_flags import price_flag
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
 from kubectl_fluidmodel.errors import CommandInterruptedError, UsageError
 from kubectl_fluidmodel.kube.config import ConfigFlags
@@ -38,6 +39,7 @@ class InspectFlags:
     selector: str | None
     watch: bool
     offline: bool
+    price_per_gib: float | None
     sort_by: str | None
     no_headers: bool
 
@@ -60,6 +62,7 @@ _INSPECT_FLAGS = flag_group(
         is_flag=True,
         help="Query only the API server, not the Hub, the bucket or the cache's master.",
     ),
+    price_flag("Inspect"),
     option(
         "--sort-by",
         "sort_by",
@@ -107,6 +110,7 @@ def command(
         header=not flags.no_headers,
         color=color,
         all_namespaces=everywhere,
+        price_per_gib=flags.price_per_gib,
     ).validated()
     if flags.watch and from_bundle:
         raise UsageError("cannot watch a bundle", "its content does not change")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from kubectl_fluidmodel.cache.cost_estimate import CostEstimate, estimate_cost, room_of_runtime
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import status as fluid_status
 from kubectl_fluidmodel.fluid.dataload import load_targets
@@ -100,6 +101,8 @@ class CacheDetails(CacheSummary):
     startup: StartupEstimate
     read_rates: ReadRates | None
     """What `bench` measured; None where it never did."""
+    estimate: CostEstimate | None
+    """What the cache takes; None where the size of its model is not known."""
     warnings: tuple[DoctorWarning, ...] | None
     """None if `doctor`'s checks did not run."""
 
@@ -203,6 +206,14 @@ def _describe_cache(
             graphs,
         ),
         read_rates=read_rates(dataset),
+        estimate=estimate_cost(
+            summary.usage.source_bytes or 0,
+            summary.usage.files or 0,
+            copies=runtimes.wanted_copies(runtime) or 1,
+            from_hub=names.source_uri(dataset or {}).startswith("hf://"),
+            room=room_of_runtime(runtime),
+            rates=read_rates(dataset),
+        ),
         warnings=warnings,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from kubectl_fluidmodel.cache.cost_estimate import estimate_rows
 from kubectl_fluidmodel.inspect.details import CacheDetails
 from kubectl_fluidmodel.inspect.doctor_warnings import describe_with_warnings
 from kubectl_fluidmodel.inspect.table_view import (
@@ -35,12 +36,25 @@ Line = tuple[str, str]
 def render(context: ViewContext) -> Rendering:
     """The cache that was named."""
     (details,) = describe_with_warnings(context)
-    return Rendering(render_details(details, width=context.width, color=context.color))
+    return Rendering(
+        render_details(
+            details,
+            width=context.width,
+            color=context.color,
+            price_per_gib=context.options.price_per_gib,
+        )
+    )
 
 
-def render_details(details: CacheDetails, *, width: int | None = None, color: bool = False) -> str:
+def render_details(
+    details: CacheDetails,
+    *,
+    width: int | None = None,
+    color: bool = False,
+    price_per_gib: float | None = None,
+) -> str:
     """Format all sections; fitted to `width` if given."""
-    page = DetailsPage(width, color)
+    page = DetailsPage(width, color, price_per_gib)
     page.add_title(details)
     for heading, section in _SECTIONS:
         page.add_section(heading, section(page, details))
@@ -50,9 +64,10 @@ def render_details(details: CacheDetails, *, width: int | None = None, color: bo
 class DetailsPage:
     """The text of the view, and the terminal that it is for."""
 
-    def __init__(self, width: int | None, color: bool) -> None:
+    def __init__(self, width: int | None, color: bool, price_per_gib: float | None = None) -> None:
         self.width = width
         self.color = color
+        self.price_per_gib = price_per_gib
         self.text = ""
 
     def add_title(self, details: CacheDetails) -> None:
@@ -370,6 +385,13 @@ def _measured_load(details: CacheDetails) -> str:
     return found
 
 
+def _estimate_section(page: DetailsPage, details: CacheDetails) -> str:
+    if details.estimate is None:
+        return ""
+    rows = estimate_rows(details.estimate, page.price_per_gib)
+    return page.format_facts([(label, text, "") for label, text in rows])
+
+
 def _warnings_section(page: DetailsPage, details: CacheDetails) -> str:
     if not details.warnings:
         return ""
@@ -392,5 +414,6 @@ _SECTIONS: tuple[tuple[str, Callable[[DetailsPage, CacheDetails], str]], ...] = 
     ("Files", _files_section),
     ("Readers", _readers_section),
     ("Placement", _placement_section),
+    ("Estimate", _estimate_section),
     ("Warnings", _warnings_section),
 )

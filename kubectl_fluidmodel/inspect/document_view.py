@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kubectl_fluidmodel.cache.cost_estimate import estimate_document
 from kubectl_fluidmodel.inspect.details import CacheDetails
 from kubectl_fluidmodel.inspect.doctor_warnings import describe_with_warnings
 from kubectl_fluidmodel.inspect.view import Rendering, ViewContext
@@ -27,7 +28,7 @@ def document(context: ViewContext) -> Document:
     """The document of the cache that was named, or of all."""
     caches = describe_with_warnings(context)
     if context.options.name:
-        return detail_document(caches[0], context.snapshot)
+        return detail_document(caches[0], context.snapshot, context.options.price_per_gib)
     return list_document(caches, context.snapshot)
 
 
@@ -42,12 +43,14 @@ def list_document(caches: Sequence[CacheDetails], snapshot: Snapshot) -> Documen
     }
 
 
-def detail_document(details: CacheDetails, snapshot: Snapshot) -> Document:
+def detail_document(
+    details: CacheDetails, snapshot: Snapshot, price_per_gib: float | None = None
+) -> Document:
     """Return the document of one cache, with what could not be read."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Inspection",
-        **_cache_document(details),
+        **_cache_document(details, price_per_gib),
         "missing": [_missing_document(each) for each in snapshot.read_failures],
     }
 
@@ -61,7 +64,7 @@ def _missing_document(each: ReadFailure) -> Document:
     }
 
 
-def _cache_document(details: CacheDetails) -> Document:
+def _cache_document(details: CacheDetails, price_per_gib: float | None = None) -> Document:
     usage = details.usage
     return {
         "metadata": {"name": details.name, "namespace": details.namespace},
@@ -126,6 +129,7 @@ def _cache_document(details: CacheDetails) -> Document:
             "command": details.startup.command or None,
         },
         "measured": _measured_document(details.read_rates),
+        "estimate": details.estimate and estimate_document(details.estimate, price_per_gib),
         "warnings": None
         if details.warnings is None
         else [

@@ -26,6 +26,8 @@ class InspectOptions:
     header: bool = True
     color: str = "auto"
     all_namespaces: bool = False
+    price_per_gib: float | None = None
+    """Of what leaves the Hub and the store; None shows no money."""
 
     def validated(self) -> InspectOptions:
         """Check the options against each other.
@@ -35,6 +37,8 @@ class InspectOptions:
         """
         if self.name and (self.all_namespaces or self.selector or self.sort_by):
             raise UsageError("NAME is one cache", "it cannot be combined with -A, -l and --sort-by")
+        if self.price_per_gib is not None and not self.name:
+            raise UsageError("--price-per-gib is for the estimate of one cache", "", "inspect NAME")
         if self.selector:
             parse_selector(self.selector)
         return self

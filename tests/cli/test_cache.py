@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests import weights
 from tests.cli.program import run, start
 from tests.fluid import golden
+from tests.hub import FakeHub, Repo
 from tests.kube import kubeconfig
 
 PVC = ("cache", "pvc://claim/dir", "--quota", "10Gi", "--dry-run")
@@ -121,3 +124,49 @@ def test_the_hub_needs_a_bucket_first() -> None:
     ended = run("cache", "org/model", "--dry-run")
     assert ended.code != 0
     assert "hf://org/model" in ended.error
+
+
+class TestEstimate:
+    """A dry run says what the cache will take."""
+
+    @pytest.fixture
+    def words(self) -> Iterator[tuple[str, ...]]:
+        with FakeHub(Repo("acme/tiny", weights.MODEL)) as hub:
+            yield (
+                "cache", "acme/tiny", "--to", "s3://models", "--stage-on", "client",
+                "--endpoint-hub", hub.endpoint, "--dry-run",
+            )  # fmt: skip
+
+    def test_is_on_stderr_at_80_columns(self, words: tuple[str, ...]) -> None:
+        ended = run(*words)
+        assert ended.code == 0, ended.err
+        lines = ended.err.splitlines()
+        start = next(i for i, line in enumerate(lines) if line.startswith("estimate: "))
+        found = "\n".join(lines[start:])
+        for label in ("staging", "loading", "room", "a start", "pays off"):
+            assert f"estimate: {label}: " in found
+        assert "price" not in found
+        wrapped = [line for line in lines[start:] if line.startswith(("estimate: ", "  "))]
+        assert max(map(len, wrapped)) <= 80
+        assert "estimate" not in ended.out
+
+    def test_has_money_where_a_price_is_given(self, words: tuple[str, ...]) -> None:
+        assert "estimate: price: " in run(*words, "--price-per-gib", "0.09").err
+
+    @pytest.mark.parametrize("price", ["-1", "cheap"])
+    def test_takes_no_other_price(self, words: tuple[str, ...], price: str) -> None:
+        assert run(*words, "--price-per-gib", price).code == 2
+
+    def test_is_only_for_dry_runs(self) -> None:
+        ended = run("cache", "s3://models/llama", "--price-per-gib", "1")
+        assert ended.code == 2
+        assert ended.error == "--price-per-gib is for the estimate of a dry run; try: --dry-run"
+
+    def test_is_not_made_of_a_source_that_was_not_listed(self) -> None:
+        assert "estimate" not in run(*PVC).err
+
+
+def test_inspect_counts_money_for_one_cache_only() -> None:
+    ended = run("inspect", "--price-per-gib", "1")
+    assert ended.code == 2
+    assert "estimate of one cache" in ended.error

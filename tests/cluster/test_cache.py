@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from kubectl_fluidmodel.fluid.names import READ_RATES_ANNOTATION
+from kubectl_fluidmodel.inventory.read_rates import ReadRates
 from tests.cluster.plugin import Plugin
 
 pytestmark = pytest.mark.cluster
@@ -188,3 +190,23 @@ def test_the_longest_name_that_is_taken_works(
     assert [each["metadata"]["name"] for each in secrets] == []
     refused = plugin("cache", bucket.uri("demo"), "--s3-secret", "a.b")
     assert refused.code == 2 and "Fluid cannot mount the Secret a.b" in refused.err
+
+
+def test_the_estimate_uses_what_was_measured_of_the_cache(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    bucket.put_model("demo")
+    first = cache(plugin, bucket, "--dry-run=server").ok()
+    assert "estimate: loading: 3.0 MiB from the store" in first.err
+    assert "(500.0 MiB/s, assumed)" in first.err
+    cache(plugin, bucket, timeout=180).ok()
+    rates = ReadRates("2026-11-01T00:00:00Z", "gpu-0", mapped=2.0 * (1 << 30), store=1 << 30)
+    notes = {"metadata": {"annotations": {READ_RATES_ANNOTATION: rates.to_annotation()}}}
+    cluster.api.patch(DATASETS, "Dataset", "demo", notes, namespace)
+    again = cache(plugin, bucket, "--dry-run=server", "--price-per-gib", "0.1").ok()
+    assert "(1.0 GiB/s, measured by bench)" in " ".join(again.err.split())
+    assert "estimate: price: 0.00 once" in again.err
+    shown = plugin("inspect", "demo", "-o", "json", "--price-per-gib", "0.1").ok()
+    estimate = json.loads(shown.out)["estimate"]
+    assert estimate["startSeconds"]["cachedMeasuredBy"] == "bench"
+    assert estimate["price"]["perGiB"] == 0.1

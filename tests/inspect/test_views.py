@@ -153,6 +153,13 @@ def test_one_cache_in_depth(width: int) -> None:
     golden(f"one-{width}", text)
 
 
+def test_the_estimate_has_money_where_a_price_is_given() -> None:
+    (details,) = describe_caches(samples.snapshot(*samples.cache()))
+    assert "price" not in details_view.render_details(details).partition("Estimate")[2]
+    shown = details_view.render_details(details, price_per_gib=0.1).partition("Estimate")[2]
+    assert "1.00 once; 1.00 for each start that downloads" in shown
+
+
 def test_who_made_a_cache_is_said() -> None:
     ours = names.managed_labels("demo")
     for labels, said in (

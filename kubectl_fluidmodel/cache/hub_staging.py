@@ -29,7 +29,7 @@ from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.output.progress_step import DONE, Step
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
-from kubectl_fluidmodel.stage import credentials, job_run, manifest
+from kubectl_fluidmodel.stage import credentials, job_control, job_run, manifest
 from kubectl_fluidmodel.stage.engine import stage_plan
 from kubectl_fluidmodel.stage.events import Message, Started
 from kubectl_fluidmodel.stage.job_description import container_args, staged_source
@@ -181,14 +181,14 @@ class HubStaging:
             outcome, _ = apply.apply_object(client, secret)
             reporter.log(f"{kubectl_name(secret)} {outcome}")
         made = self.job.build()
-        reporter.log(f"{kubectl_name(made)} {job_run.ensure_job(client, made)}")
+        reporter.log(f"{kubectl_name(made)} {job_control.ensure_job(client, made)}")
         self._yield_to_earlier_job(client, made)
         return made
 
     def _find_active_job(self, client: Client) -> Object | None:
         """Return a running Job that stages this commit to the same bucket."""
         target = f"--to={self.staging.to.uri}"
-        for each in job_run.active_jobs(client, self.options.name, self.namespace):
+        for each in job_control.active_jobs(client, self.options.name, self.namespace):
             same_source = staged_source(each) == self.files.uri
             if same_source and target in container_args(each):
                 return each
@@ -206,7 +206,7 @@ class HubStaging:
         first = min(others, key=_creation_order, default=None)
         if ours is None or first is None or _creation_order(ours) < _creation_order(first):
             return
-        job_run.delete_job(client, name_of(made), self.namespace)
+        job_control.delete_job(client, name_of(made), self.namespace)
         raise name_conflicts.name_taken_error(first, name, self.namespace)
 
     def _with_cache_steps(self, snapshot: ProgressSnapshot) -> ProgressSnapshot:

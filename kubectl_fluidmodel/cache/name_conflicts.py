@@ -14,7 +14,7 @@ from kubectl_fluidmodel.model.source import is_same_source
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, annotations_of, get_path, name_of
 from kubectl_fluidmodel.output.shell import Command, Operand, command, kubectl
-from kubectl_fluidmodel.stage import job_run
+from kubectl_fluidmodel.stage.job_control import active_jobs
 from kubectl_fluidmodel.stage.job_description import staged_source
 
 
@@ -114,7 +114,7 @@ def check_staging_jobs(client: Client, options: CacheOptions, namespace: str) ->
     """
     name = options.name
     try:
-        active = job_run.active_jobs(client, name, namespace)
+        active = active_jobs(client, name, namespace)
     except ForbiddenError:  # without permission to list Jobs, none can be created either
         return []
     for each in active:
@@ -130,7 +130,7 @@ def check_staging_jobs(client: Client, options: CacheOptions, namespace: str) ->
 
 def jobs_of_other_models(client: Client, name: str, namespace: str, repo: str) -> list[Object]:
     """Return the active Jobs that stage another model than `repo` for a cache with this name."""
-    active = job_run.active_jobs(client, name, namespace)
+    active = active_jobs(client, name, namespace)
     return [each for each in active if not is_same_source(staged_source(each), f"hf://{repo}")]
 
 

@@ -9,11 +9,11 @@ from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.usage import parse_count
 from kubectl_fluidmodel.objects.access import (
     annotations_of,
-    get_list,
     get_path,
     metadata_of,
     name_of,
 )
+from kubectl_fluidmodel.objects.jobs import job_state
 from kubectl_fluidmodel.objectstore.layout import STATE_DIR, BucketPrefix, StagingLayout
 
 
@@ -66,15 +66,8 @@ def staged_model(cache: Cache) -> StagedModel | None:
     return StagedModel(
         to=layout.uri if layout else "",
         job=name_of(job) if job else "",
-        job_state=_job_state(job) if job else "",
+        job_state=job_state(job) if job else "",
         files=parse_count(annotations.get(names.FILES_ANNOTATION)),
         bytes=parse_count(annotations.get(names.BYTES_ANNOTATION)),
         manifest=f"s3://{layout.destination.bucket}/{layout.manifest_key}" if layout else "",
     )
-
-
-def _job_state(job: dict[str, object]) -> str:
-    for condition in get_list(job, "status", "conditions"):
-        if condition.get("type") in ("Complete", "Failed") and condition.get("status") == "True":
-            return str(condition["type"])
-    return "Running"

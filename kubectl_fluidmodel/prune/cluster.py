@@ -22,6 +22,7 @@ from kubectl_fluidmodel.objects.access import (
     summarize,
 )
 from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.objects.jobs import end_condition
 from kubectl_fluidmodel.objects.time import parse_time
 from kubectl_fluidmodel.prune.leftover import BY_NAME, CACHE, Leftover
 
@@ -78,10 +79,8 @@ def find_cluster_leftovers(
 
 def job_end(job: Object) -> float:
     """When a Job ended, in Unix time; 0 while it has not."""
-    for condition in get_list(job, "status", "conditions"):
-        if condition.get("type") in ("Complete", "Failed") and condition.get("status") == "True":
-            return parse_time(condition.get("lastTransitionTime")) or _born(job)
-    return 0.0
+    ended = end_condition(job)
+    return (parse_time(ended.get("lastTransitionTime")) or _born(job)) if ended else 0.0
 
 
 def _finished_jobs(state: ClusterState) -> Iterator[Leftover]:

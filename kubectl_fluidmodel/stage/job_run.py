@@ -1,4 +1,4 @@
-"""Starts the staging Job and waits for it: one progress over all shards, read from the pods' logs.
+"""Waits for the staging Job: one progress over all shards, read from the pods' logs.
 
 The pods log one JSON object per line. The ends of the logs are read about once a second, so it does
 not matter when a command starts to wait, or whether it waited before: detach and attach again at
@@ -16,8 +16,8 @@ from typing import Any
 from kubectl_fluidmodel.errors import FluidModelError, UnreachableError, WaitTimeoutError
 from kubectl_fluidmodel.fluid import names, pod_problems
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import ConflictError, KubeError
-from kubectl_fluidmodel.kube.wait import wait_until, wait_until_deleted
+from kubectl_fluidmodel.kube.errors import KubeError
+from kubectl_fluidmodel.kube.wait import wait_until
 from kubectl_fluidmodel.kube.watch import Informer
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import (
@@ -25,25 +25,20 @@ from kubectl_fluidmodel.objects.access import (
     annotations_of,
     get_list,
     get_path,
-    labels_of,
     name_of,
     namespace_of,
 )
-from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.objects.jobs import COMPLETE, RUNNING, end_condition, job_state
 from kubectl_fluidmodel.objects.plugin_pod import no_image_error
-from kubectl_fluidmodel.output.shell import Operand, command
+from kubectl_fluidmodel.output.shell import command
 from kubectl_fluidmodel.stage.events import Message, event_from_document
-from kubectl_fluidmodel.stage.job import INDEX_ANNOTATION, job_selector
-from kubectl_fluidmodel.stage.job_description import STAGE_CONTAINER, staged_source
+from kubectl_fluidmodel.stage.job import INDEX_ANNOTATION
+from kubectl_fluidmodel.stage.job_description import STAGE_CONTAINER
 from kubectl_fluidmodel.stage.progress import ProgressAggregator, ProgressSnapshot
 
 _LOG_INTERVAL = 1.0
 """Seconds between two reads of the logs."""
 _LOG_TAIL_LINES = 40
-_DELETE_TIMEOUT = 60.0
-"""Seconds to wait until an old Job is gone, before a new one is created."""
-_POD_SHUTDOWN_TIMEOUT = 20.0
-"""Seconds to wait until the pods of a replaced Job are gone, twice their grace period."""
 _START_TIMEOUT = 180.0
 """Seconds without a running pod, and with one that cannot start, before the wait fails."""
 _FATAL_WAITING_REASONS = {
@@ -64,84 +59,6 @@ _LOG_TIMEOUT = 10.0
 """Seconds to wait for the last logs of a Job that has finished."""
 _STARTED_PHASES = ("Running", "Succeeded", "Failed")
 _RESUME_HINT = "the same command again, which resumes from what is in the store"
-
-
-def ensure_job(client: Client, job: Object) -> str:
-    """Ensure that the Job runs in the cluster; call it if there is no valid manifest.
-
-    A finished Job of the same name is recreated: it resumes from what is in the store. A Job with
-    other settings that stages the same commit of the same source is replaced: it would do the same
-    work a second time, or never start. Other Jobs are not changed, whatever their name is.
-
-    Returns:
-        `started`, with the names of replaced Jobs, or `found running`.
-
-    Raises:
-        FluidModelError: the API server refuses it.
-    """
-    name, namespace = name_of(job), namespace_of(job)
-    cache = labels_of(job).get(names.MODEL_LABEL, "")
-    replaced = [
-        _replace_job(client, other)
-        for other in active_jobs(client, cache, namespace)
-        if name_of(other) != name and staged_source(other) == staged_source(job)
-    ]
-    existing = client.get_or_none(kinds.JOBS, name, namespace)
-    if existing is not None and _is_active(existing):
-        return "found running"
-    if existing is not None:
-        delete_job(client, name, namespace)
-    client.apply(kinds.JOBS, job)
-    return f"started in place of {', '.join(replaced)}" if replaced else "started"
-
-
-def active_jobs(client: Client, cache: str, namespace: str) -> list[Object]:
-    """The unfinished staging Jobs of a cache, of any source and commit."""
-    jobs = client.list_objects(kinds.JOBS, namespace, labels=job_selector(cache))
-    return [job for job in jobs if _is_active(job)]
-
-
-def _replace_job(client: Client, job: Object) -> str:
-    """Delete a Job, wait for its pods to checkpoint, and return its name."""
-    name, namespace = name_of(job), namespace_of(job)
-    delete_job(client, name, namespace)
-    deadline = time.monotonic() + _POD_SHUTDOWN_TIMEOUT
-    selector = f"job-name={name}"
-    while client.list_objects(kinds.PODS, namespace, labels=selector, metadata_only=True):
-        if time.monotonic() > deadline:  # the pods' node may be lost
-            break
-        time.sleep(0.2)
-    return name
-
-
-def delete_job(client: Client, name: str, namespace: str) -> None:
-    """Delete a Job with its pods, and wait until it is gone.
-
-    A Job of the same name that another command creates meanwhile is not touched.
-
-    Raises:
-        WaitTimeoutError: the Job is still there.
-    """
-    existing = client.get_or_none(kinds.JOBS, name, namespace)
-    if existing is None:
-        return
-    uid = names.uid_of(existing)
-    try:
-        client.delete(kinds.JOBS, name, namespace, uid=uid)
-    except ConflictError:
-        return
-    if not wait_until_deleted(
-        client, kinds.JOBS, name, namespace, uid=uid, timeout=_DELETE_TIMEOUT
-    ):
-        raise _still_deleting_error(name, namespace)
-
-
-def _still_deleting_error(name: str, namespace: str) -> WaitTimeoutError:
-    return WaitTimeoutError(
-        f"Job {name} is still being deleted",
-        f"after {_DELETE_TIMEOUT:.0f} s",
-        command("kubectl", "delete", "job", Operand(name), "-n", namespace),
-    )
 
 
 def wait_for_job(
@@ -235,14 +152,14 @@ class _JobWatcher:
             FluidModelError: the Job failed, was deleted or cannot start.
         """
         job = self.informer.get(kinds.JOBS, self.name)
-        is_finished = job is not None and _is_finished(job)
+        is_finished = job is not None and job_state(job) != RUNNING
         if is_finished or time.monotonic() - self._logs_read_at >= _LOG_INTERVAL:
             self._read_logs()
         self.show(self._snapshot())
         if job is not None:
             self._job_was_seen = True
             if is_finished and self._logs_are_complete():
-                if _has_condition(job, "Complete"):
+                if job_state(job) == COMPLETE:
                     return True
                 raise self._failure_error(job)
         elif self._job_was_seen:
@@ -360,7 +277,7 @@ class _JobWatcher:
     # -- errors ------------------------------------------------------------------------------
 
     def _failure_error(self, job: Object) -> FluidModelError:
-        condition = _condition(job, "Failed")
+        condition = end_condition(job)
         if condition.get("reason") == "DeadlineExceeded":
             hours = int(get_path(job, "spec", "activeDeadlineSeconds", default=0)) / 3600
             return FluidModelError(
@@ -405,26 +322,6 @@ class _JobWatcher:
             reason,
             "the same command again, which continues to wait",
         )
-
-
-def _is_active(job: Object) -> bool:
-    return not (_is_finished(job) or is_terminating(job))
-
-
-def _is_finished(job: Object) -> bool:
-    return _has_condition(job, "Complete") or _has_condition(job, "Failed")
-
-
-def _has_condition(job: Object, kind: str) -> bool:
-    return bool(_condition(job, kind))
-
-
-def _condition(job: Object, kind: str) -> Object:
-    """A condition that is true, or an empty dict."""
-    for condition in get_list(job, "status", "conditions"):
-        if condition.get("type") == kind and condition.get("status") == "True":
-            return condition
-    return {}
 
 
 def _has_started(pod: Object) -> bool:

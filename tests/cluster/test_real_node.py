@@ -29,8 +29,9 @@ from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.objects.plugin_pod import USER, SecretKey
 from kubectl_fluidmodel.objects.quantity import quantity_to_int
 from kubectl_fluidmodel.stage.job import JobSettings, build_job
+from kubectl_fluidmodel.stage.job_control import delete_job, ensure_job
 from kubectl_fluidmodel.stage.job_description import STAGE_CONTAINER, STAGE_LABEL
-from kubectl_fluidmodel.stage.job_run import delete_job, ensure_job, wait_for_job
+from kubectl_fluidmodel.stage.job_run import wait_for_job
 from tests.cluster import cgroups, image, staged
 from tests.cluster.cluster import Cluster
 from tests.cluster.fleet import REAL, REAL_TAINT

@@ -19,7 +19,8 @@ from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.plugin_pod import SecretKey, parse_network
 from kubectl_fluidmodel.stage.job import JobSettings, build_job
-from kubectl_fluidmodel.stage.job_run import delete_job, ensure_job, wait_for_job
+from kubectl_fluidmodel.stage.job_control import delete_job, ensure_job
+from kubectl_fluidmodel.stage.job_run import wait_for_job
 from tests.cluster import staged
 from tests.cluster.image import STAGE
 from tests.cluster.objects import until

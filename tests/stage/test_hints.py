@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
-from kubectl_fluidmodel.stage import credentials, job_run, verify
+from kubectl_fluidmodel.stage import credentials, job_control, verify
 from kubectl_fluidmodel.stage.events import Completed
 from kubectl_fluidmodel.stage.report import format_result, format_verification
 from kubectl_fluidmodel.stage.verify import VerificationReport
@@ -84,6 +84,6 @@ def _stage(layout: StagingLayout) -> list[str]:
 @settings(max_examples=25)
 @given(HOSTILE, HOSTILE)
 def test_the_hint_for_a_job_that_stays_deletes_it(name: str, namespace: str) -> None:
-    err = job_run._still_deleting_error(name, namespace)
+    err = job_control._still_deleting_error(name, namespace)
     words = ["kubectl", "delete", "job", name, "-n", namespace]
     assert_parsed_as(err.hint, *words, *(["--"] if name.startswith("-") else []))

@@ -13,7 +13,7 @@ from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix
-from kubectl_fluidmodel.stage import job_run
+from kubectl_fluidmodel.stage import job_control, job_run
 from kubectl_fluidmodel.stage.job import JobSettings, build_job
 from kubectl_fluidmodel.stage.job_description import staged_source
 from tests.cache.objects import Objects, objects
@@ -59,7 +59,7 @@ def at_work(plan: StagingPlan, **settings: Any) -> Object:
 
 
 def ensure(cluster: Cluster, plan: StagingPlan) -> str:
-    return job_run.ensure_job(cluster, build_job(plan, SETTINGS))  # type: ignore[arg-type]
+    return job_control.ensure_job(cluster, build_job(plan, SETTINGS))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("other", [THEIRS, MOVED], ids=["another model", "another commit"])
@@ -118,7 +118,7 @@ def test_a_job_that_another_command_recreates_is_not_deleted(objects: Objects) -
 
     cluster = Other(job)
     began = time.monotonic()
-    job_run.delete_job(cluster, name_of(job), "ns")  # type: ignore[arg-type]
+    job_control.delete_job(cluster, name_of(job), "ns")  # type: ignore[arg-type]
     assert seen == [{"uid": "old"}] and time.monotonic() - began < 5
     assert cluster.jobs[name_of(job)]["metadata"]["uid"] == "new"
 

@@ -30,6 +30,7 @@ from kubectl_fluidmodel.objects.access import (
     name_of,
     namespace_of,
 )
+from kubectl_fluidmodel.objects.jobs import job_state
 from kubectl_fluidmodel.output.shell import Command, Operand
 from kubectl_fluidmodel.output.units import format_bytes
 from kubectl_fluidmodel.stage.job_description import STAGE_CONTAINER, STAGE_LABEL, cache_flags
@@ -46,13 +47,7 @@ class StagingJob:
     @property
     def state(self) -> str:
         """`Complete`, `Failed` or `Running`."""
-        for condition in get_list(self.job, "status", "conditions"):
-            if condition.get("status") == "True" and condition.get("type") in (
-                "Complete",
-                "Failed",
-            ):
-                return str(condition["type"])
-        return "Running"
+        return job_state(self.job)
 
     @property
     def rerun_command(self) -> Command:

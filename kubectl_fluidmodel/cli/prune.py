@@ -14,13 +14,13 @@ from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.objectstore.options import StoreOptions
 
 EXAMPLES = """
-# What is left over in the namespace and in the buckets of its caches; removes nothing
+# List unused objects in the namespace and in the buckets of its caches; removes nothing
 kubectl fluidmodel prune
 
 # The same for a bucket, with your own keys, and for all namespaces
 kubectl fluidmodel prune --from s3://models -A --older-than 30d
 
-# Remove what is listed
+# Remove the listed objects
 kubectl fluidmodel prune --from s3://models -A --older-than 30d --yes
 
 # Also remove a cache that nothing reads
@@ -47,7 +47,7 @@ _PRUNE_FLAGS = flag_group(
         "from_uri",
         group="Store",
         metavar="s3://BUCKET[/PREFIX]",
-        help="Where models were staged; default: where the caches that are found have theirs.",
+        help="Where models were staged; default: the buckets of the caches that are found.",
     ),
     option(
         "--older-than",
@@ -55,9 +55,9 @@ _PRUNE_FLAGS = flag_group(
         metavar="AGE",
         default="14d",
         show_default=True,
-        help="What is younger is not left over: 14d, 12h, 0.",
+        help="Minimum age of the listed objects: 14d, 12h, 0.",
     ),
-    option("--yes", group="Prune", is_flag=True, help="Remove what is listed."),
+    option("--yes", group="Prune", is_flag=True, help="Remove the listed objects."),
     option(
         "-A",
         "--all-namespaces",
@@ -97,11 +97,12 @@ def command(
     color: str,
     connection: ConfigFlags,
 ) -> int:
-    """List what is left over and was made by this plugin, and remove it with --yes.
+    """List unused objects that this plugin created, and remove them with --yes.
 
-    Revisions of models in a bucket that no cache uses, unfinished uploads, finished Jobs, and
-    Secrets, volumes and runtimes whose cache is gone. Caches that nothing reads are listed, and
-    removed only by NAME. What somebody else made or anything uses is never removed.
+    These are revisions of models in a bucket that no cache uses, unfinished uploads, finished Jobs,
+    and Secrets, volumes and runtimes whose cache does not exist. Caches that nothing reads are
+    listed, and removed only by NAME. Objects that others created or that are in use are never
+    removed.
     """
     from kubectl_fluidmodel.prune.options import parse_prune_options
     from kubectl_fluidmodel.prune.run import PruneCommand
@@ -119,5 +120,7 @@ def command(
         return PruneCommand(options, connection, output, color).run()
     except KeyboardInterrupt as err:
         raise CommandInterruptedError(
-            "interrupted", "the rest is still there", "the same command again to resume"
+            "interrupted",
+            "the remaining objects are still there",
+            "the same command again to resume",
         ) from err

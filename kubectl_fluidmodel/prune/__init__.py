@@ -1,5 +1,5 @@
-"""`prune`: what is left over in buckets and namespaces, and was made by this plugin.
+"""`prune`: removes unused objects in buckets and namespaces that this plugin created.
 
-Start at `run.py`. What is a leftover is decided in `cluster.py` and `revisions.py`, which are pure;
+Start at `run.py`. `cluster.py` and `revisions.py`, which are pure, decide what is a leftover;
 `bucket_reader.py` and `cluster_reader.py` read, and `removal.py` removes.
 """

@@ -1,4 +1,4 @@
-"""Read what was staged in a bucket: revisions by their manifests, and unfinished uploads."""
+"""Reads what was staged in a bucket: revisions from their manifests, and unfinished uploads."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class BucketContents:
 
     revisions: tuple[StoredRevision, ...]
     uploading: tuple[StagingLayout, ...]
-    """The models, each once, that have checkpoints of unfinished uploads."""
+    """The distinct models that have checkpoints of unfinished uploads."""
     notes: tuple[str, ...] = ()
-    """What is damaged, and is left alone."""
+    """What is damaged and therefore not changed."""
 
 
 @dataclass
 class _Listing:
-    """The keys below a prefix, as far as they are of use."""
+    """The relevant keys below a prefix."""
 
     manifests: dict[StagingLayout, tuple[str, float]] = field(default_factory=dict)
     removals: dict[StagingLayout, tuple[str, float]] = field(default_factory=dict)
@@ -46,12 +46,12 @@ class _Listing:
 
 
 def open_bucket(store: S3Store, name: str) -> Bucket:
-    """The bucket, with few retries: a person waits."""
+    """Return the bucket, with few retries, because a person is waiting."""
     return Bucket(store, name, retry_timeout=_RETRY_TIMEOUT)
 
 
 def read_bucket(store: S3Store, place: BucketPrefix) -> BucketContents:
-    """Find what was staged below a prefix; only manifests of ours count.
+    """Find what was staged below a prefix; only our manifests count.
 
     Raises:
         FluidModelError: the bucket cannot be listed or read.
@@ -64,14 +64,14 @@ def read_bucket(store: S3Store, place: BucketPrefix) -> BucketContents:
     ):
         youngest = listing.checkpoints.get(layout)
         if youngest is not None and youngest < checkpoints.ACTIVE_FOR:
-            continue  # a run stages it at this moment
+            continue  # a run is staging it now
         try:
             manifest = _read_manifest(bucket, layout, key)
         except ValueError as err:
-            notes.append(f"s3://{place.bucket}/{key} is damaged ({err}): its files are left alone")
+            notes.append(f"s3://{place.bucket}/{key} is damaged ({err}): its files are not changed")
             continue
         if manifest is None:
-            continue  # removed meanwhile
+            continue  # removed in the meantime
         revisions.append(
             StoredRevision(
                 store,
@@ -105,7 +105,7 @@ def _list_keys(bucket: Bucket, place: BucketPrefix) -> _Listing:
                 found.checkpoints[layout] = min(youngest, entry.age)
     except OperationUnavailableError as err:
         raise FluidModelError(
-            f"cannot look for staged models in {place.uri}",
+            f"cannot list staged models in {place.uri}",
             str(err),
             f"grant the credentials s3:ListBucket on {place.bucket}",
         ) from err
@@ -113,7 +113,7 @@ def _list_keys(bucket: Bucket, place: BucketPrefix) -> _Listing:
 
 
 def _directories(key: str) -> Iterator[str]:
-    """The directories above a key that could be those of a commit."""
+    """Return the directories above a key that could be those of a commit."""
     end = key.find("/")
     while end >= 0 and STATE_DIR not in key[:end]:
         yield key[:end]
@@ -121,11 +121,11 @@ def _directories(key: str) -> Iterator[str]:
 
 
 def _read_manifest(bucket: Bucket, layout: StagingLayout, key: str) -> Manifest | None:
-    """Raises: ValueError: it is no manifest, or one of another commit."""
+    """Raises: ValueError: it is not a manifest, or one of another commit."""
     text = bucket.read_object(key)
     if text is None:
         return None
     manifest = parse_manifest(text)
     if (manifest.repo, manifest.commit) != (layout.repo, layout.commit):
-        raise ValueError(f"it is of {manifest.repo}@{manifest.commit}")
+        raise ValueError(f"it is for {manifest.repo}@{manifest.commit}")
     return manifest

@@ -1,4 +1,4 @@
-"""Which objects of this plugin are left over in a cluster. Pure."""
+"""Finds unused objects of this plugin in a cluster. Pure."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ PARTS_OF_CACHE = (
     kinds.PVCS,
     kinds.PVS,
 )
-"""What `cache` makes beside a Dataset and a Job, in the order in which it is deleted."""
+"""What `cache` creates in addition to a Dataset and a Job, in deletion order."""
 
 
 @dataclass(frozen=True)
 class ObjectUsers:
-    """Who uses Secrets and claims, by (kind, namespace, name): `Pod llama-0`."""
+    """Users of Secrets and claims, by (kind, namespace, name): `Pod llama-0`."""
 
     by_object: Mapping[tuple[str, str, str], Sequence[str]] = field(default_factory=dict)
     unread_namespaces: frozenset[str] = frozenset()
@@ -50,11 +50,11 @@ class ObjectUsers:
 
 @dataclass(frozen=True)
 class ClusterState:
-    """What was read of a cluster."""
+    """The state of a cluster."""
 
     caches: Sequence[Cache]
     owned: Sequence[Object]
-    """Objects with our labels, Datasets excepted."""
+    """Objects with our labels, except Datasets."""
     users: ObjectUsers
     now: float
     """Unix time in seconds."""
@@ -65,11 +65,11 @@ class ClusterState:
 def find_cluster_leftovers(
     state: ClusterState, min_age: float, wanted: Iterable[str] = ()
 ) -> list[Leftover]:
-    """The objects that are left over.
+    """Return the unused objects.
 
     Args:
-        state: What was read.
-        min_age: Seconds; what is younger is not left over.
+        state: The state of the cluster.
+        min_age: Seconds; younger objects are excluded.
         wanted: The caches that were named.
     """
     found = [*_finished_jobs(state), *_parts_without_cache(state)]
@@ -78,7 +78,7 @@ def find_cluster_leftovers(
 
 
 def job_end(job: Object) -> float:
-    """When a Job ended, in Unix time; 0 while it has not."""
+    """Return when a Job ended, in Unix time; 0 while it is running."""
     ended = end_condition(job)
     return (parse_time(ended.get("lastTransitionTime")) or _born(job)) if ended else 0.0
 
@@ -91,7 +91,7 @@ def _finished_jobs(state: ClusterState) -> Iterator[Leftover]:
 
 
 def _parts_without_cache(state: ClusterState) -> Iterator[Leftover]:
-    """Parts of a cache whose Dataset is gone, and which no active Job is about to use."""
+    """Find parts of a cache without a Dataset that no active Job is about to use."""
     datasets = {(each.namespace, each.name) for each in state.caches if each.dataset is not None}
     staging = {
         (namespace_of(job), _cache_name(job))
@@ -110,7 +110,7 @@ def _parts_without_cache(state: ClusterState) -> Iterator[Leftover]:
             str(obj["kind"]),
             full_name(obj),
             state.now - _born(obj),
-            f"its cache {key[1]} is gone",
+            f"its cache {key[1]} does not exist",
             obj,
             kept=_kept_for_users(state, obj),
         )
@@ -127,7 +127,7 @@ def _kept_for_users(state: ClusterState, obj: Object) -> str:
 
 
 def _unread_caches(state: ClusterState, wanted: frozenset[str]) -> Iterator[Leftover]:
-    """Caches of ours that no pod reads and no graph mounts; removed only where named."""
+    """Find our caches that no pod reads and no graph mounts; they are removed only if named."""
     for cache in state.caches:
         dataset = cache.dataset
         if dataset is None or not names.has_own_spec(dataset) or is_terminating(dataset):
@@ -163,5 +163,5 @@ def _cache_name(obj: Object) -> str:
 
 
 def _namespace(obj: Object) -> str:
-    """The namespace of an object; of a volume that of its claim."""
+    """Return the namespace of an object; for a volume, that of its claim."""
     return namespace_of(obj) or str(get_path(obj, "spec", "claimRef", "namespace", default=""))

@@ -1,4 +1,4 @@
-"""Read what `prune` judges of a cluster: caches, our objects, and who uses them."""
+"""Reads the state of a cluster for `prune`: caches, our objects, and their users."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def read_cluster(
         note: Gets a line for what may not be read.
 
     Raises:
-        ForbiddenError: Datasets may not be listed, so that every cache would seem to be gone.
+        ForbiddenError: Datasets may not be listed, so every cache would seem to be missing.
     """
-    client.list_objects(names.DATASETS, namespace, metadata_only=True)  # raises where denied
+    client.list_objects(names.DATASETS, namespace, metadata_only=True)  # raises if denied
     snapshot = collector.collect(client, namespace, queries.INSPECT_QUERIES)
     for line in summarize_failures(snapshot.read_failures):
         note(f"note: {line}")
@@ -43,7 +43,7 @@ def read_cluster(
         try:
             owned += _list_owned(client, kind, namespace)
         except ForbiddenError as err:
-            note(f"note: {kind.plural} are left out: {err.reason}")
+            note(f"note: {kind.plural} are skipped: {err.reason}")
     return (
         ClusterState(
             caches=build_caches(snapshot),
@@ -57,7 +57,7 @@ def read_cluster(
 
 
 def _unread_readers(snapshot: Snapshot) -> frozenset[str]:
-    """The namespaces of caches in which pods or graphs could not be read."""
+    """Return the namespaces of caches in which pods or graphs could not be read."""
     kinds_of_readers = (kinds.PODS, queries.GRAPHS, queries.COMPONENTS)
     spaces = {namespace_of(each) for each in snapshot.of_kind(names.DATASETS)}
     return frozenset(
@@ -68,7 +68,7 @@ def _unread_readers(snapshot: Snapshot) -> frozenset[str]:
 
 
 def _list_owned(client: Client, kind: Kind, namespace: str | None) -> list[Object]:
-    """Our objects of a kind; of Secrets the metadata alone, so that no key is read."""
+    """Return our objects of a kind; for Secrets only the metadata, so no key is read."""
     found = client.list_objects(
         kind,
         namespace if kind.namespaced else None,
@@ -83,7 +83,7 @@ def _list_owned(client: Client, kind: Kind, namespace: str | None) -> list[Objec
 
 
 def _read_users(client: Client, owned: Sequence[Object], snapshot: Snapshot) -> ObjectUsers:
-    """Who uses our Secrets and claims: pods, and mounts of Datasets."""
+    """Return the users of our Secrets and claims: pods, and mounts of Datasets."""
     users: dict[tuple[str, str, str], list[str]] = {}
     unread = set()
     shared = (kinds.SECRETS.name, kinds.PVCS.name)
@@ -113,7 +113,7 @@ def _read_users(client: Client, owned: Sequence[Object], snapshot: Snapshot) -> 
 
 
 def _strip_pod(pod: Object) -> Object | None:
-    """A pod's name and the Secrets and claims that it uses; None for one that has ended."""
+    """Return a pod's name and the Secrets and claims that it uses; None for one that has ended."""
     uses = [] if is_terminated(pod) else list(dict.fromkeys(_used_objects(pod)))
     return {"name": name_of(pod), "uses": uses} if uses else None
 

@@ -1,4 +1,4 @@
-"""One thing that is left over, and whether it is removed. Pure."""
+"""An unused object, and whether it is removed. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from kubectl_fluidmodel.objectstore.layout import StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 
 REVISION, UPLOAD, CACHE = "revision", "upload", "cache"
-"""Kinds of leftovers that are no single object; others are called like their object's kind."""
+"""Kinds of leftovers that are not single objects; others have their object's kind."""
 
-BY_NAME = "only removed if it is named"
-"""Why a cache that nothing reads is kept."""
+BY_NAME = "only removed if named"
+"""Why an unused cache is kept."""
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,18 @@ class StoredRevision:
     store: S3Store = field(repr=False)
     layout: StagingLayout
     files: Mapping[str, tuple[int, str]]
-    """Path to bytes and ETag, of the manifest."""
+    """Path to bytes and ETag, from the manifest."""
     stored_bytes: int
-    """Of its objects that are there."""
+    """Of its existing objects."""
     age: float
     """Seconds since its manifest was written, by the store's clock."""
     is_removing: bool = False
-    """Whether a removal of it was interrupted."""
+    """Whether a removal was interrupted."""
 
 
 @dataclass(frozen=True)
 class ModelUploads:
-    """The unfinished uploads of a model, of any commit."""
+    """The unfinished uploads of a model, for any commit."""
 
     store: S3Store = field(repr=False)
     layout: StagingLayout
@@ -43,7 +43,7 @@ class ModelUploads:
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something that this plugin made and nothing uses."""
+    """Something that this plugin created and nothing uses."""
 
     kind: str
     name: str
@@ -51,13 +51,13 @@ class Leftover:
     age: float
     """Seconds."""
     reason: str
-    """Why it is left over."""
+    """Why it is a leftover."""
     subject: Object | StoredRevision | ModelUploads = field(repr=False)
-    """What is removed; of a cache its Dataset."""
+    """What is removed; for a cache, its Dataset."""
     bytes: int | None = None
-    """In the bucket or the cache; None where that does not apply."""
+    """In the bucket or the cache; None if not applicable."""
     kept: str = ""
-    """Why it is only listed; empty where it is removed."""
+    """Why it is only listed; empty if it is removed."""
 
     @property
     def is_removed(self) -> bool:
@@ -66,7 +66,7 @@ class Leftover:
 
 
 def document_item(leftover: Leftover) -> dict[str, Any]:
-    """A leftover as `-o json` has it."""
+    """Return a leftover in the form of `-o json`."""
     return {
         "kind": leftover.kind,
         "name": leftover.name,

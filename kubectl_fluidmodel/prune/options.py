@@ -18,12 +18,12 @@ class PruneOptions:
     """One command line of `prune`."""
 
     names: tuple[str, ...] = ()
-    """Caches that are removed, too, if nothing reads them."""
+    """Caches that are also removed if nothing reads them."""
     from_prefix: BucketPrefix | None = None
-    """Where staged models lie; None for the buckets of the caches that are found."""
+    """Where models are staged; None for the buckets of the caches that are found."""
     store: StoreOptions = field(default_factory=StoreOptions)
     min_age: float = 14 * 86400.0
-    """Seconds; what is younger is not left over."""
+    """Seconds; younger objects are excluded."""
     dry_run: str = "client"
     """`client` lists; `server` also asks the API server; `none` removes."""
     all_namespaces: bool = False
@@ -42,27 +42,27 @@ def parse_prune_options(
     """Check the flags against each other.
 
     Args:
-        names: Caches that are removed, too.
+        names: Caches that are also removed.
         from_uri: The value of --from.
         store: The flags of the store.
         older_than: The value of --older-than.
-        dry_run: The value of --dry-run; None where it is not given.
-        yes: Whether --yes is given.
-        all_namespaces: Whether -A is given.
+        dry_run: The value of --dry-run; None if it is not set.
+        yes: Whether --yes is set.
+        all_namespaces: Whether -A is set.
 
     Raises:
-        UsageError: with the flags that do not go together.
+        UsageError: names the flags that cannot be combined.
     """
     if yes and dry_run not in (None, "none"):
         raise UsageError(
             f"cannot combine --yes and --dry-run={dry_run}", "a dry run removes nothing"
         )
     if names and all_namespaces:
-        raise UsageError("cannot combine NAME and -A", "a name is one of a namespace", "-n NS")
+        raise UsageError("cannot combine NAME and -A", "a name belongs to one namespace", "-n NS")
     if from_uri is None and store != StoreOptions():
         raise UsageError(
-            "--endpoint, --region and --s3-secret describe the store of --from",
-            "without it, the caches say where their models are",
+            "--endpoint, --region and --s3-secret apply to the store of --from",
+            "without it, the stores of the caches are used",
             "--from s3://BUCKET/PREFIX",
         )
     return PruneOptions(
@@ -76,7 +76,7 @@ def parse_prune_options(
 
 
 def parse_age(text: str) -> float:
-    """An age in seconds: `14d`, `12h`, `1d12h`, `0`.
+    """Parse an age to seconds: `14d`, `12h`, `1d12h`, `0`.
 
     Raises:
         UsageError: it is not an age.
@@ -84,5 +84,5 @@ def parse_age(text: str) -> float:
     if text == "0":
         return 0.0
     if not re.fullmatch(f"(?:{_AGE.pattern})+", text):
-        raise UsageError(f"--older-than '{text}' is not an age", "write 14d, 12h or 0")
+        raise UsageError(f"--older-than '{text}' is not an age", "use 14d, 12h or 0")
     return sum(float(number) * _SECONDS[unit] for number, unit in _AGE.findall(text))

@@ -1,4 +1,4 @@
-"""Remove what is left over, after it was looked at once more."""
+"""Removes leftovers, after checking them once more."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kubectl_fluidmodel.prune.leftover import CACHE, Leftover, ModelUploads, Sto
 from kubectl_fluidmodel.stage.stale_uploads import abort_stale_uploads
 
 _DELETE_TIMEOUT = 300.0
-"""Seconds to wait until Fluid has cleaned up after a cache."""
+"""Timeout in seconds for Fluid to clean up after a cache."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class Remover:
     client: Client
     min_age: float
     is_mounted: Callable[[StoredRevision], bool]
-    """Asks the cluster again whether a revision is used, directly before it goes."""
+    """Checks again whether a revision is used, directly before its removal."""
     warn: Callable[[str], None]
 
     def remove(self, leftover: Leftover) -> Iterator[str]:
         """Remove one leftover.
 
         Yields:
-            A line for each thing that is removed.
+            A line for each removed object.
 
         Raises:
             FluidModelError: it cannot be removed, or is used again.
@@ -57,27 +57,29 @@ class Remover:
             yield from self._delete(subject)
 
     def _delete(self, obj: Object) -> Iterator[str]:
-        """Delete an object; one that was made anew meanwhile stays, as its UID is another."""
+        """Delete an object; one that was recreated in the meantime has another UID and stays."""
         kind, namespace = kind_for(obj), namespace_of(obj) or None
         uid = names.uid_of(obj)
         if self.client.delete(kind, name_of(obj), namespace, uid=uid):
             yield f"{kind.name} {namespace_of(obj)}/{name_of(obj)} deleted"
 
     def _remove_revision(self, revision: StoredRevision) -> Iterator[str]:
-        """Delete a revision's files as its manifest names them, and then the manifest.
+        """Delete a revision's files that its manifest lists, and then the manifest.
 
-        While that lasts the manifest is called `removing.json`, so that nobody takes the rest for
-        complete, and an interrupted removal is continued. A file whose ETag is not that of the
+        During the removal, the manifest is named `removing.json`, so nothing treats the rest as
+        complete, and an interrupted removal is continued. A file whose ETag differs from the
         manifest is not what was staged, and stays.
         """
         layout = revision.layout
         if self.is_mounted(revision):
-            raise FluidModelError(f"{layout.uri} is used again", "a cache was made of it meanwhile")
+            raise FluidModelError(
+                f"{layout.uri} is used again", "a cache was created from it in the meantime"
+            )
         bucket = open_bucket(revision.store, layout.destination.bucket)
         if not revision.is_removing:
             manifest = bucket.read_object(layout.manifest_key)
             if manifest is None:
-                return  # somebody else removes it
+                return  # somebody else is removing it
             bucket.write_object(layout.removal_key, manifest)
             bucket.remove_object(layout.manifest_key)
         start = f"{layout.files_prefix}/"
@@ -102,7 +104,7 @@ class Remover:
 
 
 def required_permissions(leftovers: Sequence[Leftover]) -> list[Permission]:
-    """The permissions to delete the objects among leftovers; those of a cache are `uncache`'s."""
+    """Return the permissions to delete the objects of leftovers; caches need those of `uncache`."""
     found = []
     for each in leftovers:
         if isinstance(each.subject, dict) and each.kind != CACHE:

@@ -1,4 +1,4 @@
-"""Which revisions in a bucket no cache uses. Pure."""
+"""Finds revisions in a bucket that no cache uses. Pure."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Uses:
     mounts: tuple[tuple[str, str], ...]
     """Bucket and path of every mount of a Dataset."""
     staging: tuple[str, ...]
-    """What active Jobs stage: `hf://org/model@COMMIT`."""
+    """What active Jobs are staging: `hf://org/model@COMMIT`."""
     unread: str = ""
-    """Why not all Datasets of the cluster are known; empty where they are."""
+    """Why not all Datasets of the cluster are known; empty if they are."""
 
 
 def find_uses(datasets: Sequence[Object], owned: Iterable[Object], unread: str = "") -> Uses:
-    """The uses of Datasets and staging Jobs."""
+    """Return the uses by Datasets and staging Jobs."""
     targets: list[MountTarget] = []
     for each in datasets:
         targets += mount_targets(Cache("", "", each))
@@ -45,15 +45,15 @@ def find_uses(datasets: Sequence[Object], owned: Iterable[Object], unread: str =
 def find_unused_revisions(
     revisions: Iterable[StoredRevision], uses: Uses, min_age: float
 ) -> list[Leftover]:
-    """The revisions that no Dataset mounts and no Job stages.
+    """Return the revisions that no Dataset mounts and no Job is staging.
 
-    A removal that was interrupted is continued, however young it is.
+    An interrupted removal is continued regardless of its age.
     """
     found = []
     for each in revisions:
         if is_used(each, uses) or (each.age < min_age and not each.is_removing):
             continue
-        reason = "no cache of this cluster uses it"
+        reason = "no cache in this cluster uses it"
         found.append(
             Leftover(
                 REVISION,
@@ -69,7 +69,7 @@ def find_unused_revisions(
 
 
 def is_used(revision: StoredRevision, uses: Uses) -> bool:
-    """Whether a Dataset mounts the revision, a part of it or a directory above it."""
+    """Return whether a Dataset mounts the revision, a part of it or a directory above it."""
     layout = revision.layout
     own = f"{layout.files_prefix}/"
     if f"hf://{layout.repo}@{layout.commit}" in uses.staging:

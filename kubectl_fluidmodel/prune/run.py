@@ -1,4 +1,4 @@
-"""The workflow of `prune`: read buckets and cluster, list what is left over, remove it."""
+"""The workflow of `prune`: reads buckets and cluster, lists leftovers, removes them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from kubectl_fluidmodel.stage.credentials import resolve_store
 from kubectl_fluidmodel.stage.stale_uploads import abort_stale_uploads
 
 _OTHER_CLUSTERS = (
-    "note: caches of other clusters cannot be seen; what is younger than --older-than stays"
+    "note: caches in other clusters are unknown; anything younger than --older-than stays"
 )
 
 
@@ -54,7 +54,7 @@ class PruneCommand:
     _notes: list[str] = field(default_factory=list)
 
     def run(self) -> int:
-        """List what is left over, and remove it unless this is a dry run.
+        """List leftovers, and remove them unless this is a dry run.
 
         Returns:
             The exit code.
@@ -86,13 +86,13 @@ class PruneCommand:
             print_note(text)
 
     def _require_named_caches(self, state: ClusterState, namespace: str) -> None:
-        """Raises: FluidModelError: a name is no cache of ours."""
+        """Raises: FluidModelError: a name is not one of our caches."""
         known = {each.name: each for each in state.caches}
         for name in self.options.names:
             cache = known.get(name)
             if cache is None or not names.has_own_spec(cache.dataset or {}):
                 raise FluidModelError(
-                    f"namespace {namespace} has no cache {name} that this plugin made",
+                    f"namespace {namespace} has no cache {name} that this plugin created",
                     "",
                     command("kubectl", "fluidmodel", "inspect", "-n", namespace),
                 )
@@ -100,7 +100,7 @@ class PruneCommand:
     def _places(
         self, client: Client, state: ClusterState, stack: ExitStack
     ) -> Iterator[tuple[S3Store, BucketPrefix]]:
-        """The stores to look into, reached from here, and the prefix in each."""
+        """Return the stores to check, as reached from here, and the prefix in each."""
         options = self.options
         if options.from_prefix is not None:
             given = options.store
@@ -130,7 +130,7 @@ class PruneCommand:
 
     def _note_unread(self, place: BucketPrefix, err: FluidModelError) -> None:
         look = command("kubectl", "fluidmodel", "prune", "--from", place.uri)
-        self._note(f"note: {place.uri} is left out: {err.reason or err.message} ({look})")
+        self._note(f"note: {place.uri} is skipped: {err.reason or err.message} ({look})")
 
     def _find(
         self,
@@ -195,7 +195,7 @@ class PruneCommand:
             click.echo(to_json(document) if self.output == "json" else to_yaml(document), nl=False)
 
     def _remove_command(self, namespace: str) -> Command:
-        """The same command line, with --yes."""
+        """Return the same command line with --yes."""
         options, words = self.options, list[Word]()
         words += [Operand(name) for name in options.names]
         place, store = options.from_prefix, options.store
@@ -213,7 +213,7 @@ class PruneCommand:
 
     def _require_permissions(self, client: Client, chosen: Sequence[Leftover]) -> None:
         permissions.require_permissions(
-            client, required_permissions(chosen), task="remove all of this", docs=RBAC_DOCS
+            client, required_permissions(chosen), task="remove the listed objects", docs=RBAC_DOCS
         )
 
     def _remove(self, client: Client, chosen: Sequence[Leftover]) -> None:
@@ -222,19 +222,19 @@ class PruneCommand:
             return bool(uses.unread) or is_used(revision, uses)
 
         remover = Remover(client, self.options.min_age, is_mounted, print_warning)
-        # Caches first: what their objects used may then go in the next run, not in this one.
+        # Caches first: what their objects used is removed in the next run, not in this one.
         for each in sorted(chosen, key=lambda leftover: leftover.kind != CACHE):
             for line in remover.remove(each):
                 print_note(line)
 
 
 def read_uses(client: Client, state: ClusterState | None) -> Uses:
-    """What the whole cluster uses of its buckets; revisions are shared by its namespaces."""
+    """Return what the whole cluster uses of its buckets; its namespaces share revisions."""
     owned: Sequence[Object] = state.owned if state is not None else ()
     try:
         return find_uses(client.list_objects(names.DATASETS), owned)
     except ForbiddenError:
         known: list[Cache] = list(state.caches) if state is not None else []
         datasets = [each.dataset for each in known if each.dataset is not None]
-        why = "caches of other namespaces may use it (list datasets cluster-wide)"
+        why = "caches in other namespaces may use it (list datasets cluster-wide)"
         return find_uses(datasets, owned, why)

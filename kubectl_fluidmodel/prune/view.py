@@ -16,7 +16,7 @@ from kubectl_fluidmodel.prune.leftover import BY_NAME, Leftover, document_item
 
 _INDENT = "  "
 _PIPE_WIDTH = 80
-"""Characters of a line of reasons where the output is not a terminal."""
+"""Line width of reasons if the output is not a terminal."""
 _COMMIT = re.compile(r"([0-9a-f]{12})[0-9a-f]{28}")
 _COLUMNS = (
     Column("KIND"),
@@ -33,16 +33,16 @@ def leftovers_text(
     color: bool = False,
     remove: Command | None = None,
 ) -> str:
-    """The leftovers in two tables: what is removed, and what is only listed.
+    """Format the leftovers as two tables: what is removed, and what is only listed.
 
     Args:
         found: All leftovers.
-        width: Characters of a line; None for as many as it takes.
-        color: Whether the text may have colours.
-        remove: The command that removes them; None where they are removed already.
+        width: Maximum line width; None for unlimited.
+        color: Whether the text may have colors.
+        remove: The command that removes them; None if they are already removed.
     """
     if not found:
-        return "nothing is left over\n"
+        return "there are no leftovers\n"
     removed = [each for each in found if each.is_removed]
     kept = [each for each in found if not each.is_removed]
     parts = []
@@ -60,7 +60,7 @@ def leftovers_text(
 
 
 def _cache_commands(kept: Sequence[Leftover]) -> list[Command]:
-    """The commands, one for each namespace, that remove the caches that nothing reads."""
+    """Return the commands, one per namespace, that remove the unused caches."""
     by_namespace: dict[str, list[str]] = {}
     for each in kept:
         if each.kept == BY_NAME:
@@ -73,7 +73,7 @@ def _cache_commands(kept: Sequence[Leftover]) -> list[Command]:
 
 
 def _table(found: Sequence[Leftover], width: int | None, color: bool) -> str:
-    """A line for each, and below it why it is left over and why it stays."""
+    """Format a line for each, followed by why it is a leftover and why it stays."""
     rows = [
         [
             Cell(each.kind),
@@ -107,7 +107,7 @@ def _total(found: Sequence[Leftover]) -> str:
 def prune_document(
     found: Sequence[Leftover], *, removed: bool, notes: Sequence[str]
 ) -> dict[str, Any]:
-    """The document of `-o json|yaml`; `docs/output.md` describes it."""
+    """Return the document of `-o json|yaml`; see `docs/output.md`."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Prune",

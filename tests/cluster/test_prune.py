@@ -75,7 +75,7 @@ def test_a_revision_that_no_cache_uses_goes_and_the_others_stay(
     before = keys(bucket)
 
     young = plugin("prune", "--from", to).ok()
-    assert young.out == "nothing is left over\n", "fourteen days are not over"
+    assert young.out == "there are no leftovers\n", "fourteen days are not over"
     listed = plugin("prune", "--from", to, *NOW, "-o", "json").ok()
     [(uri, found)] = revisions(listed).items()
     assert uri.startswith(f"{to}/acme/other/") and found["kind"] == "revision"
@@ -117,18 +117,18 @@ def test_a_cache_goes_only_by_name_and_never_with_a_reader(
     bucket.put_model("demo")
     plugin("cache", bucket.uri("demo"), timeout=180).ok()
     listed = plugin("prune", *NOW, "--yes").ok()
-    assert "only removed if it is named" in listed.out
+    assert "only removed if named" in listed.out
     assert cluster.api.find(FLUID, "Dataset", "demo", namespace) is not None
     cluster.api.create(reader(namespace, persistentVolumeClaim={"claimName": "demo"}))
     until("the reader", lambda: phase(cluster, namespace) == "Running")
-    assert plugin("prune", "demo", *NOW, "--yes").ok().out == "nothing is left over\n"
+    assert plugin("prune", "demo", *NOW, "--yes").ok().out == "there are no leftovers\n"
     assert cluster.api.find(FLUID, "Dataset", "demo", namespace) is not None
     cluster.api.delete("v1", "Pod", "reader", namespace)
     until("no reader", lambda: cluster.api.find("v1", "Pod", "reader", namespace) is None)
     plugin("prune", "demo", *NOW, "--yes", timeout=180).ok()
     assert cluster.api.find(FLUID, "Dataset", "demo", namespace) is None
     refused = plugin("prune", "demo", *NOW)
-    assert "has no cache demo that this plugin made" in error_line(refused)
+    assert "has no cache demo that this plugin created" in error_line(refused)
 
 
 def phase(cluster: Any, namespace: str) -> str:
@@ -144,7 +144,7 @@ def test_who_sees_only_a_namespace_removes_no_revision(
     before = keys(bucket)
     user = {"KUBECONFIG": str(bind(cluster, namespace, f"prune-{namespace}", "prune"))}
     done = plugin("prune", "--from", to, *NOW, "--yes", env=user).ok()
-    assert "caches of other namespaces may use it" in done.out
+    assert "caches in other namespaces may use it" in done.out
     assert keys(bucket) == before
     assert cluster.api.find("v1", "Secret", "gone-store", namespace) is None
     both = bind(cluster, namespace, f"prune-all-{namespace}", "prune", "prune-revisions")
@@ -158,7 +158,7 @@ def test_a_lacking_right_is_named_before_anything_goes(
     cluster.api.create(secret(namespace, "gone-store"))
     user = {"KUBECONFIG": str(bind(cluster, namespace, f"look-{namespace}", "inspect"))}
     listed = plugin("prune", *NOW, env=user).ok()
-    assert "note: secrets are left out" in listed.err
+    assert "note: secrets are skipped" in listed.err
     few = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}]
     some = str(cluster.user_kubeconfig(f"few-{namespace}", rules=few, namespace=namespace))
     refused = plugin("prune", *NOW, "--yes", env={"KUBECONFIG": some})

@@ -146,7 +146,7 @@ def test_a_damaged_manifest_proves_nothing(harness: StagingHarness, text: bytes)
     put(harness, revision.layout.manifest_key, text)
     found = read_bucket(harness.s3.store(), harness.destination)
     assert found.revisions == ()
-    assert "its files are left alone" in found.notes[0]
+    assert "its files are not changed" in found.notes[0]
 
 
 def test_a_manifest_of_another_commit_proves_nothing(harness: StagingHarness) -> None:

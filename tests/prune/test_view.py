@@ -32,16 +32,16 @@ SUBJECT = ModelUploads(S3Store(), LAYOUT)
 REMOVE = command("kubectl", "fluidmodel", "prune", "--from", "s3://models", "--yes", "-n", "ml")
 FOUND = [
     Leftover(
-        REVISION, LAYOUT.uri, 30 * DAY, "no cache of this cluster uses it", SUBJECT, 131 * GIB
+        REVISION, LAYOUT.uri, 30 * DAY, "no cache in this cluster uses it", SUBJECT, 131 * GIB
     ),
     Leftover(
         UPLOAD, f"{LAYOUT.uri}/model-00001.safetensors", 15.2 * DAY, "it makes no progress",
         SUBJECT, 3 * GIB,
     ),
     Leftover("Job", "ml/llama-stage-5f2d", 14 * DAY, "it has finished", SUBJECT),
-    Leftover("Secret", "ml/llama-store", 90 * DAY, "its cache llama is gone", SUBJECT),
+    Leftover("Secret", "ml/llama-store", 90 * DAY, "its cache llama does not exist", SUBJECT),
     Leftover(
-        "Secret", "ml/qwen-store", 90 * DAY, "its cache qwen is gone", SUBJECT,
+        "Secret", "ml/qwen-store", 90 * DAY, "its cache qwen does not exist", SUBJECT,
         kept="used by Pod web-0",
     ),
     Leftover(
@@ -70,7 +70,7 @@ def test_in_a_pipe_nothing_is_left_out() -> None:
 
 
 def test_nothing_is_said_to_be_left_over_where_nothing_is() -> None:
-    assert view.leftovers_text([], remove=REMOVE) == "nothing is left over\n"
+    assert view.leftovers_text([], remove=REMOVE) == "there are no leftovers\n"
 
 
 def test_where_all_is_only_listed_no_command_removes_it() -> None:
@@ -88,5 +88,5 @@ def test_the_document_counts_what_is_removed() -> None:
         "bytes": 15 * GIB,
         "ageSeconds": 60 * 86400,
         "reason": "no pod reads it and no graph mounts it",
-        "kept": "only removed if it is named",
+        "kept": "only removed if named",
     }

@@ -8,6 +8,7 @@ from typing import Any
 from kubectl_fluidmodel.bench.plan import MIB, Measurement, Pattern, Source
 from kubectl_fluidmodel.bench.result import BenchResult, NodeResult, advise_loader, find_limit
 from kubectl_fluidmodel.output.serialize import API_VERSION
+from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.output.table import format_plain_table
 from kubectl_fluidmodel.output.units import format_bytes, format_duration
 
@@ -105,6 +106,9 @@ def _conclusions(result: BenchResult) -> list[str]:
     advice = advise_loader(rates)
     if advice is not None:
         lines.append(f"use {advice.text}")
+    if advice is not None and advice.loader == "parallel":
+        graph = (Operand(result.name), Operand("GRAPH"), "-n", result.namespace)
+        lines.append(f"try: {command('kubectl', 'fluidmodel', 'pin', *graph, '--loader', 'auto')}")
     best = rates.best_parallel
     if rates.store and best:
         lines.append(f"the cache reads {best[1] / rates.store:.1f} times as fast as the store")

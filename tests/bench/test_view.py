@@ -38,6 +38,7 @@ cpu-0        blocks       4         16 MiB   204.8 MiB/s   11m40s
 
 limited by round trips to the FUSE client: 4 threads read 2.7 times as fast as one
 use a loader with 4 parallel reads: 3.0 times as fast as the default loader's memory map
+try: kubectl fluidmodel pin llama GRAPH -n default --loader auto
 the cache reads 8.0 times as fast as the store
 on a node of the cache it reads 8.0 times as fast as on another
 not measured: store, blocks of 16 MiB, 8 threads: AccessDenied

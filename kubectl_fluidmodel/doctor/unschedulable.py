@@ -171,9 +171,9 @@ def unschedulable_pods(context: CheckContext, reason: str) -> list[Unschedulable
 
     def every() -> list[UnschedulablePod]:
         return [
-            explain_pod(context, part, pod, words)
+            explain_pod(context, part, pod, failure)
             for part, pod in observations.cache_pods(context.cache, MASTER, WORKER)
-            if (words := observations.scheduling_failure(pod))
+            if (failure := observations.scheduling_failure(pod))
         ]
 
     key = f"nodeless: {context.cache.namespace}/{context.cache.name}"

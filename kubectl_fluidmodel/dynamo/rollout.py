@@ -253,6 +253,6 @@ def startup_problem(pod: Object) -> tuple[str, bool]:
     for container in get_path(pod, "status", "containerStatuses", default=[]):
         waiting = get_path(container, "state", "waiting")
         if waiting and waiting.get("reason") not in ("ContainerCreating", "PodInitializing"):
-            words = [str(waiting.get(key)) for key in ("reason", "message") if waiting.get(key)]
-            return ": ".join(words), False
+            parts = [str(waiting.get(key)) for key in ("reason", "message") if waiting.get(key)]
+            return ": ".join(parts), False
     return "", False

@@ -92,10 +92,10 @@ def find_pod_problems(obj: Mapping[str, Any]) -> list[str]:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             found.append(f"pod {name} is not scheduled: {condition.get('message') or ''}")
     if get_path(obj, "status", "phase") == "Failed":
-        why = get_path(obj, "status", "reason", default="") or get_path(
+        detail = get_path(obj, "status", "reason", default="") or get_path(
             obj, "status", "message", default=""
         )
-        found.append(f"pod {name} failed{f': {why}' if why else ''}")
+        found.append(f"pod {name} failed{f': {detail}' if detail else ''}")
     if is_terminating(obj):
         found.append(f"pod {name} is being deleted")
     containers = get_list(obj, "status", "initContainerStatuses")

@@ -53,13 +53,13 @@ def _append_node(
         kind = truncate(kind, max(width - used, 8))
         name = truncate(name, max(width - used - len(kind) - 1, 8), "ends")
         state = truncate(state, max(width - used - len(kind) - len(name) - 3, 0))
-    words = [
+    parts = [
         apply_style(kind, "dim", color),
         apply_style(name, "bold", color),
         (" " if state else "") + apply_style(state, node.level, color),
     ]
     painted = apply_style(mark, node.level, color)
-    text = " ".join(word for word in words if word)
+    text = " ".join(part for part in parts if part)
     lines.append(f"{apply_style(prefix, 'dim', color)}{painted} {text}")
     for index, below in enumerate(node.children):
         last = index == len(node.children) - 1

@@ -120,8 +120,8 @@ def mount_is_not_empty(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-def _damage_findings(context: CheckContext, kind: str, what: str) -> Iterator[Finding]:
-    """A finding for each fault of a kind.
+def _damage_findings(context: CheckContext, kind: str, files: str) -> Iterator[Finding]:
+    """Yield a finding for each fault of a kind; `files` describes what to upload.
 
     Raises:
         CheckSkippedError: nothing of the kind is known, and not everything could be read.
@@ -143,7 +143,7 @@ def _damage_findings(context: CheckContext, kind: str, what: str) -> Iterator[Fi
                 ),
                 restage_fix(context, mount_result.result)
                 or Fix(
-                    f"upload {what} to {mount_result.result.mount}, then "
+                    f"upload {files} to {mount_result.result.mount}, then "
                     f"{_cache_again_command(context, mount_result)}",
                     "advice",
                 ),

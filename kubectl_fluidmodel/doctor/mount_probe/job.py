@@ -142,9 +142,9 @@ def pod_start_failure(pod: Object, target: MountTarget) -> tuple[ProbeResult | N
         message = str(get_path(status, "state", "waiting", "message", default=""))
         if reason == "CreateContainerConfigError":
             lacks_key = "couldn't find key" in message
-            words = message.replace('"', " ").split()
+            text = message.replace('"', " ").split()
             named = [each for each in (target.access, target.hidden) if each]
-            held = [each for each in named if (each.key if lacks_key else each.secret) in words]
+            held = [each for each in named if (each.key if lacks_key else each.secret) in text]
             ref = (held or named or [SecretKeyRef("", "")])[0]
             state = ProbeState.NO_KEY if lacks_key else ProbeState.NO_SECRET
             if lacks_key or "not found" in message:

@@ -26,11 +26,8 @@ kubectl fluidmodel pin llama chat --dry-run=server
 # Also make the engines load the model from the mount
 kubectl fluidmodel pin llama chat --use-model-path
 
-# A large model: allow its workers enough time to start
-kubectl fluidmodel pin llama chat --probe-budget
-
-# Load the weights with a faster loader, with as many reads as the mount can handle
-kubectl fluidmodel pin llama chat --loader auto
+# A large model: use a faster loader, and allow the workers enough time to start
+kubectl fluidmodel pin llama chat --loader auto --probe-budget
 
 # A manifest in git: comments, order and other documents do not change
 kubectl fluidmodel pin llama -f graph.yaml -n prod > pinned.yaml

@@ -6,7 +6,7 @@ so that none of them passes without having seen anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.doctor import consequences, fix_commands
@@ -28,8 +28,13 @@ from kubectl_fluidmodel.inventory.mount_target import (
     secret_key_refs,
 )
 from kubectl_fluidmodel.objects.access import Object, annotations_of, get_list, get_path
-from kubectl_fluidmodel.output.shell import Operand, chain, command
-from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
+from kubectl_fluidmodel.output.shell import Command, Operand, chain, command
+from kubectl_fluidmodel.snapshot.probe_result import (
+    MountContents,
+    ProbeOrigin,
+    ProbeResult,
+    ProbeState,
+)
 
 _STATE_ORDER = (
     (ProbeState.CLAIM,),
@@ -278,3 +283,37 @@ def restage_fix(context: CheckContext, result: ProbeResult) -> Fix | None:
     named = ("stage", Operand(f"{repo}@{commit}"), "--to", to)
     endpoint = ("--endpoint", result.endpoint) if result.endpoint else ()
     return Fix(command("kubectl", "fluidmodel", *named, *endpoint))
+
+
+def listed_contents(context: CheckContext) -> Iterator[tuple[MountResult, MountContents]]:
+    """The mounts that were listed, with what lies below them."""
+    for mount_result in listed_results(context):
+        if mount_result.result.contents is not None:
+            yield mount_result, mount_result.result.contents
+
+
+def completely_listed_contents(context: CheckContext) -> list[tuple[MountResult, MountContents]]:
+    """The mounts whose files were all listed.
+
+    Raises:
+        CheckSkippedError: one was not.
+    """
+    listed = list(listed_contents(context))
+    for _, found in listed:
+        if not found.complete:
+            raise CheckSkippedError(f"there are more than {found.files} files, too many to list")
+    return listed
+
+
+def join_paths(paths: tuple[str, ...], limit: int = 3) -> str:
+    """The first paths, and how many more there are."""
+    more = f" and {len(paths) - limit} more" if len(paths) > limit else ""
+    return ", ".join(paths[:limit]) + more
+
+
+def cache_again_command(context: CheckContext, mount_result: MountResult) -> Command:
+    """The command that continues with the cache once the files are fixed."""
+    result = mount_result.result
+    return fix_commands.cache_command(
+        context.cache, source=result.mount, endpoint=result.endpoint, in_place=True
+    )

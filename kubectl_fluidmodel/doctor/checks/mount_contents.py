@@ -1,10 +1,9 @@
-"""5xx: whether the files below a mount are a complete model, the one that was cached."""
+"""5xx: whether the files below a mount are a complete model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     CheckSkippedError,
@@ -16,49 +15,22 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.doctor.mount_results import (
     MountResult,
+    cache_again_command,
     change_mount_fix,
+    completely_listed_contents,
     dataset_reference,
-    hub_origin,
-    listed_results,
+    listed_contents,
     recreate_fix,
     recreate_from_hub_fix,
     restage_fix,
     result_evidence,
     results_in_state,
 )
-from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.fluid import status as fluid_status
-from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.model.issue import CONFIG, CONTENT, DAMAGED, LINKS, SHARDS, WEIGHTS
 from kubectl_fluidmodel.model.junk import JunkFiles
-from kubectl_fluidmodel.objects.access import annotations_of, get_list, get_path
-from kubectl_fluidmodel.output.shell import Command, chain, command
+from kubectl_fluidmodel.output.shell import chain, command
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
 from kubectl_fluidmodel.snapshot.probe_result import MountContents, ProbeState
-
-
-def _listed_mounts(context: CheckContext) -> Iterator[tuple[MountResult, MountContents]]:
-    for mount_result in listed_results(context):
-        if mount_result.result.contents is not None:
-            yield mount_result, mount_result.result.contents
-
-
-def _completely_listed_mounts(context: CheckContext) -> list[tuple[MountResult, MountContents]]:
-    """The mounts whose files were all listed.
-
-    Raises:
-        CheckSkippedError: one was not.
-    """
-    listed = list(_listed_mounts(context))
-    for _, found in listed:
-        if not found.complete:
-            raise CheckSkippedError(f"there are more than {found.files} files, too many to list")
-    return listed
-
-
-def _join_paths(paths: tuple[str, ...], limit: int = 3) -> str:
-    more = f" and {len(paths) - limit} more" if len(paths) > limit else ""
-    return ", ".join(paths[:limit]) + more
 
 
 @register_check("FM530", "the mount leads to the model", explains=("FM532", "FM533", "FM534"))
@@ -73,7 +45,7 @@ def mount_leads_to_the_model(context: CheckContext) -> Iterator[Finding]:
     if not lost:
         lost = [
             one
-            for one, found in _listed_mounts_or_none(context)
+            for one, found in _listed_contents_or_none(context)
             if one.result.nearest and not found.models and not found.weights
         ]
     for mount_result in lost:
@@ -91,9 +63,9 @@ def mount_leads_to_the_model(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-def _listed_mounts_or_none(context: CheckContext) -> list[tuple[MountResult, MountContents]]:
+def _listed_contents_or_none(context: CheckContext) -> list[tuple[MountResult, MountContents]]:
     try:
-        return list(_listed_mounts(context))
+        return list(listed_contents(context))
     except CheckSkippedError:
         return []
 
@@ -128,7 +100,7 @@ def _damage_findings(context: CheckContext, kind: str, files: str) -> Iterator[F
     """
     known = False
     unread = ""
-    for mount_result, found in _completely_listed_mounts(context):
+    for mount_result, found in completely_listed_contents(context):
         unread = unread or found.unread
         for each in found.remarks:
             if each.kind != kind or not each.fatal:
@@ -144,7 +116,7 @@ def _damage_findings(context: CheckContext, kind: str, files: str) -> Iterator[F
                 restage_fix(context, mount_result.result)
                 or Fix(
                     f"upload {files} to {mount_result.result.mount}, then "
-                    f"{_cache_again_command(context, mount_result)}",
+                    f"{cache_again_command(context, mount_result)}",
                     "advice",
                 ),
             )
@@ -163,14 +135,6 @@ def weight_shards_are_complete(context: CheckContext) -> Iterator[Finding]:
     yield from _damage_findings(context, SHARDS, "the missing files")
 
 
-def _cache_again_command(context: CheckContext, mount_result: MountResult) -> Command:
-    """The command that continues with the cache once the files are fixed."""
-    result = mount_result.result
-    return fix_commands.cache_command(
-        context.cache, source=result.mount, endpoint=result.endpoint, in_place=True
-    )
-
-
 @register_check("FM533", "the files are a model in a format that engines know")
 def model_has_configuration(context: CheckContext) -> Iterator[Finding]:
     """No directory below the mount has the configuration file that engines need.
@@ -180,7 +144,7 @@ def model_has_configuration(context: CheckContext) -> Iterator[Finding]:
     model on the Hub. Or the file exists but is no configuration: empty, an HTML page, or an error
     message that was saved in its place.
     """
-    for mount_result, found in _completely_listed_mounts(context):
+    for mount_result, found in completely_listed_contents(context):
         if not found.models:
             yield Finding(
                 dataset_reference(context),
@@ -193,7 +157,7 @@ def model_has_configuration(context: CheckContext) -> Iterator[Finding]:
                 restage_fix(context, mount_result.result)
                 or Fix(
                     f"upload config.json to {mount_result.result.mount}, then "
-                    f"{_cache_again_command(context, mount_result)}",
+                    f"{cache_again_command(context, mount_result)}",
                     "advice",
                 ),
             )
@@ -234,7 +198,7 @@ def hub_cache_kept_its_links(context: CheckContext) -> Iterator[Finding]:
     files. Stage the model from the Hub, or copy the snapshot directory with a tool that follows
     links (`aws s3 sync` does).
     """
-    for mount_result, found in _completely_listed_mounts(context):
+    for mount_result, found in completely_listed_contents(context):
         for each in found.remarks:
             if each.kind == LINKS:
                 yield Finding(
@@ -267,7 +231,7 @@ def engines_agree_on_the_model(context: CheckContext) -> Iterator[Finding]:
     tokenizer, an adapter without its base model, several models in one directory, weights in two
     formats, or an index that disagrees with the headers of its files.
     """
-    for mount_result, found in _listed_mounts(context):
+    for mount_result, found in listed_contents(context):
         if not found.models:
             continue  # FM533
         for each in found.remarks:
@@ -291,7 +255,7 @@ def mount_holds_only_the_model(context: CheckContext) -> Iterator[Finding]:
     Git directory (`.git`, with a second copy of all weights). Alluxio lists them, a load of `/`
     caches them, and they take space from the model.
     """
-    for mount_result, found in _listed_mounts(context):
+    for mount_result, found in listed_contents(context):
         for each in found.rubbish:
             if each.bytes < _MIN_REPORTED_RUBBISH:
                 continue
@@ -320,120 +284,3 @@ def _remove_rubbish_fix(mount_result: MountResult, rubbish: JunkFiles) -> Fix:
         for place in rubbish.paths
     )
     return Fix(chain(*removals))
-
-
-@register_check(
-    "FM535", "the staged files are verified", explains=("FM532", "FM533", "FM534", "FM536")
-)
-def staged_files_are_verified(context: CheckContext) -> Iterator[Finding]:
-    """The manifest of the staged model is missing or does not match the files.
-
-    When this plugin stages a model, it writes a manifest last, after it has hashed every byte. If
-    the manifest is missing or does not match, staging did not finish, or somebody changed the files
-    since. `stage` continues from what is there and writes the manifest.
-    """
-    repo, commit = hub_origin(context.cache)
-    if not repo:
-        return
-    for mount_result in listed_results(context):
-        result = mount_result.result
-        if result.manifest not in ("", "valid"):
-            yield Finding(
-                dataset_reference(context),
-                f"{repo}@{commit[:12]} in {result.mount} is not verified: its manifest is absent"
-                if result.manifest == "absent"
-                else f"{repo}@{commit[:12]} in {result.mount} is not verified: {result.manifest}",
-                (Evidence(f"store {result.mount}", "manifest", result.manifest),),
-                restage_fix(context, result),
-            )
-
-
-@register_check("FM536", "the source is what was cached", explains=("FM537", "FM614"))
-def source_is_what_was_cached(context: CheckContext) -> Iterator[Finding]:
-    """The source has changed since it was cached.
-
-    It has other files or another size than when the cache was created (our annotations) or than
-    Fluid counted (`status.ufsTotal`): files were added, replaced or removed. Alluxio keeps what it
-    knows, so readers may get a mix of both. Recreate the cache.
-    """
-    listed = _completely_listed_mounts(context)
-    mounts = get_list(context.cache.dataset, "spec", "mounts")
-    if len(listed) != len(mounts) or not listed:
-        return
-    files = sum(found.files for _, found in listed)
-    total = sum(found.bytes for _, found in listed)
-    reference, place, about, expected = dataset_reference(context), "", "", ""
-    noted = _recorded_size(context.cache)
-    if noted is not None and noted != (files, total):
-        place = f"metadata.annotations {names.BYTES_ANNOTATION}"
-        about = f"{pluralize(noted[0], 'file')}, {format_bytes(noted[1])} ({noted[1]} bytes)"
-        expected = "when it was cached"
-    elif noted is None:
-        text = get_path(context.cache.dataset, "status", "ufsTotal")
-        counted, slack = fluid_status.parse_size(text), fluid_status.size_precision(text)
-        if counted is not None and abs(counted - total) > slack:
-            place, about, expected = "status.ufsTotal", str(text), "as Fluid counted"
-    if place:
-        mount_result = listed[0][0]
-        yield Finding(
-            reference,
-            f"the source has {pluralize(files, 'file')}, {format_bytes(total)} ({total} bytes) "
-            "now, and had "
-            f"{about} {expected}",
-            (
-                Evidence(reference, place, about),
-                Evidence(
-                    f"store {mount_result.result.mount}", "listing", f"{files} files, {total} bytes"
-                ),
-            ),
-            recreate_fix(context) or Fix(_cache_again_command(context, mount_result)),
-        )
-
-
-def _recorded_size(cache: Cache) -> tuple[int, int] | None:
-    """Files and bytes of the source when this plugin created the cache; None if unknown."""
-    notes = annotations_of(cache.dataset or {})
-    try:
-        return int(notes[names.FILES_ANNOTATION]), int(notes[names.BYTES_ANNOTATION])
-    except (KeyError, ValueError):
-        return None
-
-
-@register_check("FM537", "no file was modified since the load", severity=Severity.WARNING)
-def source_is_unchanged_since_load(context: CheckContext) -> Iterator[Finding]:
-    """A file of the source was modified after the load.
-
-    Count and size are the same, so the file was replaced, and the cache has the old version. An
-    immutable prefix per version, as `stage` uses one per commit, prevents this.
-    """
-    loaded = _last_load_time(context.cache)
-    if not loaded:
-        raise CheckSkippedError("no DataLoad has completed")
-    for mount_result, found in _listed_mounts(context):
-        late = tuple(path for path, written in found.newest if written > loaded)
-        if late:
-            yield Finding(
-                dataset_reference(context),
-                f"{_join_paths(late)} of {mount_result.result.mount} was modified after the load "
-                f"of {loaded}",
-                tuple(
-                    Evidence(
-                        f"store {mount_result.result.mount}", f"last modified, {path}", written
-                    )
-                    for path, written in found.newest
-                    if path in late
-                ),
-                recreate_fix(context),
-            )
-
-
-def _last_load_time(cache: Cache) -> str:
-    """RFC 3339 time at which the last successful load completed; "" if there is none."""
-    done = ""
-    for load in cache.loads:
-        if get_path(load, "status", "phase") != "Complete":
-            continue
-        for condition in get_list(load, "status", "conditions"):
-            if condition.get("type") == "Complete":
-                done = max(done, str(condition.get("lastTransitionTime") or ""))
-    return done

@@ -64,6 +64,31 @@ def seen(api: Api, state: Path, pod: Object) -> None:
             "node": pod["spec"].get("nodeName", ""),
         }
 
+    _publish_log(api, alluxio, pod)
+
+
+def _publish_log(api: Api, alluxio: State, pod: Object) -> None:
+    """Tell kwok where the log of a worker is."""
+    log = alluxio.workers_log()
+    log.touch()
+    meta = pod["metadata"]
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]}
+    names = [each["name"] for each in pod["spec"]["containers"]]
+    file = {"logsFile": str(log), "previousLogsFile": str(log), "follow": False}
+    api.apply(
+        {
+            "apiVersion": "kwok.x-k8s.io/v1alpha1",
+            "kind": "Logs",
+            "metadata": {
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "ownerReferences": [owner],
+            },
+            "spec": {"logs": [{"containers": names, **file}]},
+        },
+        manager="agent",
+    )
+
 
 def lost(state: Path, pod: Object) -> None:
     """A worker pod is gone, and its blocks with it."""

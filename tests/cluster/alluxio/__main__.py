@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import admin, files, ufs
 from .files import Failure
+from .goldens import VERSION
 from .state import State
 
 NOT_SERVING = (
@@ -74,7 +75,8 @@ def store_options(options: dict[str, str]) -> dict[str, str]:
 def serve(state: State, arguments: list[str]) -> None:
     """What a container's entry point does before it sleeps: the master mounts its root.
 
-    A master with a root it cannot open does not come up, and says why with the store's words.
+    A master whose root cannot be opened comes up all the same; only its log and commands that list
+    files say why. With the knob `check_root` it does not come up.
     """
     role = arguments[0] if arguments else ""
     log(f"INFO  PathUtils - Starting Alluxio {role or 'process'}")
@@ -100,14 +102,8 @@ def serve(state: State, arguments: list[str]) -> None:
         try:
             ufs.open_ufs(uri, merged).check()
         except ufs.UfsError as error:
-            if not state.knobs()["check_root"]:
-                code = re.search(r"Error Code: (\w+)", str(error))
-                log(  # as Alluxio 2.9.3 does, which starts all the same
-                    "WARN  UfsStatusCache - Failed to get result for prefetch job on alluxio path "
-                    "/: java.util.concurrent.ExecutionException: "
-                    f"alluxio.underfs.s3a.AlluxioS3Exception: {code[1] if code else 'Error'}:denied"
-                )
-            else:
+            said = f"alluxio.underfs.s3a.AlluxioS3Exception: {error}"
+            if state.knobs()["check_root"]:
                 # A JVM needs its seconds to get here; a probe in between finds nobody serving.
                 time.sleep(1)
                 log("ERROR AlluxioMaster - Failed to create master process")
@@ -115,8 +111,12 @@ def serve(state: State, arguments: list[str]) -> None:
                     "java.lang.RuntimeException: java.io.IOException: Failed to mount the root of "
                     f"the Alluxio namespace: {uri}"
                 )
-                print(f"Caused by: {error}", flush=True)
+                print(f"Caused by: {said}", flush=True)
                 raise Failure("", 255) from error
+            log(  # as Alluxio 2.9.3 does, which starts all the same
+                "WARN  UfsStatusCache - Failed to get result for prefetch job on alluxio path "
+                f"/: java.util.concurrent.ExecutionException: {said}"
+            )
     with state.change() as value:
         old = value["mounts"].get("/")
         value["mounts"] = {"/": {"ufs": uri, "options": merged, "worker": by_worker}}
@@ -139,7 +139,7 @@ def run(arguments: list[str]) -> None:
     force = "-Dalluxio.user.file.metadata.sync.interval=0" in arguments
     arguments = [each for each in arguments if not each.startswith("-D")]
     if arguments[:1] == ["version"]:
-        print("2.9.0")
+        print(VERSION)
         return
     state = find_state()
     if arguments[:1] == ["__serve"]:
@@ -152,7 +152,7 @@ def run(arguments: list[str]) -> None:
     line = " ".join(arguments)
     bend(state, line)
     if arguments[:1] == ["getConf"]:
-        known = {"alluxio.underfs.version": "3.3.1", "alluxio.version": "2.9.0"}
+        known = {"alluxio.underfs.version": "3.3.1", "alluxio.version": VERSION}
         key = arguments[-1]
         print(known.get(key) or java_options().get(key, ""))
         return
@@ -186,7 +186,7 @@ def run(arguments: list[str]) -> None:
             listing[verb](state, rest, force)
             return
         if verb in ("masterInfo", "leader"):
-            print(f"{state.name}-master-0.{state.namespace}")
+            admin.leader(state, verb)
             return
     raise Failure(f"{line} is an unknown command.", 1)
 
@@ -214,8 +214,8 @@ def main() -> int:
     try:
         run(sys.argv[1:])
     except Failure as failure:
-        if failure.message:
-            print(failure.message, file=sys.stderr)
+        if failure.message:  # on stdout, as the real one's
+            print(failure.message)
         return failure.code
     except BrokenPipeError:
         return 141

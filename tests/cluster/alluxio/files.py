@@ -73,7 +73,7 @@ def ls(state: State, arguments: list[str], force: bool) -> None:
         top = "/" + (paths[0] if paths else "/").strip("/")
         files = under(value, top)
     live = live_workers(value, state.knobs())
-    rows: dict[str, tuple[str, int, int, str]] = {}
+    rows: dict[str, tuple[int, int, str]] = {}
     folders: dict[str, set[str]] = {}
     for path in files:
         facts = value["files"][path]
@@ -87,16 +87,16 @@ def ls(state: State, arguments: list[str], force: bool) -> None:
             below += "/" + part
             folders[below].add(parts[parts.index(part) + 1])
         if len(parts) == 1 or "-R" in flags:
-            rows[path] = ("-rwx------", size, int(facts["modified"]), f"{percent}%")
+            rows[path] = (size, int(facts["modified"]), f"{percent}%")
     for folder, children in folders.items():
         if "-R" in flags or folder.rpartition("/")[0] in ("", top.rstrip("/")):
-            rows[folder] = ("drwx------", len(children), 0, "DIR")
+            rows[folder] = (len(children), 0, "DIR")
     for path in sorted(rows):
-        mode, size, modified, percent = rows[path]
+        size, modified, percent = rows[path]
         shown = size_text(size) if "-h" in flags and percent != "DIR" else str(size)
         print(
-            f"{mode:<12}{'':<15}{'':<15}{shown:>15}{'PERSISTED':>16}"
-            f"{_date(modified):>24}{percent:>5} {path:<5}"
+            # Modes and owners are not shown, because Fluid turns permissions off.
+            f"{shown:>15}{'PERSISTED':>16}{_date(modified):>24}{percent:>5} {path:<5}"
         )
 
 
@@ -145,17 +145,13 @@ def mount(state: State, arguments: list[str]) -> None:
         elif not word.startswith("--"):
             rest.append(word)
     if not rest:
-        for point, known in sorted(state.read()["mounts"].items()):
-            kind = known["ufs"].split("://", 1)[0] if "://" in known["ufs"] else "local"
-            print(
-                f"{known['ufs']}  on  {point}  ({kind}, capacity=-1B, used=-1B, "
-                "not read-only, not shared, properties={})"
-            )
+        print("\n".join(_mounts(state.read()["mounts"])))
         return
     point, uri = "/" + rest[0].strip("/"), rest[1]
     try:
-        ufs.open_ufs(uri, options).check()
+        ufs.open_ufs(uri, options).check_mount()
     except ufs.UfsError as error:
+        print(_mounting(point, uri, options, "--readonly" in arguments))
         raise Failure(f"{error}") from error
     with state.change() as value:
         value["mounts"][point] = {"ufs": uri, "options": options}
@@ -163,11 +159,43 @@ def mount(state: State, arguments: list[str]) -> None:
     print(f"Mounted {uri} at {point}")
 
 
+def _mounts(mounts: dict[str, Any]) -> list[str]:
+    """The table of mounts, with their options; keys are masked."""
+    lines = []
+    wide = max((len(known["ufs"]) for known in mounts.values()), default=0)
+    for point, known in sorted(mounts.items()):
+        kind = known["ufs"].split("://", 1)[0] if "://" in known["ufs"] else "local"
+        shown = {
+            key: "******" if "key" in key.lower() else option
+            for key, option in known["options"].items()
+        }
+        properties = ", ".join(f"{key}={option}" for key, option in shown.items())
+        lines.append(
+            f"{known['ufs']:<{wide}}  on  {point}  ({kind}, capacity=-1B, used=-1B, "
+            f"not read-only, not shared, properties={{{properties}}})"
+        )
+    return lines
+
+
+def _mounting(point: str, uri: str, options: dict[str, str], read_only: bool) -> str:
+    """What is printed of a mount that fails: all of its options, the keys in clear."""
+    properties = "".join(
+        f'properties {{\n  key: "{key}"\n  value: "{option}"\n}}\n'
+        for key, option in sorted(options.items())
+    )
+    return (
+        f"mount command: alluxio fs mount {point} {uri} option "
+        f"MountContext{{ProtoOptions=readOnly: {str(read_only).lower()}\n{properties}"
+        "shared: false\ncommonOptions {\n  syncIntervalMs: -1\n  ttl: -1\n  ttlAction: FREE\n}\n}\n"
+        f"Acquired mount ID for the new mount point: {time.time_ns()}"
+    )
+
+
 def unmount(state: State, arguments: list[str]) -> None:
     point = "/" + arguments[-1].strip("/")
     with state.change() as value:
         if value["mounts"].pop(point, None) is None:
-            raise Failure(f"Failed to unmount {point}. Please ensure the path is an existing mount")
+            raise Failure(f"Failed to unmount: Path {point} does not exist")
         for path in [each for each in value["files"] if each.startswith(point.rstrip("/") + "/")]:
             value["files"].pop(path)
             value["blocks"].pop(path, None)
@@ -187,41 +215,59 @@ def set_replication(state: State, arguments: list[str]) -> None:
         under(value, arguments[-1])
         value["replication"][arguments[-1]] = arguments[:-1]
     print(f"Changed the replication level of {arguments[-1]}")
+    for flag, name in (("--min", "replicationMin"), ("--max", "replicationMax")):
+        if flag in arguments:
+            print(f"{name} was set to {arguments[arguments.index(flag) + 1]}")
+    print()
 
 
 def distributed_load(state: State, arguments: list[str], force: bool) -> None:
     """Copy files into the cache, at the rate and with the omissions that the knobs say.
 
-    Like Alluxio's, it exits 0 whatever happened to single files: what is missing afterwards shows
-    in the counts and in ``ls``, and nowhere else.
+    Like Alluxio's, it exits 0 whatever happened to single files, and gives no reason: that is in
+    the workers' logs. Files that are cached already are not counted.
     """
     replication = 1
     if "--replication" in arguments:
         replication = max(1, int(arguments[arguments.index("--replication") + 1]))
+    print("Please wait for command submission to finish..", flush=True)
     with state.change() as value:
         load_metadata(state, value, force)
         files = under(value, arguments[-1])
     control = int(time.time() * 1000)
-    print("Please wait for command submission to finish..")
     print(f"Submitted successfully, jobControlId = {control}")
     print("Waiting for the command to finish ...", flush=True)
-    done, failed = 0, []
+    loaded, failed = [], []
     for path in files:
-        if _skipped(state, path):
+        if _is_cached(state, path, replication) or _skipped(state, path):
             continue
         try:
             _load_file(state, path, replication)
         except Failure as error:
             failed.append(path)
-            print(f"Failed to load path {path}: {error.message}", flush=True)
+            state.log_of_workers(error.message)
         else:
-            done += 1
-            print(f"Successfully loaded path {path}", flush=True)
-    print("Get command status information below: ")
-    print(f"Total completed file count is {done}, failed file count is {len(failed)}")
+            loaded.append(path)
+    print("Get command status information below:")
+    for path in loaded:
+        print(f"Successfully loaded path {path}")
+    print(f"Total completed file count is {len(loaded)}, failed file count is {len(failed)}")
+    print(f"Finished running the command, jobControlId = {control}")
     if failed:
-        print("Check out the following files for failed paths: " + ", ".join(failed))
-    print(f"Finished running the command, jobControlId = {control}", flush=True)
+        print("Here are failed files: ")
+        for path in failed:
+            print(f"{path},")
+        print("Check out ./logs/user/distributedLoad__failures.csv for full list of failed files.")
+
+
+def _is_cached(state: State, path: str, replication: int) -> bool:
+    """Whether as many live workers as asked for hold all of a file; an empty one has no blocks."""
+    value = state.read()
+    live = live_workers(value, state.knobs())
+    size = int(value["files"].get(path, {}).get("size", 0))
+    blocks = value["blocks"].get(path, {})
+    whole = [name for name in live if int(blocks.get(name, -1)) >= size]
+    return len(whole) >= min(replication, max(1, len(live)))
 
 
 def _skipped(state: State, path: str) -> bool:
@@ -286,12 +332,8 @@ def _copy(state: State, path: str, replication: int, budget: int) -> bool:
             budget -= step
             blocks[worker] = have + step
             if have + step < size:
-                complete = False
-                if step <= 0 and room[worker] <= 0:
-                    raise Failure(
-                        "alluxio.exception.WorkerOutOfSpaceException: Failed to find space in "
-                        f"{worker} to store block of {size - have} bytes"
-                    )
+                # A full worker evicts other blocks, and at last its own: it says nothing of it.
+                complete = complete and room[worker] <= step
         return complete
 
 

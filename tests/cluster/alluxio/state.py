@@ -29,8 +29,8 @@ KNOBS: dict[str, Any] = {
     "lost_workers": [],
     # Capacity of each worker in bytes, whatever the tiered store says; 0 is what it says.
     "capacity": 0,
-    # False: a root mount with wrong credentials does not keep the master from starting.
-    "check_root": True,
+    # A root mount with wrong credentials keeps the master from starting, unlike Alluxio 2.9.3.
+    "check_root": False,
     # Ask the store for the first bytes of each file when it is loaded.
     "read_files": True,
     # Bytes that were read since the master started, by where from: Local, Remote, UfsAll.
@@ -69,6 +69,17 @@ class State:
             if after != before or not self.path.exists():
                 _write(self.path, after)
 
+    def workers_log(self) -> Path:
+        """The log of all its workers, which are no processes of their own."""
+        return self.path.with_name(f"{self.name}.workers.log")
+
+    def log_of_workers(self, error: str) -> None:
+        """Let the workers log what the store, or Alluxio, said of a file."""
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S,000", time.gmtime())
+        with self.workers_log().open("a") as log:
+            log.write(f"{stamp} WARN  LoadDefinition - alluxio.underfs.s3a.AlluxioS3Exception: ")
+            log.write(f"{error}\n")
+
     def knobs(self) -> dict[str, Any]:
         return {**KNOBS, **_read(self.knobs_path)}
 
@@ -90,13 +101,21 @@ class State:
         self.knobs_path.unlink(missing_ok=True)
 
 
+def all_workers(value: dict[str, Any], knobs: dict[str, Any]) -> dict[str, int]:
+    """The capacity in bytes of each worker that Alluxio knows, the lost ones too."""
+    return {
+        name: int(knobs["capacity"] or worker["capacity"])
+        for name, worker in sorted(value["workers"].items())
+    }
+
+
 def live_workers(value: dict[str, Any], knobs: dict[str, Any]) -> dict[str, int]:
     """The capacity in bytes of each worker that Alluxio has."""
     lost = set(knobs["lost_workers"])
     return {
-        name: int(knobs["capacity"] or worker["capacity"])
-        for name, worker in sorted(value["workers"].items())
-        if worker.get("running") and name not in lost
+        name: room
+        for name, room in all_workers(value, knobs).items()
+        if value["workers"][name].get("running") and name not in lost
     }
 
 

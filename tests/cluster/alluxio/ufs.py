@@ -31,7 +31,7 @@ class File:
 
 
 class UfsError(Exception):
-    """The store said no; the text is what Alluxio's log has."""
+    """The store said no; the text is what Alluxio's shell prints, `CODE:message`."""
 
 
 def open_ufs(uri: str, options: dict[str, str]) -> Any:
@@ -43,9 +43,7 @@ def open_ufs(uri: str, options: dict[str, str]) -> Any:
         return Web(uri, options)
     if scheme in ("file", "local") or uri.startswith("/"):
         return Local(uri, options)
-    raise UfsError(
-        "java.lang.IllegalArgumentException: No Under File System Factory found for: " + uri
-    )
+    raise UfsError(f"No Under File System Factory found for: {uri.rstrip('/')}/")
 
 
 class S3:
@@ -78,8 +76,19 @@ class S3:
         self.base = f"/{self.bucket}" if by_path else ""
 
     def check(self) -> None:
-        """Whether the mount point is there and may be read."""
+        """Whether the mount point is there and may be listed."""
         self._get({"list-type": "2", "max-keys": "1", "prefix": self.prefix})
+
+    def check_mount(self) -> None:
+        """What is asked before a further mount is made: of a bucket's root nothing, else a HEAD."""
+        if not self.prefix:
+            return
+        try:
+            self._get({}, "/" + quote(self.prefix), method="HEAD")
+        except UfsError as error:
+            if not str(error).startswith("404"):
+                raise
+        self.check()
 
     def list(self) -> list[File]:
         found: list[File] = []
@@ -105,7 +114,11 @@ class S3:
         self._get({}, "/" + quote(self.prefix + path), {"range": "bytes=0-0"})
 
     def _get(
-        self, query: dict[str, str], path: str = "", extra: dict[str, str] | None = None
+        self,
+        query: dict[str, str],
+        path: str = "",
+        extra: dict[str, str] | None = None,
+        method: str = "GET",
     ) -> bytes:
         pairs = sorted(
             f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in query.items()
@@ -120,7 +133,7 @@ class S3:
         headers.update(extra or {})
         names = ";".join(sorted(headers))
         lines = "".join(f"{key}:{headers[key]}\n" for key in sorted(headers))
-        canonical = f"GET\n{target}\n{text}\n{lines}\n{names}\n{EMPTY}"
+        canonical = f"{method}\n{target}\n{text}\n{lines}\n{names}\n{EMPTY}"
         scope = f"{day}/{self.region}/s3/aws4_request"
         to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{_sha(canonical)}"
         key = f"AWS4{self.secret}".encode()
@@ -132,18 +145,19 @@ class S3:
             f"SignedHeaders={names}, Signature={signature}"
         )
         status, body, reply = _http(
-            self.secure, self.host, self.port, f"{target}?{text}" if text else target, headers
+            self.secure,
+            self.host,
+            self.port,
+            f"{target}?{text}" if text else target,
+            headers,
+            method,
         )
         if status in (200, 206) or status == 416:
             return body
+        # A HEAD has no body: then the status is all there is.
         code = _tag(body.decode(errors="replace"), "Code") or f"{status} {reply}"
         message = _unescape(_tag(body.decode(errors="replace"), "Message")) or reply
-        request = _tag(body.decode(errors="replace"), "RequestId") or "0000000000000000"
-        raise UfsError(
-            f"com.amazonaws.services.s3.model.AmazonS3Exception: {message} (Service: Amazon S3; "
-            f"Status Code: {status}; Error Code: {code}; Request ID: {request}; "
-            "S3 Extended Request ID: null; Proxy: null), S3 Extended Request ID: null"
-        )
+        raise UfsError(f"{code}:{message}")
 
 
 class Web:
@@ -154,6 +168,8 @@ class Web:
 
     def check(self) -> None:
         self._get(self.root)
+
+    check_mount = check
 
     def probe(self, path: str) -> None:
         self._get(urljoin(self.root, quote(path)), "HEAD")
@@ -222,6 +238,8 @@ class Local:
             if not Path(real).is_dir():
                 raise UfsError(f"java.io.IOException: Ufs path {self.root} does not exist")
 
+    check_mount = check
+
     def probe(self, path: str) -> None:
         for below, real in self.places.items():
             if below and not path.startswith(below + "/"):
@@ -269,20 +287,13 @@ def _http(
         return answer.status, answer.read(), answer.reason
     except OSError as error:
         where = f"{host}:{port}"
-        kind = (
-            "java.net.UnknownHostException"
-            if "Name or service" in str(error) or ("name resolution" in str(error))
-            else "org.apache.http.conn.HttpHostConnectException"
-        )
+        unknown = "Name or service" in str(error) or "name resolution" in str(error)
         said = (
-            host
-            if kind.endswith("UnknownHostException")
-            else (f"Connect to {where} [{host}] failed: Connection refused (Connection refused)")
+            f"java.net.UnknownHostException: {host}"
+            if unknown
+            else f"Connect to {where} [/{host}] failed: Connection refused"
         )
-        raise UfsError(
-            f"com.amazonaws.SdkClientException: Unable to execute HTTP request: {said}\n"
-            f"Caused by: {kind}: {said}"
-        ) from error
+        raise UfsError(f"ClientException:Unable to execute HTTP request: {said}") from error
     finally:
         connection.close()
 

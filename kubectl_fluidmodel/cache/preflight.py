@@ -126,6 +126,7 @@ def require_fluid_api(client: Client) -> None:
     """Raises: FluidModelError: the API server does not serve Fluid's kinds."""
     versions = client.served_versions(names.GROUP)
     if not versions:
+        client.server_version()  # what is no API server has no Fluid either
         raise FluidModelError(
             "Fluid is not installed in this cluster", "", installation.INSTALL_COMMAND
         )

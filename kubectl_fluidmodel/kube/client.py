@@ -36,7 +36,7 @@ from typing import Any
 
 from kubectl_fluidmodel.kube import list_decoder
 from kubectl_fluidmodel.kube.config import ConfigFlags, RestConfig, load_rest_config
-from kubectl_fluidmodel.kube.errors import GoneError, NotFoundError
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError, GoneError, NotFoundError
 from kubectl_fluidmodel.kube.rest import JSON, RestClient
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
@@ -163,8 +163,20 @@ class Client(RestClient):
         return get_list(self._json("GET", path, action=f"cannot discover {group}"), "resources")
 
     def server_version(self) -> str:
-        """The API server's version, as `v1.36.3`."""
-        found = self._json("GET", "/version", action="cannot read the API server's version")
+        """The API server's version, as `v1.36.3`.
+
+        Raises:
+            ClusterUnreachableError: the server has no version: it, or the path in its URL, is not
+                an API server's.
+        """
+        try:
+            found = self._json("GET", "/version", action="cannot read the API server's version")
+        except NotFoundError as err:
+            raise ClusterUnreachableError(
+                f"there is no API server at {self.access.server.url}",
+                "it responds to /version with 404",
+                "kubectl config view",
+            ) from err
         return str(found.get("gitVersion", ""))
 
     def pod_logs(

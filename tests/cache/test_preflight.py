@@ -135,6 +135,7 @@ class TestFluid:
         [(None, "not installed"), (["v2"], "does not serve data.fluid.io/v1alpha1")],
     )
     def test_not_there(self, objects: Objects, versions: list[str] | None, words: str) -> None:
+        objects.served["/version"] = {"gitVersion": "v1.36.3"}
         if versions:
             objects.served["/apis/data.fluid.io"] = {
                 "versions": [{"version": version} for version in versions]

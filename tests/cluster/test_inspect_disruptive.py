@@ -89,7 +89,7 @@ def test_on_a_terminal_it_is_drawn_in_place(fragile: Cluster, tmp_path: Path) ->
         return seen
 
     try:
-        until("the table", lambda: b"following changes" in read(), 180)
+        until("the table", lambda: b"watching for changes" in read(), 180)
         fragile.api.create(dataset("on-screen"))
         until("the new row", lambda: b"on-screen" in read(), 180)
     finally:

@@ -53,6 +53,14 @@ class TestReading:
         ):
             client(server).get_or_none(PODS, "a", "ns")
 
+    def test_a_server_without_a_version_is_no_api_server(self) -> None:
+        """As behind a wrong path of a proxy for many clusters: not a cluster without Fluid."""
+        with (
+            serve(lambda _: HttpResponse(404, b"404 page not found")) as server,
+            pytest.raises(ClusterUnreachableError, match="there is no API server at http://"),
+        ):
+            client(server).server_version()
+
     def test_lists_are_read_in_pages(self) -> None:
         pages = {
             "": listed(pod("a"), pod("b"), version=7, token="more"),

@@ -57,13 +57,13 @@ def require_name_available(
 
 
 def _require_own_spec(dataset: Object, name: str, namespace: str) -> None:
-    """Raises: FluidModelError: the cache was adopted, so that its spec is not ours to write."""
+    """Raises: FluidModelError: the cache was adopted, so its spec belongs to others."""
     if names.is_adopted(dataset):
         raise FluidModelError(
             f"cache {name} in namespace {namespace} was made by hand and adopted",
             "its settings stay as they are",
-            f"{adopt(name, namespace)} to verify it, or {uncache(name, namespace)} first to have "
-            "it made anew",
+            f"{adopt(name, namespace)} to verify it, or {uncache(name, namespace)} first to "
+            "recreate it",
         )
 
 

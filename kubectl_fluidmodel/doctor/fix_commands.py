@@ -233,7 +233,7 @@ _UNMEASURED_SCHEMES = ("hdfs", "local", "nfs", "pvc")
 
 
 def _unmeasured_flags(cached: Cache, flags: Sequence[str]) -> list[Word]:
-    """What `cache` has to be told of a source that it cannot list: a quota, and a directory's node.
+    """Return the flags for a source that `cache` cannot list: a quota, and a directory's node.
 
     Both are the cache's own where it has them.
     """

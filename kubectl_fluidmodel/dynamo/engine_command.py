@@ -1,7 +1,7 @@
 """The command line of an inference engine in a container: its words, and edits of them. Pure.
 
-An engine is started by a list of words, or by one string for a shell. `find_command` recognizes
-`dynamo.vllm`, `dynamo.sglang`, `dynamo.trtllm` and `vllm serve`. Of a shell string it takes the
+An engine is started by a list of words, or by one shell string. `find_command` recognizes
+`dynamo.vllm`, `dynamo.sglang`, `dynamo.trtllm` and `vllm serve`. In a shell string, it uses the
 simple command that starts the engine, up to the next operator or line end.
 """
 
@@ -93,7 +93,7 @@ class EngineCommand:
         return [found for found in self._flags() if found.name in names]
 
     def value(self, names: Sequence[str]) -> str:
-        """The value of the last of some flags, empty where none is given."""
+        """Return the value of the last of these flags; empty if none is set."""
         found = self.flags(names)
         return (found[-1].value or "") if found else ""
 

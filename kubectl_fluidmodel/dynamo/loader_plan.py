@@ -81,7 +81,7 @@ _VALUED = {
 
 @dataclass(frozen=True)
 class NodeReads:
-    """What the node of a cache allows."""
+    """The limits of a cache's node."""
 
     ranks: int
     """Processes that may load there at the same time."""
@@ -109,9 +109,9 @@ class LoaderPlan:
     threads: int = 0
     """For each process."""
     note: str = ""
-    """What the loader takes; or why none is set."""
+    """What the loader needs, or why none is set."""
     remark: str = ""
-    """What to look after with the loader."""
+    """Remarks on the loader."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,9 @@ def _option(engine: LoadingEngine, loader: str, node: NodeReads) -> _Option:
     if since is None:
         return _Option(loader, reason=f"Dynamo's {engine.name} image does not have it")
     if engine.release.has(since) is False:
-        reason = f"it came with Dynamo {format_version(since)}, and this is {engine.release}"
+        reason = (
+            f"it requires Dynamo {format_version(since)} or later, but this is {engine.release}"
+        )
         return _Option(loader, reason=reason)
     taken = env_entry(engine.component, STREAMER_ENV, engine.container_path)
     if loader == RUNAI and taken is not None and "value" not in taken:
@@ -293,10 +295,10 @@ def _problem(engines: list[LoadingEngine]) -> str:
         return "its shell string has flags in a place that is not understood"
     opaque = next(_opaque_words(engine), None)
     if opaque is not None:
-        return f"{opaque.raw} may bring flags of its own"
+        return f"{opaque.raw} may contain other flags"
     load_format = command.value((LOAD_FORMAT,)).lower()
     if load_format not in _PLAIN_FORMATS:
-        return f"{LOAD_FORMAT} {load_format} reads something else"
+        return f"{LOAD_FORMAT} {load_format} reads another format"
     config = engine.extra_config()
     if config is None or set(config) - _PLAIN_CONFIG:
         return f"the value of {EXTRA_CONFIG} is not understood"

@@ -33,7 +33,7 @@ VLLM, SGLANG, TRTLLM = "vllm", "sglang", "trtllm"
 ENGINE_NAMES = {VLLM: "vLLM", SGLANG: "SGLang", TRTLLM: "TensorRT-LLM"}
 
 MAX_PARALLEL_READS = 31
-"""Reads of one FUSE client at once. From 32 on, Alluxio's JNI-FUSE was seen to hang (fluid#5802,
+"""Reads of one FUSE client at once. From 32 on, Alluxio's JNI-FUSE has hung (fluid#5802,
 Alluxio#18749, with Alluxio 2.9.5)."""
 STREAMER_THREADS = 16
 """Run:ai Model Streamer's default per process for files."""
@@ -61,7 +61,7 @@ LOADER_FLAGS = (
     "--safetensors-prefetch-block-size",
     *_SWITCHES,
 )
-"""The flags by which an engine is told how to read weights."""
+"""Flags that set how an engine reads weights."""
 STREAMER_ENV = "RUNAI_STREAMER_CONCURRENCY"
 _RANK_FLAGS = (
     ("--tensor-parallel-size", "--tp-size", "--tp", "-tp"),
@@ -100,7 +100,7 @@ class LoadingEngine:
         ]
 
     def extra_config(self) -> dict[str, Any] | None:
-        """The value of `--model-loader-extra-config`; None where it is no JSON object."""
+        """The value of `--model-loader-extra-config`; None if it is not a JSON object."""
         try:
             found = json.loads(self.command.value((EXTRA_CONFIG,)) or "{}")
         except ValueError:

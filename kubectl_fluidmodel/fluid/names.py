@@ -229,7 +229,7 @@ def is_adopted(obj: Mapping[str, Any]) -> bool:
 
 
 def has_own_spec(obj: Mapping[str, Any]) -> bool:
-    """Whether this plugin wrote the spec of an object, and so may write it anew."""
+    """Return whether this plugin wrote the spec of an object, so it may replace it."""
     return is_managed(obj) and not is_adopted(obj)
 
 

@@ -26,7 +26,7 @@ _COLUMNS = (
 
 
 def render(context: ViewContext) -> Rendering:
-    """The table of the caches; nothing where there are none."""
+    """Format the table of the caches; empty without caches."""
     if not context.caches:
         return Rendering("")
     options, left_out = context.options, list[str]()

@@ -28,7 +28,7 @@ class JobTimeouts:
     """Limits of a wait, in seconds."""
 
     schedule: float
-    """Until the pod has a node; it is known at once where none fits."""
+    """Until the pod has a node; if no node fits, that is known immediately."""
     start: float
     """Until the pod runs."""
     stall: float

@@ -89,7 +89,7 @@ class S3Store:
     def with_renewed_credentials(self) -> S3Store | None:
         """Return the store with newer credentials of boto3's chain; None if there are none.
 
-        This includes credentials that were written to a file meanwhile (`aws sso login`, a
+        This includes credentials that were since written to a file (`aws sso login`, a
         sidecar).
         """
         old = self.credentials

@@ -1,4 +1,4 @@
-"""Starts the staging Job, and removes it; one that stages the same is not started twice."""
+"""Starts and removes the staging Job; never starts two Jobs that stage the same commit."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _replace_job(client: Client, job: Object) -> str:
 def delete_job(client: Client, name: str, namespace: str) -> None:
     """Delete a Job with its pods, and wait until it is gone.
 
-    A Job of the same name that another command creates meanwhile is not touched.
+    A Job of the same name that another command creates in the meantime is not changed.
 
     Raises:
         WaitTimeoutError: the Job is still there.

@@ -61,7 +61,7 @@ def abort_stale_uploads(
             continue
         object_key = StagingLayout(destination, repo, commit).object_key(checkpoint.path)
         size = _stored_bytes(bucket, object_key, checkpoint)
-        # Look again: another run may have resumed the upload meanwhile.
+        # Check again: another run may have resumed the upload in the meantime.
         is_stale = age >= min_age and all(now >= min_age for _, now in _list_with_age(bucket, key))
         if is_stale and not dry_run:
             _abort(bucket, object_key, checkpoint)

@@ -160,7 +160,7 @@ class TestPlugin:
         ("fields", "words"),
         [
             ({"apiVersion": "client.authentication.k8s.io/v1alpha1"}, "v1alpha1"),
-            ({"interactiveMode": "Always"}, "not one"),
+            ({"interactiveMode": "Always"}, "is not a terminal"),
             ({"apiVersion": "client.authentication.k8s.io/v1beta1"}, "v1beta1"),
         ],
     )

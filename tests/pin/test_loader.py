@@ -175,7 +175,7 @@ KEPT = (
         "no JSON", worker("vllm", "--model-loader-extra-config", "x"), "runai", "is not understood"
     ),
     Kept("an unknown release", worker("vllm", release="my-tag"), "auto", "runtimeVersionOverride"),
-    Kept("too old", worker("vllm", release="1.1.1"), "prefetch", "came with Dynamo 1.2"),
+    Kept("too old", worker("vllm", release="1.1.1"), "prefetch", "requires Dynamo 1.2 or later"),
     Kept(
         "threads that cannot be set",
         worker("vllm", "-tp", "8", gpus=8, release="1.2.1"),

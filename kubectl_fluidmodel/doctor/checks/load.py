@@ -37,7 +37,7 @@ def latest_load(cache: Cache) -> Object | None:
 def reload_fix(cache: Cache, load: Object | None = None, *, delete_first: bool = False) -> Fix:
     """Load the model (again): with `cache`, which verifies it, or with a new DataLoad.
 
-    With `remove` the load goes first whoever made it: one that is running, or of other paths.
+    With `delete_first`, the existing load is deleted first: a running one, or one of other paths.
     """
     if names.is_managed(cache.dataset or {}):
         made = fix_commands.load_command(cache)

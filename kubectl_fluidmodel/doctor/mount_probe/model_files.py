@@ -35,7 +35,7 @@ def examine_files(
     path: str = "",
     timeout: float = 6.0,
 ) -> MountContents:
-    """What a listing shows; `path` is where it lies in its store, `seconds` are for reading.
+    """Assess a listing; `path` is its location in the store, `seconds` limit the reading.
 
     A listing that is not `whole` is not judged: what it lacks may only not have been listed.
     """

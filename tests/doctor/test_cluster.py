@@ -80,6 +80,34 @@ def test_volume_of_another_cache_with_the_same_name_is_found() -> None:
     assert found.fix is not None and f"--name {NAME}-2" in found.fix.text
 
 
+def test_younger_of_two_caches_that_will_have_one_volume_needs_another_name() -> None:
+    snapshot = b.healthy_snapshot()
+    for namespace, name, created in (("a-b", "c", "10"), ("a", "b-c", "11"), ("a", "d", "12")):
+        metadata = {
+            "namespace": namespace,
+            "name": name,
+            "creationTimestamp": f"2026-09-21T{created}:00:00Z",
+        }
+        dataset = {
+            "apiVersion": names.DATASETS.api_version,
+            "kind": names.DATASETS.name,
+            "metadata": metadata,
+            "spec": {"mounts": [{"mountPoint": "s3://bucket/model"}]},
+            "status": {"phase": "NotBound"},
+        }
+        b.add_objects(snapshot, names.DATASETS, dataset)
+    [found] = b.findings_of(snapshot, "FM207")
+    assert found.about == "dataset a/b-c"
+    assert found.cause.endswith("PersistentVolume a-b-c for this cache and for the older a-b/c")
+    assert found.fix is not None and "--name b-c-2 -n a" in found.fix.text
+    roots = {each.finding.about: each.check.code for each in b.run_checks(snapshot).roots}
+    assert roots == {
+        "dataset a-b/c": "FM204",
+        "dataset a/b-c": "FM207",
+        "dataset a/d": "FM204",
+    }
+
+
 def test_endless_counting_of_files_is_found() -> None:
     snapshot = b.healthy_snapshot()
     status = b.get_object(snapshot, names.DATASETS, NAME)["status"]

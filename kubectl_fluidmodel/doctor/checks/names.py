@@ -26,6 +26,7 @@ from kubectl_fluidmodel.objects.access import (
     get_list,
     get_path,
     labels_of,
+    metadata_of,
     name_of,
     namespace_of,
 )
@@ -271,7 +272,7 @@ def runtime_is_unique(context: CheckContext) -> Iterator[Finding]:
     "FM207",
     "the name of the volume is free",
     needs=(k.PVS,),
-    explains=("FM402", "FM442", *NOT_BOUND),
+    explains=("FM204", "FM402", "FM442", *NOT_BOUND),
 )
 def volume_name_is_free(context: CheckContext) -> Iterator[Finding]:
     """The PersistentVolume that Fluid would create belongs to another cache.
@@ -279,12 +280,13 @@ def volume_name_is_free(context: CheckContext) -> Iterator[Finding]:
     Fluid names the volume `<namespace>-<name>`, so `a-b/c` and `a/b-c` get the same name. The
     second Dataset takes over the existing volume, and its claim never binds. Do not delete the
     second one alone: Fluid then deletes the volume and the claim of the first (observed with
-    1.0.8).
+    1.0.8). As long as neither has a volume, the younger one can be created under another name.
     """
     cache = context.cache
     wanted = names.volume_name(cache.namespace, cache.name)
     volume = context.snapshot.get(k.PVS, wanted)
     if volume is None:
+        yield from _future_name_conflict(context, wanted)
         return
     claim = get_path(volume, "spec", "claimRef", default={})
     owner = (namespace_of({"metadata": claim}), name_of({"metadata": claim}))
@@ -302,6 +304,35 @@ def volume_name_is_free(context: CheckContext) -> Iterator[Finding]:
             "advice",
         ),
     )
+
+
+def _future_name_conflict(context: CheckContext, wanted: str) -> Iterator[Finding]:
+    """An older Dataset whose volume, not created yet, will have the same name."""
+    cache = context.cache
+    older = [
+        each
+        for each in context.caches
+        if each.dataset is not None
+        and names.volume_name(each.namespace, each.name) == wanted
+        and _age_order(each) < _age_order(cache)
+    ]
+    if cache.dataset is None or not older:
+        return
+    first = older[0]
+    yield Finding(
+        cache_reference(cache),
+        f"Fluid would create PersistentVolume {wanted} for this cache and for the older "
+        f"{first.namespace}/{first.name}",
+        (Evidence(cache_reference(first), "metadata.creationTimestamp", _age_order(first)[0]),),
+        Fix(fix_commands.recreate_cache(cache, fix_commands.alternative_name(cache)))
+        if fix_commands.can_be_made_by_cache(cache)
+        else None,
+    )
+
+
+def _age_order(cache: Cache) -> tuple[str, str]:
+    """Sort key: older Datasets first."""
+    return str(metadata_of(cache.dataset or {}).get("creationTimestamp") or ""), cache.namespace
 
 
 @register_check(

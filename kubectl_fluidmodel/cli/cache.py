@@ -12,11 +12,16 @@ from kubectl_fluidmodel.cache.adoption.command import AdoptCommand
 from kubectl_fluidmodel.cache.adoption.options import parse_adopt_options
 from kubectl_fluidmodel.cache.command import CacheCommand
 from kubectl_fluidmodel.cache.options import CacheFlags, StagingFlags, parse_options
-from kubectl_fluidmodel.cli.flags import color_flag, connection_flags, dry_run_flag, output_flag
+from kubectl_fluidmodel.cli.flags import (
+    color_flag,
+    connection_flags,
+    dry_run_flag,
+    output_flag,
+    price_flag,
+)
 from kubectl_fluidmodel.cli.model_flags import (
     hub_flags,
     pod_flags,
-    price_flag,
     stage_workers_flag,
     store_flags,
 )

@@ -180,3 +180,16 @@ def view_flags(group: str, *formats: str) -> Callable[[F], F]:
         )(bundled)
 
     return with_view
+
+
+def price_flag(group: str) -> Callable[[F], F]:
+    """--price-per-gib: what the estimate of `cache --dry-run` and `inspect NAME` counts with."""
+    return option(
+        "--price-per-gib",
+        "price_per_gib",
+        group=group,
+        metavar="PRICE",
+        type=click.FloatRange(min=0),
+        default=None,
+        help="Price of a GiB that leaves the Hub or the store, for the estimate.",
+    )

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from kubectl_fluidmodel.cli.flags import view_flags
-from kubectl_fluidmodel.cli.model_flags import price_flag
+from kubectl_fluidmodel.cli.flags import price_flag, view_flags
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
 from kubectl_fluidmodel.errors import CommandInterruptedError, UsageError
 from kubectl_fluidmodel.kube.config import ConfigFlags

@@ -76,19 +76,6 @@ def stage_workers_flag(group: str, connections: str) -> Callable[[F], F]:
     )
 
 
-def price_flag(group: str) -> Callable[[F], F]:
-    """--price-per-gib: what the estimate of `cache --dry-run` and `inspect NAME` counts with."""
-    return option(
-        "--price-per-gib",
-        "price_per_gib",
-        group=group,
-        metavar="PRICE",
-        type=click.FloatRange(min=0),
-        default=None,
-        help="Price of a GiB that leaves the Hub or the store, for the estimate.",
-    )
-
-
 def pod_flags(prefix: str, *, group: str, pod: str, target: str) -> tuple[Callable[[F], F], ...]:
     """Return the flags of a command that runs this plugin in a pod, for `flag_group`.
 

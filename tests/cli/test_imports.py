@@ -21,7 +21,7 @@ sys.exit(code)
 """
 
 HEAVY = ("kubernetes", "boto3", "botocore", "rich", "huggingface_hub")
-OUR_VERBS = tuple(f"kubectl_fluidmodel.{verb}" for verb in ("cache", "pin", "stage", "doctor"))
+OTHER_VERBS = tuple(f"kubectl_fluidmodel.{verb}" for verb in ("cache", "pin", "stage", "doctor"))
 REMOTE = ("kubectl_fluidmodel.hub", "kubectl_fluidmodel.objectstore")
 DETAILS = tuple(
     f"kubectl_fluidmodel.{module}"
@@ -67,7 +67,7 @@ def of_packages(modules: set[str], packages: tuple[str, ...]) -> set[str]:
         Lean("cache --help", HEAVY),
         Lean("pin --help", HEAVY),
         Lean("stage --help", HEAVY),
-        Lean("inspect --help", (*HEAVY, *OUR_VERBS, *REMOTE, "urllib3", "yaml")),
+        Lean("inspect --help", (*HEAVY, *OTHER_VERBS, *REMOTE, "urllib3", "yaml")),
         Lean("cache pvc://c/m --quota 10Gi --dry-run=client", HEAVY),
         Lean(
             "cache s3://models/m --quota 10Gi --dry-run=client",
@@ -89,10 +89,13 @@ def server() -> Iterator[str]:
 @pytest.mark.parametrize(
     "lean",
     [
-        Lean("inspect", (*HEAVY, "urllib3", *OUR_VERBS, *REMOTE, *DETAILS)),
-        Lean("inspect -A --sort-by size", (*HEAVY, "urllib3", *OUR_VERBS, *REMOTE, *DETAILS)),
-        Lean("inspect -o name", (*HEAVY, "urllib3", *OUR_VERBS, *REMOTE, *DETAILS)),
-        Lean("inspect -o tree", (*HEAVY, "urllib3", *OUR_VERBS, "kubectl_fluidmodel.hub")),
+        Lean("inspect", (*HEAVY, "urllib3", *OTHER_VERBS, *REMOTE, *DETAILS)),
+        Lean("inspect -A --sort-by size", (*HEAVY, "urllib3", *OTHER_VERBS, *REMOTE, *DETAILS)),
+        Lean("inspect -o name", (*HEAVY, "urllib3", *OTHER_VERBS, *REMOTE, *DETAILS)),
+        Lean(
+            "inspect -o tree",
+            (*HEAVY, "urllib3", "kubectl_fluidmodel.doctor", "kubectl_fluidmodel.hub"),
+        ),
         Lean("inspect demo --offline", (*HEAVY, "urllib3", "kubectl_fluidmodel.hub")),
     ],
     ids=str,

@@ -42,24 +42,33 @@ print(json.dumps({
 @pytest.fixture(scope="session")
 def plane(cluster: Cluster) -> Cluster:
     """The cluster with two real nodes, and an image of Python on them."""
-    cluster.add_real_nodes(2)
-    cluster.load_image(image.archived(image.PYTHON, *image.python()))
-    return cluster
+    return with_data_plane(cluster, 2)
 
 
 @pytest.fixture(scope="session")
 def cached(plane: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cached]:
     """A model in a bucket, and its cache on one of the nodes."""
-    namespace = "real"
-    plane.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    policy.direct(plane.api, namespace)
-    bucket = Bucket(plane.s3, "real-models")
+    made = build_cache(plane, "real", tmp_path_factory.mktemp("plugin"))
+    yield made
+    clear(plane, made.namespace)
+    made.bucket.delete()
+
+
+def with_data_plane(cluster: Cluster, nodes: int) -> Cluster:
+    cluster.add_real_nodes(nodes)
+    cluster.load_image(image.archived(image.PYTHON, *image.python()))
+    return cluster
+
+
+def build_cache(cluster: Cluster, namespace: str, folder: Path) -> Cached:
+    """Put a model into a bucket and cache it, in a new namespace, by the plugin as it is."""
+    cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    policy.direct(cluster.api, namespace)
+    bucket = Bucket(cluster.s3, "real-models")
     bucket.put_model("demo", shards=2, shard_size=24 * MIB)
-    plugin = Plugin(Cli(plane, tmp_path_factory.mktemp("plugin")), namespace)
+    plugin = Plugin(Cli(cluster, folder), namespace)
     made = plugin("cache", bucket.uri("demo"), "--name", "demo", "--node", HOLDER, timeout=400)
-    yield Cached(plane, plugin, namespace, "demo", bucket, made.ok())
-    clear(plane, namespace)
-    bucket.delete()
+    return Cached(cluster, plugin, namespace, "demo", bucket, made.ok())
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,9 @@ def test_down_leaves_nothing(after: str) -> None:
         assert mine.address in addresses()
         if after != "work":
             for name in (f"kubelet-{REAL}", f"containerd-{REAL}"):
-                os.kill(cluster.processes.pid(name) or 0, signal.SIGKILL)
+                pid = cluster.processes.pid(name)
+                assert pid is not None
+                os.kill(pid, signal.SIGKILL)
                 until(f"{name} to be dead", lambda each=name: not cluster.processes.pid(each), 10)
             assert cgroups.processes(mine.cgroup), "shim and pod outlive them"
         if after == "a crash and a new start":

@@ -36,8 +36,10 @@ def load_targets(load: Mapping[str, Any]) -> list[LoadTarget]:
 
 
 def _load_target(entry: Mapping[str, Any]) -> LoadTarget:
-    copies = entry.get("replicas")
-    return LoadTarget(str(entry.get("path") or ""), copies if isinstance(copies, int) else 1)
+    path, copies = str(entry.get("path") or ""), entry.get("replicas")
+    if isinstance(copies, int) and copies > 0:  # the chart's `default 1` also replaces 0
+        return LoadTarget(path, copies)
+    return LoadTarget(path)
 
 
 def build_dataload(

@@ -172,6 +172,22 @@ class TestDataLoad:
         assert made["spec"]["loadMetadata"] is True
         assert "tolerations" not in made["spec"]
 
+    @pytest.mark.parametrize(
+        ("target", "expected"),
+        [
+            (None, [("/", 1)]),
+            ([], [("/", 1)]),
+            ([{"path": "/a"}, {"path": "/b", "replicas": 3}], [("/a", 1), ("/b", 3)]),
+            ([{"path": "/a", "replicas": 0}], [("/a", 1)]),
+            ([{"replicas": 2}], [("", 2)]),
+        ],
+    )
+    def test_targets_are_read_as_fluid_reads_them(
+        self, target: list[Object] | None, expected: list[tuple[str, int]]
+    ) -> None:
+        found = dataload.load_targets({"spec": {"target": target}})
+        assert [(each.path, each.copies) for each in found] == expected
+
     def test_the_attempt_is_an_annotation(self) -> None:
         made = dataload.build_dataload("demo", "ns", replicas=1, tolerations=[], attempt=3)
         assert made["metadata"]["annotations"] == {dataload.ATTEMPT_ANNOTATION: "3"}

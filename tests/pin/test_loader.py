@@ -143,20 +143,20 @@ KEPT = (
     Kept("another program", command("my-engine"), "runai", "starts no known engine"),
     Kept("vllm-rs", command("vllm-rs", "serve", "a/b"), "auto", "flags of vllm-rs are not known"),
     Kept("a file of flags", worker("vllm", "--config", "/etc/x"), "auto", "from a file"),
-    Kept("a variable of flags", script("python3 -m dynamo.vllm $ARGS"), "auto", "$ARGS may bring"),
+    Kept("a variable of flags", script("python3 -m dynamo.vllm $ARGS"), "auto", "$ARGS may contain"),
     Kept(
         "a variable with flags in it",
         script("python3 -m dynamo.vllm $ARGS", env={"ARGS": "--load-format dummy"}),
         "runai",
-        "$ARGS may bring",
+        "$ARGS may contain",
     ),
     Kept(
         "a variable behind a flag without value",
         worker("vllm", "--enforce-eager", "$(EXTRA)"),
         "auto",
-        "$(EXTRA) may bring",
+        "$(EXTRA) may contain",
     ),
-    Kept("a substitution", script("python3 -m dynamo.vllm --x `cat f`"), "auto", "`cat may bring"),
+    Kept("a substitution", script("python3 -m dynamo.vllm --x `cat f`"), "auto", "`cat may contain"),
     Kept("a subshell", script("python3 -m dynamo.vllm $(cat f)"), "auto", "not understood"),
     Kept(
         "flags behind a redirection",
@@ -164,7 +164,7 @@ KEPT = (
         "runai",
         "not understood",
     ),
-    Kept("other weights", worker("vllm", "--load-format", "gguf"), "runai", "gguf reads something"),
+    Kept("other weights", worker("vllm", "--load-format", "gguf"), "runai", "gguf reads another"),
     Kept(
         "unknown configuration",
         worker("vllm", "--model-loader-extra-config", '{"tensorizer_uri": "s3://x"}'),

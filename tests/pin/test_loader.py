@@ -143,7 +143,9 @@ KEPT = (
     Kept("another program", command("my-engine"), "runai", "starts no known engine"),
     Kept("vllm-rs", command("vllm-rs", "serve", "a/b"), "auto", "flags of vllm-rs are not known"),
     Kept("a file of flags", worker("vllm", "--config", "/etc/x"), "auto", "from a file"),
-    Kept("a variable of flags", script("python3 -m dynamo.vllm $ARGS"), "auto", "$ARGS may contain"),
+    Kept(
+        "a variable of flags", script("python3 -m dynamo.vllm $ARGS"), "auto", "$ARGS may contain"
+    ),
     Kept(
         "a variable with flags in it",
         script("python3 -m dynamo.vllm $ARGS", env={"ARGS": "--load-format dummy"}),
@@ -156,7 +158,9 @@ KEPT = (
         "auto",
         "$(EXTRA) may contain",
     ),
-    Kept("a substitution", script("python3 -m dynamo.vllm --x `cat f`"), "auto", "`cat may contain"),
+    Kept(
+        "a substitution", script("python3 -m dynamo.vllm --x `cat f`"), "auto", "`cat may contain"
+    ),
     Kept("a subshell", script("python3 -m dynamo.vllm $(cat f)"), "auto", "not understood"),
     Kept(
         "flags behind a redirection",

@@ -8,8 +8,9 @@ from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import secret as secrets
+from kubectl_fluidmodel.inventory.mount_target import mounted_sources
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import ForbiddenError
+from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError
 from kubectl_fluidmodel.model.source import is_same_source
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, annotations_of, get_path, name_of
@@ -149,3 +150,25 @@ def _delete_job(job: Object, namespace: str) -> Command:
 
 def _job_commit(job: Object) -> str:
     return annotations_of(job).get(names.COMMIT_ANNOTATION, "")
+
+
+def same_source_notes(
+    client: Client, options: CacheOptions, namespace: str, existing: ExistingObjects
+) -> list[str]:
+    """Notes on Datasets that were made by hand and read the same source already.
+
+    Without them, who has such a Dataset would get a second cache of the same model.
+    """
+    if existing.dataset is not None or options.source.scheme == "hf":
+        return []
+    try:
+        datasets = client.list_objects(names.DATASETS, namespace)
+    except (ForbiddenError, NotFoundError):
+        return []
+    uri = options.source.uri
+    return [
+        f"Dataset {name_of(each)} was made by hand and reads {uri}, too; to take it over instead: "
+        f"{adopt(name_of(each), namespace)}"
+        for each in datasets
+        if not names.is_managed(each) and uri in mounted_sources(each)
+    ]

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from kubectl_fluidmodel.cache import deletion
 from kubectl_fluidmodel.cache.desired import ExistingObjects
 from kubectl_fluidmodel.cache.hints import RBAC_DOCS
-from kubectl_fluidmodel.cache.name_conflicts import check_staging_jobs, require_name_available
+from kubectl_fluidmodel.cache.name_conflicts import (
+    check_staging_jobs,
+    require_name_available,
+    same_source_notes,
+)
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import installation, names
@@ -117,6 +121,7 @@ def run_preflight(
     require_not_deleting(client, options, namespace, existing)
     require_name_available(client, options, namespace, existing)
     notes += check_staging_jobs(client, options, namespace)
+    notes += same_source_notes(client, options, namespace, existing)
     return PreflightResult(
         existing, can_exec, _log_permission(namespace) not in denied, tuple(notes)
     )

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.mount import GCS_KEY, ROOT_OPTION
 from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.model.source import parse_source
 from kubectl_fluidmodel.objects.access import Object, annotations_of, get_list, get_path
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
 from kubectl_fluidmodel.objectstore.options import GCS_ENDPOINT
@@ -124,6 +126,15 @@ def mount_targets(cache: Cache) -> list[MountTarget]:
     for index, mount in enumerate(get_list(cache.dataset, "spec", "mounts")):
         found.append(_mount_target(cache, cache.dataset, mount, first=index == 0))
     return found
+
+
+def mounted_sources(dataset: Object) -> Iterator[str]:
+    """The sources of a Dataset's mounts, as SOURCE is written; without mounts that are none."""
+    for target in mount_targets(Cache("", "", dataset)):
+        try:
+            yield parse_source(target.uri).uri
+        except UsageError:
+            continue
 
 
 def effective_options(cache: Cache, mount: Mapping[str, Any]) -> dict[str, str]:

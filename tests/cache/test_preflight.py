@@ -243,6 +243,30 @@ class TestNameIsFree:
             check(objects.client, ExistingObjects(dataset("s3://models/llama", app="x")))
         assert caught.value.hint.startswith("kubectl fluidmodel cache llama --adopt -n ns, or")
 
+    def test_another_dataset_of_the_source_is_noted_with_the_command_that_adopts_it(
+        self, objects: Objects
+    ) -> None:
+        by_hand = dataset("", app="x")
+        by_hand["metadata"].update(name="llama-model", annotations={})
+        by_hand["spec"] = {"mounts": [{"mountPoint": "s3://models/llama/"}]}
+        ours = {**by_hand, "metadata": OURS["metadata"]}
+        elsewhere = {**by_hand, "spec": {"mounts": [{"mountPoint": "oss://models/llama"}]}}
+        objects.lists[names.DATASETS.path("ns")] = [by_hand, ours, elsewhere]
+        options = make_options("s3://models/llama")
+        nothing = ExistingObjects()
+        [note] = preflight.same_source_notes(objects.client, options, "ns", nothing)
+        assert note.startswith("Dataset llama-model was made by hand and reads s3://models/llama")
+        assert note.endswith("kubectl fluidmodel cache llama-model --adopt -n ns")
+        other = make_options("s3://models/other")
+        assert preflight.same_source_notes(objects.client, other, "ns", nothing) == []
+        again = ExistingObjects(ours)
+        assert preflight.same_source_notes(objects.client, options, "ns", again) == []
+
+    def test_datasets_that_may_not_be_listed_are_no_error(self, objects: Objects) -> None:
+        objects.forbidden.add(names.DATASETS.path("ns"))
+        options = make_options("s3://models/llama")
+        assert preflight.same_source_notes(objects.client, options, "ns", ExistingObjects()) == []
+
     def test_an_adopted_cache_is_not_written_anew(self, objects: Objects) -> None:
         labels = {**names.managed_labels("llama"), names.ADOPTED_LABEL: "true"}
         with pytest.raises(FluidModelError, match="made by hand and adopted") as caught:

@@ -130,6 +130,8 @@ def test_a_cache_made_by_hand_is_adopted_proven_and_given_back_exactly(
 
     plugin("uncache", NAME, "--release").ok()
     assert objects(cluster, namespace) == before, "not a label is left"
+    second = plugin("cache", bucket.uri(MODEL), "--dry-run=server").ok()
+    assert f"Dataset {NAME} was made by hand and reads {bucket.uri(MODEL)}, too" in second.err
     assert pod_uids(cluster, namespace) == pods
 
 

@@ -36,6 +36,7 @@ def test_a_bucket_becomes_a_proven_cache(
         "bytes": sum(files.values()),
         "cachedBytes": sum(files.values()),
         "files": len(files),
+        "read": None,
     }
     dataset = cluster.api.get(DATASETS, "Dataset", "demo", namespace)
     assert dataset["status"]["phase"] == "Bound"

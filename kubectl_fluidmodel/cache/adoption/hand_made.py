@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.cache import deletion
@@ -11,7 +11,7 @@ from kubectl_fluidmodel.cache.hints import adopt
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import mount, names
 from kubectl_fluidmodel.inventory.cache import Cache
-from kubectl_fluidmodel.inventory.mount_target import MountTarget, mount_targets
+from kubectl_fluidmodel.inventory.mount_target import MountTarget, mount_targets, mounted_sources
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.model.source import Source, parse_source
 from kubectl_fluidmodel.objects.access import (
@@ -119,7 +119,7 @@ def select_by_source(datasets: Sequence[Object], source: Source | None, namespac
         FluidModelError: none does, or several do.
     """
     uri = source.uri if source else ""
-    found = [each for each in datasets if uri in _mounted_uris(each)]
+    found = [each for each in datasets if uri in mounted_sources(each)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -134,15 +134,6 @@ def select_by_source(datasets: Sequence[Object], source: Source | None, namespac
         "",
         kubectl("get", "datasets", "-o", "wide", namespace=namespace),
     )
-
-
-def _mounted_uris(dataset: Object) -> Iterator[str]:
-    """Return the sources of a Dataset's mounts in the syntax of SOURCE."""
-    for target in mount_targets(_as_cache(dataset)):
-        try:
-            yield parse_source(target.uri).uri
-        except UsageError:  # a mount without a SOURCE form
-            continue
 
 
 def require_adoptable(

@@ -32,6 +32,8 @@ there is an object with this metadata. So the metadata can be trusted."""
 
 _READ_SIZE = 8 << 20
 """Bytes of one request when an object is read back."""
+_COPY_SIZE = 256 << 20
+"""Bytes that one request copies within the bucket; S3 allows 5 GiB, a slow store times out then."""
 _MISSING_CODES = ("404", "NoSuchKey", "NotFound")
 _MISSING_UPLOAD_CODES = ("NoSuchUpload", "404", "NoSuchKey", "InvalidPart")
 """Missing parts at the end are a sign of an aborted upload, too: some stores keep parts that arrive
@@ -314,6 +316,79 @@ class Bucket(RetryingS3Client):
         # With SSE-KMS and in some stores, the ETag is not an MD5, and HEAD may return another one.
         info = self.head_object(key)
         return info.etag if info is not None else etag
+
+    def copy_file(
+        self, source: str, etag: str, key: str, file: PlanFile, commit: str
+    ) -> ObjectInfo | None:
+        """Copy an object within the bucket, while it has this ETag.
+
+        Args:
+            source: key of the object.
+            etag: its ETag when its content was verified.
+            key: key of the copy.
+            file: what the object is.
+            commit: the commit that the copy belongs to.
+
+        Returns:
+            The copy; None if the store does not allow or support it, or the object has changed.
+        """
+        try:
+            if file.size <= _COPY_SIZE:
+                self.call_raw(
+                    "copy",
+                    "copy_object",
+                    Key=key,
+                    Metadata=_metadata(file, commit),
+                    MetadataDirective="REPLACE",
+                    **self._copy_source(source, etag),
+                )
+            else:
+                self._copy_in_parts(source, etag, key, file, commit)
+        except S3RequestError:
+            return None
+        info = self.head_object(key)
+        return info if info is not None and info.matches(file) else None
+
+    def _copy_source(self, source: str, etag: str) -> dict[str, Any]:
+        return {
+            "CopySource": {"Bucket": self.name, "Key": source},
+            "CopySourceIfMatch": f'"{etag}"',
+        }
+
+    def _copy_in_parts(self, source: str, etag: str, key: str, file: PlanFile, commit: str) -> None:
+        """Copy a large object part by part, each of which is done within the read timeout."""
+        started = self.call_raw(
+            "start a copy of",
+            "create_multipart_upload",
+            Key=key,
+            Metadata=_metadata(file, commit),
+        )
+        upload_id = str(started["UploadId"])
+        try:
+            parts = [
+                self.call_raw(
+                    "copy a part of",
+                    "upload_part_copy",
+                    Key=key,
+                    UploadId=upload_id,
+                    PartNumber=number,
+                    CopySourceRange=f"bytes={start}-{min(start + _COPY_SIZE, file.size) - 1}",
+                    **self._copy_source(source, etag),
+                )["CopyPartResult"]["ETag"]
+                for number, start in enumerate(range(0, file.size, _COPY_SIZE), 1)
+            ]
+            listed = [{"PartNumber": n, "ETag": each} for n, each in enumerate(parts, 1)]
+            self.call_raw(
+                "complete the copy of",
+                "complete_multipart_upload",
+                Key=key,
+                UploadId=upload_id,
+                MultipartUpload={"Parts": listed},
+            )
+        except BaseException:
+            with suppress(FluidModelError):
+                self.abort_multipart_upload(key, upload_id)
+            raise
 
     def delete_object(self, key: str) -> None:
         """Delete one of our own objects; do nothing if the credentials may not.

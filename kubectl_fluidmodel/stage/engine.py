@@ -30,6 +30,7 @@ from kubectl_fluidmodel.stage.errors import FileStagingError, PartialFailureErro
 from kubectl_fluidmodel.stage.events import Completed, Event, Message, Started
 from kubectl_fluidmodel.stage.file_stager import FileStager, RunContext
 from kubectl_fluidmodel.stage.options import TransferOptions
+from kubectl_fluidmodel.stage.reuse import ReusableFiles
 from kubectl_fluidmodel.stage.scheduler import Scheduler, Task
 from kubectl_fluidmodel.stage.staged_files import StagedFiles
 
@@ -105,6 +106,7 @@ class TransferEngine:
                 bucket=self.bucket,
                 hub=hub,
                 staged_files=self.staged_files,
+                reusable_files=ReusableFiles(self.bucket, self.layout),
                 counters=self.counters,
                 scheduler=self._scheduler,
                 stop=self._stop,

@@ -52,7 +52,7 @@ class FileDone:
     path: str
     size: int
     outcome: str
-    """`staged`, `resumed` or `found`."""
+    """`staged`, `resumed`, `found`, or `copied` from another commit in the bucket."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from kubectl_fluidmodel.stage.events import Event, FileDone, FileFailed, Message
 from kubectl_fluidmodel.stage.file_hasher import FileHasher
 from kubectl_fluidmodel.stage.options import TransferOptions
 from kubectl_fluidmodel.stage.parts import choose_part_size
+from kubectl_fluidmodel.stage.reuse import ReusableFiles
 from kubectl_fluidmodel.stage.scheduler import (
     OpenFileTask,
     PartTask,
@@ -48,6 +49,7 @@ class RunContext:
     bucket: Bucket
     hub: HubClient
     staged_files: StagedFiles
+    reusable_files: ReusableFiles
     counters: TransferCounters
     scheduler: Scheduler
     stop: threading.Event
@@ -117,7 +119,7 @@ class FileStager:
 
     def _stage_small_file(self, file: PlanFile, buffer: bytearray) -> None:
         """Stage a file with one request, after its hash is verified."""
-        if self._already_staged(file):
+        if self._already_staged(file) or self._copied_from_other_commit(file):
             return
         run = self._run
         run.counters.file_started(file.path)
@@ -134,7 +136,7 @@ class FileStager:
 
     def _open_file(self, file: PlanFile) -> MultipartTransfer | None:
         """Resume or start an upload; None if no parts have to be transferred."""
-        if self._already_staged(file):
+        if self._already_staged(file) or self._copied_from_other_commit(file):
             return None
         run = self._run
         run.counters.file_started(file.path)
@@ -207,6 +209,24 @@ class FileStager:
             return False
         self._run.counters.add_existing(file.path, file.size)
         self._mark_done(file, etag, "found")
+        return True
+
+    def _copied_from_other_commit(self, file: PlanFile) -> bool:
+        """Copy the file within the bucket if another commit has it; it is then marked as done.
+
+        An upload that was started goes on instead.
+        """
+        run = self._run
+        found = run.reusable_files.find(file) if file.size else None
+        if found is None or run.staged_files.checkpoint_for(file) is not None:
+            return False
+        key = run.layout.object_key(file.path)
+        copied = run.bucket.copy_file(found.key, found.etag, key, file, run.plan.commit)
+        if copied is None:
+            run.reusable_files.forget(file)
+            return False
+        run.counters.add_existing(file.path, file.size)
+        self._mark_done(file, copied.etag, "copied")
         return True
 
     def _mark_done(self, file: PlanFile, etag: str, outcome: str) -> None:

@@ -44,6 +44,13 @@ def list_prefix(store: S3Store, bucket: str, prefix: str) -> FileListing:
                 )
     if not files:
         with translate_errors(store, f"cannot list {where}", bucket):
+            if prefix and _is_object(client, bucket, prefix):
+                folder = f"s3://{bucket}/{prefix.rpartition('/')[0]}".rstrip("/")
+                raise FluidModelError(
+                    f"{where} is not a model",
+                    "it is one object, not a directory of files",
+                    command("kubectl", "fluidmodel", "cache", Operand(folder)),
+                )
             lost, model = find_lost_snapshot(client, bucket, prefix)
         if lost:
             to = ["--to", f"s3://{bucket}"]
@@ -99,13 +106,14 @@ def find_lost_snapshot(client: Any, bucket: str, prefix: str) -> tuple[str, str]
     return description, f"{repo}@{commit}" if repo else ""
 
 
+def _is_object(client: Any, bucket: str, key: str) -> bool:
+    same = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+    return any(entry["Key"] == key for entry in same.get("Contents") or [])
+
+
 def _nearest_content(store: S3Store, client: Any, bucket: str, prefix: str) -> str:
     """Describe the nearest parent of an empty prefix that has objects."""
     with translate_errors(store, f"cannot list s3://{bucket}", bucket):
-        if prefix:
-            same = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
-            if any(entry["Key"] == prefix for entry in same.get("Contents") or []):
-                return "it is one object, not a directory of files"
         parent = prefix
         while True:
             parent = parent.rpartition("/")[0]

@@ -236,6 +236,22 @@ def test_an_empty_snapshot_of_a_hub_cache_is_told_by_its_blobs() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "folder"), [("models/q.gguf", "s3://b123/models"), ("q.gguf", "s3://b123")]
+)
+def test_one_object_is_told_from_an_empty_prefix(key: str, folder: str) -> None:
+    def respond(asked: HttpRequest) -> HttpResponse:
+        inside = asked.query["prefix"] == key
+        entry = f"<Contents><Key>{key}</Key><Size>9</Size></Contents>" if inside else ""
+        body = f"<ListBucketResult>{entry}</ListBucketResult>"
+        return HttpResponse(200, body.encode(), {"Content-Type": "application/xml"})
+
+    with serve(respond) as server, pytest.raises(FluidModelError, match="not a model") as caught:
+        list_prefix(S3Store(server.url, "us-east-1", KEYS), "b123", key)
+    assert caught.value.reason == "it is one object, not a directory of files"
+    assert caught.value.hint == f"kubectl fluidmodel cache {folder}"
+
+
 def test_files_are_read_in_part() -> None:
     def respond(asked: HttpRequest) -> HttpResponse:
         assert asked.path == "/b123/p/a b.bin" and asked.headers["Range"] == "bytes=2-4"

@@ -149,6 +149,23 @@ def dead_mount(snapshot: Snapshot) -> None:
     b.set_log(snapshot, pod, "main", line)
 
 
+def fuse_restarted(snapshot: Snapshot) -> None:
+    """After the reader had started; the reader itself says nothing."""
+    fuse = b.get_object(snapshot, kinds.PODS, "demo-fuse-gpu-0")
+    since = reader(snapshot)["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
+    [status] = fuse["status"]["containerStatuses"]
+    status["restartCount"] = 1
+    status["state"] = {"running": {"startedAt": since.replace("2026", "2027")}}
+
+
+def fuse_restarted_and_recovered(snapshot: Snapshot) -> None:
+    fuse_restarted(snapshot)
+    name, namespace = "csi-nodeplugin-fluid", names.SYSTEM_NAMESPACE
+    plugin = b.get_object(snapshot, kinds.DAEMON_SETS, name, namespace)
+    container = {"name": "plugins", "args": ["--feature-gates=FuseRecovery=true"]}
+    plugin["spec"].setdefault("template", {})["spec"] = {"containers": [container]}
+
+
 def not_mended(snapshot: Snapshot) -> None:
     dataset = b.get_object(snapshot, names.DATASETS, "demo")
     b.add_warning_event(
@@ -428,6 +445,24 @@ def test_missing_csi_plugin_is_the_root_of_failed_mounts() -> None:
     b.remove_object(snapshot, kinds.PODS, "demo-fuse-gpu-0")
     assert b.found_codes(snapshot, "4") == ["FM420", "FM421", "FM430", "FM431"]
     assert b.root_codes(snapshot, "4") == ["FM421"]
+
+
+def test_readers_that_mounted_before_their_fuse_client_restarted_are_found() -> None:
+    snapshot = b.healthy_snapshot()
+    fuse_restarted(snapshot)
+    b.assert_finds(
+        snapshot,
+        "FM432",
+        "pod models/chat-decode-0",
+        "the FUSE client on node gpu-0 exited, so the mount of this pod is dead",
+        "kubectl delete pod chat-decode-0 -n models",
+    )
+
+
+def test_readers_of_a_restarted_fuse_client_are_fine_if_fluid_repairs_mounts() -> None:
+    snapshot = b.healthy_snapshot()
+    fuse_restarted_and_recovered(snapshot)
+    assert b.found_codes(snapshot, "FM432") == []
 
 
 def test_event_about_another_volume_is_ignored() -> None:

@@ -16,9 +16,17 @@ from kubectl_fluidmodel.doctor.check import (
     register_check,
 )
 from kubectl_fluidmodel.fluid import installation, names, pod_problems
-from kubectl_fluidmodel.inventory.cache import ReaderPod
+from kubectl_fluidmodel.inventory.cache import FUSE, ReaderPod
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import annotations_of, get_int, get_list, get_path, labels_of
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    annotations_of,
+    get_int,
+    get_list,
+    get_path,
+    labels_of,
+)
+from kubectl_fluidmodel.objects.time import parse_time
 from kubectl_fluidmodel.output.shell import Operand
 
 INJECT_LABEL = "fuse.serverful.fluid.io/inject"
@@ -158,6 +166,8 @@ def fuse_mounts_are_alive(context: CheckContext) -> Iterator[Finding]:
                     place = f"log of {container}"
                     seen.append((reader, Evidence(object_reference(reader.pod), place, message)))
                     break
+    have = {reader.name for reader, _ in seen}
+    seen += [pair for pair in _readers_older_than_fuse(context) if pair[0].name not in have]
     for reader, warning in seen:
         yield Finding(
             object_reference(reader.pod),
@@ -177,6 +187,37 @@ def fuse_mounts_are_alive(context: CheckContext) -> Iterator[Finding]:
             Fix(fix_commands.delete_pods(cache, (r.name for r in cache.readers))),
             Severity.WARNING,
         )
+
+
+def _readers_older_than_fuse(context: CheckContext) -> Iterator[tuple[ReaderPod, Evidence]]:
+    """Yield readers that mounted the cache before the FUSE client on their node was restarted.
+
+    A pod that only waits does not log that its mount is dead. Nothing is yielded if Fluid may have
+    repaired the mounts (feature gate FuseRecovery of its CSI plugin).
+    """
+    plugin = context.snapshot.get(
+        kinds.DAEMON_SETS, installation.NODE_PLUGIN, names.SYSTEM_NAMESPACE
+    )
+    if plugin is None or "FuseRecovery=true" in str(get_path(plugin, "spec", "template")):
+        return
+    restarted: dict[str, tuple[float, Object]] = {}
+    for _, pod in observations.cache_pods(context.cache, FUSE):
+        starts = [
+            parse_time(get_path(status, "state", "running", "startedAt"))
+            for status in get_list(pod, "status", "containerStatuses")
+            if get_int(status, "restartCount")
+        ]
+        if any(starts):
+            restarted[str(get_path(pod, "spec", "nodeName"))] = (max(starts), pod)
+    for reader in context.cache.readers:
+        when, fuse = restarted.get(reader.node, (0.0, {}))
+        mounting = {container for container, _ in reader.mounts}
+        for status in get_list(reader.pod, "status", "containerStatuses"):
+            since = parse_time(get_path(status, "state", "running", "startedAt"))
+            if status.get("name") in mounting and 0 < since < when:
+                message = f"restarted {(when - since) / 60:.0f} min after {reader.name} started"
+                yield reader, Evidence(object_reference(fuse), "status.containerStatuses", message)
+                break
 
 
 @register_check(

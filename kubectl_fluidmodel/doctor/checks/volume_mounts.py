@@ -214,7 +214,8 @@ def _readers_older_than_fuse(context: CheckContext) -> Iterator[tuple[ReaderPod,
         mounting = {container for container, _ in reader.mounts}
         for status in get_list(reader.pod, "status", "containerStatuses"):
             since = parse_time(get_path(status, "state", "running", "startedAt"))
-            if status.get("name") in mounting and 0 < since < when:
+            # Times are in seconds; a mount by the new client takes longer than that.
+            if status.get("name") in mounting and 0 < since <= when:
                 message = f"restarted {(when - since) / 60:.0f} min after {reader.name} started"
                 yield reader, Evidence(object_reference(fuse), "status.containerStatuses", message)
                 break

@@ -27,7 +27,18 @@ def secret(name: str, namespace: str) -> Object:
 
 
 def pin_command(name: str, namespace: str) -> str:
-    node = NodeCache("n", "", True, 1, 0, 1, "MEM", "", True, "", 0)
+    node = NodeCache(
+        name="n",
+        pod="",
+        ready=True,
+        used_bytes=1,
+        capacity_bytes=1,
+        medium="MEM",
+        path="",
+        is_complete=True,
+        problem="",
+        readers=0,
+    )
     return estimate_startup(name, namespace, True, [node], [], [name]).command
 
 

@@ -178,16 +178,23 @@ def test_no_command_line_ends_in_a_traceback(arguments: list[str]) -> None:
 
 
 class TestExitCodes:
-    def cache(self, answer: HttpResponse, *more: str) -> tuple[int, str]:
-        with serve(lambda _: answer) as server:
+    def cache(self, answer: HttpResponse, *more: str, version: bool = False) -> tuple[int, str]:
+        """Run `cache` on a server that always gives one answer, but for its version."""
+        known = {"/version": json_response({"gitVersion": "v1.36.3"})} if version else {}
+        with serve(lambda asked: known.get(asked.path, answer)) as server:
             ended = run("cache", "pvc://c/m", "--quota", "9Gi", "--server", server.url, *more)
         assert ended.out == ""
         return ended.code, ended.error
 
     def test_fluid_is_not_installed(self) -> None:
-        code, error = self.cache(status(404, "not found", "NotFound"))
+        code, error = self.cache(status(404, "not found", "NotFound"), version=True)
         assert code == 1
         assert error.startswith("Fluid is not installed in this cluster; try: helm repo add fluid")
+
+    def test_there_is_no_api_server_at_the_address(self) -> None:
+        code, error = self.cache(status(404, "not found", "NotFound"))
+        assert code == 3
+        assert error.startswith("there is no API server at http://127.0.0.1:")
 
     def test_credentials_are_refused(self) -> None:
         code, error = self.cache(status(401, "Unauthorized"))

@@ -221,8 +221,10 @@ class CacheWaiter:
         step = progress.current
         detail = f" ({step.detail})" if step.detail else ""
         reason = f"still waiting for {step.name}{detail}"
-        if progress.problems:
-            reason += f"; {progress.problems[0]}"
+        cause = self.diagnostics.load_error() if step.name == "load" else ""
+        cause = cause or next(iter(progress.problems), "")
+        if cause:
+            reason += f"; {cause}"
         return WaitTimeoutError(
             f"the cache {self.target.name} is not ready in time",
             reason,

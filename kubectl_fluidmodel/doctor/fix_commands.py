@@ -81,14 +81,23 @@ def patch_and_recreate_runtime(cached: Cache, change: Object) -> Command:
     return chain(patch_object(cached.runtime or {}, {"spec": change}), recreate_runtime(cached))
 
 
-def delete_objects(*objects: Object) -> Command:
+def delete_objects(*objects: Object, flags: Sequence[Word] = ()) -> Command:
     """Delete objects, one after another."""
     return chain(
         *(
-            kubectl_command(o, "delete", Operand(kubectl_kind(o)), Operand(name_of(o)))
+            kubectl_command(o, "delete", Operand(kubectl_kind(o)), Operand(name_of(o)), flags=flags)
             for o in objects
         )
     )
+
+
+def delete_load(load: Object) -> Command:
+    """Delete a DataLoad, if it is still there.
+
+    Kubernetes removes one after its time to live, and at any moment one whose Dataset, its owner,
+    is in another namespace.
+    """
+    return delete_objects(load, flags=("--ignore-not-found",))
 
 
 def delete_pods(about: Object | Cache, pods: Iterable[str], *flags: str) -> Command:

@@ -130,15 +130,15 @@ def test_ctrl_c_leaves_it_running_and_a_second_run_goes_on(
 def test_a_timeout_says_which_step_and_why(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
-    """The endpoint refuses connections: the master's own words are in the error."""
+    """The endpoint refuses connections: the master starts all the same, and the load says why."""
     done = plugin(
         "cache", "s3://nowhere/demo", "--endpoint", "http://127.0.0.1:9", "--quota", "4Gi",
         "--timeout", "40s", timeout=90,
     )  # fmt: skip
     assert done.code == 124, done.err
-    assert "note: the source was not measured" in done.err
+    assert "note: the size of the source is unknown" in done.err
     error = done.err.strip().splitlines()[-1]
-    assert "still waiting for master" in error
+    assert "still waiting for load" in error
     assert "refuses connections" in error
 
 

@@ -37,7 +37,7 @@ def test_a_cache_of_ours_is_loaded_by_its_own_command() -> None:
 def test_reloading_an_adopted_cache_proves_it() -> None:
     assert reload_fix(cache(ADOPTED)).text == ADOPT_AND_LOAD
     ended = reload_fix(cache(ADOPTED), fluid.load(), delete_first=True).text
-    assert ended == f"kubectl delete dataload {NAME} -n {NS} && {ADOPT_AND_LOAD}"
+    assert ended == f"kubectl delete dataload {NAME} -n {NS} --ignore-not-found && {ADOPT_AND_LOAD}"
 
 
 def test_making_it_anew_removes_it_by_uncache_and_keeps_the_secret_of_its_owner() -> None:

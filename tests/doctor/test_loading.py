@@ -215,7 +215,7 @@ CASES: dict[str, FaultCase] = {
         code="FM603",
         about="dataload other/demo",
         cause="it is in namespace other, and its Dataset in models",
-        fix="kubectl delete dataload demo -n other && ",
+        fix="kubectl delete dataload demo -n other --ignore-not-found && ",
     ),
     "a load that failed": FaultCase(
         fault=failed,
@@ -315,7 +315,7 @@ CASES: dict[str, FaultCase] = {
         code="FM611",
         about="dataload models/demo",
         cause="the cache has no path /",
-        fix=f"kubectl delete dataload demo -n models && {CACHE}",
+        fix=f"kubectl delete dataload demo -n models --ignore-not-found && {CACHE}",
     ),
     "too few copies": FaultCase(
         fault=one_copy,

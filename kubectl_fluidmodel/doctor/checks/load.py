@@ -41,9 +41,7 @@ def reload_fix(cache: Cache, load: Object | None = None, *, delete_first: bool =
     """
     if names.is_managed(cache.dataset or {}):
         made = fix_commands.load_command(cache)
-        return Fix(
-            chain(fix_commands.delete_objects(load), made) if load and delete_first else made
-        )
+        return Fix(chain(fix_commands.delete_load(load), made) if load and delete_first else made)
     name = name_of(load) if load else f"{cache.name}-load"
     document = {
         "apiVersion": names.DATA_LOADS.api_version,
@@ -56,7 +54,7 @@ def reload_fix(cache: Cache, load: Object | None = None, *, delete_first: bool =
         },
     }
     made = fix_commands.apply_manifest(document)
-    return Fix(chain(fix_commands.delete_objects(load), made) if load else made)
+    return Fix(chain(fix_commands.delete_load(load), made) if load else made)
 
 
 def covers_all_mounts(cache: Cache, load: Object) -> bool:

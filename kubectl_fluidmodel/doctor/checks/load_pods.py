@@ -105,7 +105,7 @@ def _load_with_tolerations(load: Object, tolerations: list[Object]) -> Command:
         "metadata": {"name": name_of(load), "namespace": namespace_of(load)},
         "spec": spec,
     }
-    return chain(fix_commands.delete_objects(load), fix_commands.apply_manifest(made))
+    return chain(fix_commands.delete_load(load), fix_commands.apply_manifest(made))
 
 
 @register_check(

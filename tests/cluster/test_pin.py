@@ -356,7 +356,7 @@ def test_an_unschedulable_pod_fails_with_the_schedulers_message(
     code = main(["pin", "llama", "chat", "-n", namespace, "--force", "--wait"])
     said = capsys.readouterr()
     assert code == 1
-    assert "fits on no node: 0/" in said.err
+    assert "does not fit on any node: 0/" in said.err
     assert "Insufficient nvidia.com/gpu" in said.err
     [row] = [line.split() for line in said.out.splitlines() if "Pending" in line]
     assert row[1:] == ["Work", "-", "Pending", "no"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -41,9 +42,19 @@ def kill_fuse(cached: Cached) -> None:
     )
 
 
+@pytest.fixture
+def fresh_fuse(cached: Cached) -> Iterator[None]:
+    """Replace FUSE clients that were killed: `doctor` reports repeated restarts."""
+    yield
+    for pod in cached.pods(role="alluxio-fuse"):
+        name = pod["metadata"]["name"]
+        cached.plane.api.delete("v1", "Pod", name, cached.namespace)
+        until(f"{name} to be gone", lambda name=name: not cached.phase(name), 60)
+
+
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
 def test_a_killed_fuse_client_breaks_old_readers_and_serves_new_ones(
-    cached: Cached, times: int
+    cached: Cached, times: int, fresh_fuse: None
 ) -> None:
     cached.start_reader("old", HOLDER)
     for _ in range(times):

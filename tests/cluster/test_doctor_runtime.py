@@ -405,11 +405,15 @@ def test_missing_worker_is_reported(caches: BrokenCaches, healthy: str) -> None:
     replicas = {"spec": {"replicas": 2}}
     caches.api.patch(FLUID, "AlluxioRuntime", healthy, replicas, caches.namespace)
     found = caches.wait_for_root(
-        "FM330",
+        "FM307",
         healthy,
         caches.reference("statefulset", f"{healthy}-worker"),
-                      beside=("FM820",), later=300)  # fmt: skip
-    assert found.cause == "1 of 2 workers are ready, and the Dataset still says Bound"
+        beside=("FM820",),
+        later=300,
+    )
+    assert "ResourceQuota none does not allow more" in found.cause
+    [missing] = caches.doctor.found(healthy)["FM330"]
+    assert missing.cause == "1 of 2 workers are ready, and the Dataset still says Bound"
     caches.api.delete("v1", "ResourceQuota", "none", caches.namespace)
     caches.api.patch(FLUID, "AlluxioRuntime", healthy, {"spec": {"replicas": 1}}, caches.namespace)
     caches.wait_until_healthy(healthy)

@@ -9,7 +9,7 @@ import click
 
 from kubectl_fluidmodel.cli.pin_options import pin_options
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, option
-from kubectl_fluidmodel.dynamo.loader_plan import CHOICES
+from kubectl_fluidmodel.dynamo.loader_names import CHOICES
 from kubectl_fluidmodel.kube.config import parse_timeout
 from kubectl_fluidmodel.pin.options import PinOptions
 

@@ -12,19 +12,22 @@ from dataclasses import dataclass
 
 from kubectl_fluidmodel.dynamo.component import Component, Role
 from kubectl_fluidmodel.dynamo.engine_command import EngineCommand, Word, variable_name
+from kubectl_fluidmodel.dynamo.loader_names import (
+    AUTO,
+    DEFAULT,
+    FASTSAFETENSORS,
+    PREFETCH,
+    RUNAI,
+)
 from kubectl_fluidmodel.dynamo.model_path import env_entry, env_value, set_env
 from kubectl_fluidmodel.dynamo.object_paths import EditLog, value_at
 from kubectl_fluidmodel.dynamo.runtime_release import format_version
 from kubectl_fluidmodel.dynamo.weight_loader import (
     EXTRA_CONFIG,
-    FASTSAFETENSORS,
     FASTSAFETENSORS_THREADS,
     LOAD_FORMAT,
-    LOADERS,
     MAX_PARALLEL_READS,
-    PREFETCH,
     PREFETCH_THREADS,
-    RUNAI,
     SGLANG,
     STREAMER_BUFFER_BYTES,
     STREAMER_ENV,
@@ -42,8 +45,6 @@ from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.quantity import quantity_to_int
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
-AUTO, DEFAULT = "auto", "default"
-CHOICES = (AUTO, DEFAULT, *LOADERS)
 PREFERENCE = (PREFETCH, RUNAI)
 """What `auto` tries. Prefetching comes first: it runs ahead of the default loader and replaces
 nothing of it, so that a failure costs time alone. fastsafetensors is left out: its thread count

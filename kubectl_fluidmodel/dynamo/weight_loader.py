@@ -23,12 +23,11 @@ from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import Component
 from kubectl_fluidmodel.dynamo.engine_command import EngineCommand, FlagValue, find_command
+from kubectl_fluidmodel.dynamo.loader_names import FASTSAFETENSORS, RUNAI
 from kubectl_fluidmodel.dynamo.model_path import env_value
 from kubectl_fluidmodel.dynamo.object_paths import Path, value_at
 from kubectl_fluidmodel.dynamo.runtime_release import RuntimeRelease, runtime_release
 
-PREFETCH, RUNAI, FASTSAFETENSORS = "prefetch", "runai", "fastsafetensors"
-LOADERS = (PREFETCH, RUNAI, FASTSAFETENSORS)
 VLLM, SGLANG, TRTLLM = "vllm", "sglang", "trtllm"
 ENGINE_NAMES = {VLLM: "vLLM", SGLANG: "SGLang", TRTLLM: "TensorRT-LLM"}
 

@@ -35,7 +35,7 @@ class PinOptions:
     recreate: bool = False
     probe_budget: bool = False
     loader: str | None = None
-    """One of `loader_plan.CHOICES`; None leaves loaders as they are."""
+    """One of `loader_names.CHOICES`; None leaves loaders as they are."""
     adopt: bool = False
     force: bool = False
     wait: bool = False

@@ -88,7 +88,7 @@ class PinRequest:
     model_bytes: int = 0
     """Size of the model; 0 if unknown."""
     loader: str = ""
-    """One of `loader_plan.CHOICES`; empty keeps the loader of an earlier pin."""
+    """One of `loader_names.CHOICES`; empty keeps the loader of an earlier pin."""
     node_gpus: int = 0
     """GPUs of the cache's largest node; 0 if unknown."""
     limits_reads: bool = True

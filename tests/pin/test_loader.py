@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.dynamo.graph import open_graph
-from kubectl_fluidmodel.dynamo.loader_plan import CHOICES
+from kubectl_fluidmodel.dynamo.loader_names import CHOICES
 from kubectl_fluidmodel.dynamo.weight_loader import (
     MAX_PARALLEL_READS,
     loading_engines,

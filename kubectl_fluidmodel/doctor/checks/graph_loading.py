@@ -18,7 +18,7 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.doctor.engine_paths import engines_with_mount, is_within
 from kubectl_fluidmodel.doctor.graph_usage import ComponentUsage
-from kubectl_fluidmodel.dynamo import loader_plan
+from kubectl_fluidmodel.dynamo import loader_names, loader_plan
 from kubectl_fluidmodel.dynamo.object_paths import value_at
 from kubectl_fluidmodel.dynamo.probe_budget import ASSUMED_BYTES_PER_SECOND
 from kubectl_fluidmodel.dynamo.weight_loader import (
@@ -140,9 +140,9 @@ def _jni_evidence(runtime: Object) -> Evidence:
 def _loader_fix(use: ComponentUsage, engine: LoadingEngine, model_bytes: int) -> Fix | None:
     """What gives an engine another loader; None where its command says too little to tell."""
     node = loader_plan.node_reads([use.component], 0)
-    plan = loader_plan.plan_loader(use.component, loader_plan.AUTO, node, model_bytes)
+    plan = loader_plan.plan_loader(use.component, loader_names.AUTO, node, model_bytes)
     if plan.loader:
-        return use.pin_fix("--loader", loader_plan.AUTO)
+        return use.pin_fix("--loader", loader_names.AUTO)
     if engine.release.is_dynamo and engine.release.version is None:
         return Fix(
             "set runtimeVersionOverride, by which pin --loader auto knows the engine's flags",

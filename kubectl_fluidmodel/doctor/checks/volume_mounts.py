@@ -19,7 +19,6 @@ from kubectl_fluidmodel.fluid import installation, names, pod_problems
 from kubectl_fluidmodel.inventory.cache import FUSE, ReaderPod
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import (
-    Object,
     annotations_of,
     get_int,
     get_list,
@@ -200,24 +199,24 @@ def _readers_older_than_fuse(context: CheckContext) -> Iterator[tuple[ReaderPod,
     )
     if plugin is None or "FuseRecovery=true" in str(get_path(plugin, "spec", "template")):
         return
-    restarted: dict[str, tuple[float, Object]] = {}
+    restarted: dict[str, tuple[float, Evidence]] = {}
     for _, pod in observations.cache_pods(context.cache, FUSE):
-        starts = [
-            parse_time(get_path(status, "state", "running", "startedAt"))
-            for status in get_list(pod, "status", "containerStatuses")
-            if get_int(status, "restartCount")
-        ]
-        if any(starts):
-            restarted[str(get_path(pod, "spec", "nodeName"))] = (max(starts), pod)
+        for index, status in enumerate(get_list(pod, "status", "containerStatuses")):
+            start = parse_time(get_path(status, "state", "running", "startedAt"))
+            if start and get_int(status, "restartCount"):
+                path = ("status", "containerStatuses", index, "state", "running", "startedAt")
+                evidence = observations.field_evidence(pod, *path)
+                restarted[str(get_path(pod, "spec", "nodeName"))] = (start, evidence)
     for reader in context.cache.readers:
-        when, fuse = restarted.get(reader.node, (0.0, {}))
+        if reader.node not in restarted:
+            continue
+        when, evidence = restarted[reader.node]
         mounting = {container for container, _ in reader.mounts}
         for status in get_list(reader.pod, "status", "containerStatuses"):
             since = parse_time(get_path(status, "state", "running", "startedAt"))
             # Times are in seconds; a mount by the new client takes longer than that.
             if status.get("name") in mounting and 0 < since <= when:
-                message = f"restarted {(when - since) / 60:.0f} min after {reader.name} started"
-                yield reader, Evidence(object_reference(fuse), "status.containerStatuses", message)
+                yield reader, evidence
                 break
 
 

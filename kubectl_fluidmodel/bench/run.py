@@ -37,11 +37,11 @@ from kubectl_fluidmodel.inventory.mount_target import MountTarget, mount_targets
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError
-from kubectl_fluidmodel.kube.job_run import JobTimeouts, PodStalledError, run_job
-from kubectl_fluidmodel.kube.permissions import Permission, require_permissions
+from kubectl_fluidmodel.kube.job_run import JobTimeouts, PodStalledError, job_permissions, run_job
+from kubectl_fluidmodel.kube.permissions import require_permissions
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
-from kubectl_fluidmodel.objects.kinds import CSI_NODES, JOBS, NODES, PODS, PVCS
+from kubectl_fluidmodel.objects.kinds import CSI_NODES, JOBS, NODES, PVCS
 from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.live import ProgressView
 from kubectl_fluidmodel.output.progress_step import DONE, RUNNING, WAITING, Step
@@ -87,7 +87,9 @@ class BenchCommand:
         if self.options.dry_run != "none":
             self._print_dry_run(client, [job for _, job in jobs])
             return 0
-        _require_permissions(client, namespace)
+        require_permissions(
+            client, job_permissions(namespace), task="read a cache with a pod", docs="docs/rbac.md"
+        )
         if self.options.off_node:
             print_note(f"note: {nodes[1].name} does not hold the cache, so reading there is slow")
         readings = [
@@ -218,20 +220,6 @@ def _readable_store(cache: Cache) -> MountTarget | None:
     target = targets[0]
     readable = target.scheme == "s3" and not target.skip and target.plain is None
     return target if readable else None
-
-
-def _require_permissions(client: Client, namespace: str) -> None:
-    require_permissions(
-        client,
-        [
-            Permission("create", JOBS, namespace),
-            Permission("delete", JOBS, namespace),
-            Permission("list", PODS, namespace),
-            Permission("get", PODS, namespace, "log"),
-        ],
-        task="read a cache with a pod",
-        docs="docs/rbac.md",
-    )
 
 
 @dataclass

@@ -25,11 +25,10 @@ from kubectl_fluidmodel.fluid.claim_job import ClaimJob, ClaimNode, pod_tolerati
 from kubectl_fluidmodel.fluid.pod_problems import is_ready
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.job_run import JobTimeouts, run_job
-from kubectl_fluidmodel.kube.permissions import Permission
 from kubectl_fluidmodel.model.files import FileListing
 from kubectl_fluidmodel.model.plan import SHA256, PlanFile
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of
-from kubectl_fluidmodel.objects.kinds import JOBS, PODS
+from kubectl_fluidmodel.objects.kinds import PODS
 from kubectl_fluidmodel.objects.plugin_pod import PodNetwork
 from kubectl_fluidmodel.output.progress_step import DONE, RUNNING, WAITING, Step
 from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
@@ -63,16 +62,6 @@ class ExpectedFile:
     digest: str = ""
     """SHA-256, or git's blob ID; empty if only the size is known."""
     is_git: bool = False
-
-
-def permissions(namespace: str) -> list[Permission]:
-    """Permissions of the pods, in addition to those of `cache`."""
-    return [
-        Permission("create", JOBS, namespace),
-        Permission("delete", JOBS, namespace),
-        Permission("list", PODS, namespace),
-        Permission("get", PODS, namespace, "log"),
-    ]
 
 
 def expected_files(

@@ -40,6 +40,7 @@ from kubectl_fluidmodel.cache.watch import CacheTarget
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
+from kubectl_fluidmodel.kube.job_run import job_permissions
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.scheduler import group_by_reason
 from kubectl_fluidmodel.output.serialize import kubectl_name
@@ -149,7 +150,7 @@ class CacheWorkflow:
         """
         permissions = list(self.staging.job.required_permissions()) if self.staging else []
         if self.options.reader is not None:
-            permissions += read_verification.permissions(self.namespace)
+            permissions += job_permissions(self.namespace)
         return preflight.run_preflight(self.client, self.options, self.namespace, permissions)
 
     def plan_ahead(self, checked: PreflightResult, staging: HubStaging) -> CachePlan:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from kubectl_fluidmodel.errors import FluidModelError, UnreachableError, WaitTimeoutError
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import KubeError
+from kubectl_fluidmodel.kube.permissions import Permission
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import EVENTS, JOBS, PODS
 from kubectl_fluidmodel.output.shell import Operand, command, kubectl
@@ -42,6 +43,16 @@ class PodCannotStartError(FluidModelError):
 
 class PodStalledError(FluidModelError):
     """The pod of a Job is running, but has printed nothing for too long."""
+
+
+def job_permissions(namespace: str) -> list[Permission]:
+    """The permissions that `run_job` needs."""
+    return [
+        Permission("create", JOBS, namespace),
+        Permission("delete", JOBS, namespace),
+        Permission("list", PODS, namespace),
+        Permission("get", PODS, namespace, "log"),
+    ]
 
 
 def run_job(

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 
 from kubectl_fluidmodel.bench.plan import Measurement, Pattern, Source
 from kubectl_fluidmodel.inventory.read_rates import ReadRates
-from kubectl_fluidmodel.output.units import pluralize
 
 _PARALLEL_BLOCK = 16 * 1024**2
-_WORTHWHILE = 1.3
-"""A parallel loader is recommended if it reads at least this many times as fast."""
 _NEAR = 0.7
 """The share of the page cache's rate from which memory limits a read."""
 
@@ -116,32 +113,4 @@ def find_limit(rates: ReadRates) -> Limit:
         )
     return Limit(
         "fuse-throughput", "the FUSE client or its worker: more threads do not read faster"
-    )
-
-
-@dataclass(frozen=True)
-class LoaderAdvice:
-    """The recommended loader."""
-
-    loader: str
-    """`default` or `parallel`."""
-    readers: int
-    text: str
-
-
-def advise_loader(rates: ReadRates) -> LoaderAdvice | None:
-    """Return whether engines should read with several threads; None if too little was measured."""
-    best = rates.best_parallel
-    if best is None or not rates.mapped:
-        return None
-    readers, rate = best
-    if rate < _WORTHWHILE * rates.mapped:
-        return LoaderAdvice(
-            "default", 1, "the default loader: a parallel one reads less than 30% faster"
-        )
-    return LoaderAdvice(
-        "parallel",
-        readers,
-        f"a loader with {pluralize(readers, 'parallel read')}: {rate / rates.mapped:.1f} times as "
-        "fast as the default loader's memory map",
     )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubectl_fluidmodel.bench.plan import MIB, Measurement, Pattern, Source
-from kubectl_fluidmodel.bench.result import BenchResult, NodeResult, advise_loader, find_limit
+from kubectl_fluidmodel.bench.result import BenchResult, NodeResult, find_limit
+from kubectl_fluidmodel.inventory.read_rates import PARALLEL, advise_loader
 from kubectl_fluidmodel.output.serialize import API_VERSION
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.output.table import format_plain_table
@@ -106,7 +107,7 @@ def _conclusions(result: BenchResult) -> list[str]:
     advice = advise_loader(rates)
     if advice is not None:
         lines.append(f"use {advice.text}")
-    if advice is not None and advice.loader == "parallel":
+    if advice is not None and advice.loader == PARALLEL:
         graph = (Operand(result.name), Operand("GRAPH"), "-n", result.namespace)
         lines.append(f"try: {command('kubectl', 'fluidmodel', 'pin', *graph, '--loader', 'auto')}")
     best = rates.best_parallel

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubectl_fluidmodel.dynamo.component import Component, Role
 from kubectl_fluidmodel.dynamo.engine_command import EngineCommand, Word, variable_name
@@ -88,6 +88,13 @@ class NodeReads:
     """Processes that may load there at the same time."""
     is_limited: bool = True
     """Whether its FUSE client may hang from `MAX_PARALLEL_READS` + 1 reads on."""
+    best: int = 0
+    """Reads at once that were measured to be the best there, 1 where parallel reads do not pay; 0
+    if that was not measured."""
+
+    def wanted(self, default: int) -> int:
+        """Threads for each process that together give the best number of reads, else a default."""
+        return -(-self.best // self.ranks) or default
 
     def threads(self, wanted: int, unsettable: int = 0) -> int:
         """Threads for each process, at most as many as wanted; 0 where not even one is allowed.
@@ -124,9 +131,11 @@ class _Option:
     reason: str = ""
 
 
-def node_reads(workers: Iterable[Component], node_gpus: int, is_limited: bool = True) -> NodeReads:
+def node_reads(
+    workers: Iterable[Component], node_gpus: int, is_limited: bool = True, best: int = 0
+) -> NodeReads:
     """What the workers that read a cache may do on one of its nodes; see `ranks_on_node`."""
-    return NodeReads(ranks_on_node(workers, node_gpus), is_limited)
+    return NodeReads(ranks_on_node(workers, node_gpus), is_limited, best)
 
 
 def plan_loader(
@@ -149,7 +158,7 @@ def plan_loader(
     (engine,) = engines
     if wanted == AUTO:
         return _automatic(engine, node, model_bytes)
-    option = _option(engine, wanted, node)
+    option = _option(engine, wanted, replace(node, best=0))
     if option.reason:
         return _not_set(engine, wanted, option.reason)
     return _plan(engine, option, model_bytes)
@@ -176,12 +185,16 @@ def _automatic(engine: LoadingEngine, node: NodeReads, model_bytes: int) -> Load
         return _not_set(
             engine, AUTO, f"{engine.release}; name a loader, or set runtimeVersionOverride"
         )
+    if node.best == 1:
+        return _not_set(engine, AUTO, "bench measured that parallel reads are not much faster")
     reasons = []
     for loader in PREFERENCE:
         option = _option(engine, loader, node)
         lacking = _lacking_memory(engine, loader, model_bytes)
         if not option.reason and not lacking:
-            return _plan(engine, option, model_bytes)
+            plan = _plan(engine, option, model_bytes)
+            measured = f"; bench measured {node.best} as the best for a node" if node.best else ""
+            return replace(plan, note=plan.note + measured)
         reasons.append(f"{loader}: {option.reason or lacking}")
     return _not_set(engine, AUTO, "; ".join(reasons))
 
@@ -238,7 +251,7 @@ def _option(engine: LoadingEngine, loader: str, node: NodeReads) -> _Option:
 def _threads(engine: LoadingEngine, loader: str, node: NodeReads) -> int:
     """Threads for each process; 0 where no number is both possible and allowed."""
     if loader == RUNAI:
-        return node.threads(STREAMER_THREADS)
+        return node.threads(node.wanted(STREAMER_THREADS))
     if loader == FASTSAFETENSORS:
         return (
             node.threads(FASTSAFETENSORS_THREADS)
@@ -246,8 +259,9 @@ def _threads(engine: LoadingEngine, loader: str, node: NodeReads) -> int:
             * (FASTSAFETENSORS_THREADS)
         )
     default = PREFETCH_THREADS[engine.command.engine]
-    threads = node.threads(default, unsettable=1)
-    return threads if threads == default or _can_set_prefetch_threads(engine) else 0
+    if not _can_set_prefetch_threads(engine):
+        return default if node.threads(default, unsettable=1) == default else 0
+    return node.threads(node.wanted(default), unsettable=1)
 
 
 def _can_set_prefetch_threads(engine: LoadingEngine) -> bool:

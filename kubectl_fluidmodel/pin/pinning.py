@@ -93,6 +93,8 @@ class PinRequest:
     """GPUs of the cache's largest node; 0 if unknown."""
     limits_reads: bool = True
     """Whether 32 or more parallel reads may hang the cache's FUSE client."""
+    best_reads: int = 0
+    """Reads at once that `bench` measured to be the best on a node; see `NodeReads.best`."""
 
 
 @dataclass
@@ -265,7 +267,7 @@ def _existing_path(components: Iterable[Component], cache: str) -> str:
 
 def _node_reads(components: list[Component], request: PinRequest) -> NodeReads:
     workers = [component for component in components if component.role is Role.WORKER]
-    return node_reads(workers, request.node_gpus, request.limits_reads)
+    return node_reads(workers, request.node_gpus, request.limits_reads, request.best_reads)
 
 
 def _plan_loader(

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from kubectl_fluidmodel.dynamo.resources import REQUEST
 from kubectl_fluidmodel.fluid.fuse import limits_parallel_reads
+from kubectl_fluidmodel.inventory.read_rates import best_reads
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import context_namespace
 from kubectl_fluidmodel.objects.access import Object
@@ -175,6 +176,7 @@ def _complete_request(request: PinRequest, info: CacheInfo) -> PinRequest:
         model_bytes=info.model_bytes,
         node_gpus=info.node_gpus,
         limits_reads=limits_parallel_reads(info.runtime),
+        best_reads=best_reads(info.dataset),
     )
 
 

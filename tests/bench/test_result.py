@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.bench.result import advise_loader, find_limit
-from kubectl_fluidmodel.inventory.read_rates import ReadRates, read_rates
+from kubectl_fluidmodel.bench.result import find_limit
+from kubectl_fluidmodel.inventory.read_rates import (
+    ReadRates,
+    advise_loader,
+    best_reads,
+    read_rates,
+)
 from tests.bench.results import GIB, bench_result, node_result
 
 
@@ -76,6 +81,7 @@ def test_the_rates_decide_limit_and_loader(row: Row) -> None:
     advice = advise_loader(rates)
     assert advice is not None
     assert (advice.loader, advice.readers) == (row.loader, row.readers)
+    assert best_reads(dataset_with(rates.to_annotation())) == row.readers
 
 
 def test_the_fewest_threads_near_the_fastest_rate_are_best() -> None:
@@ -87,6 +93,8 @@ def test_without_parallel_reads_nothing_is_advised() -> None:
     rates = ReadRates("", "gpu-0", mapped=GIB)
     assert advise_loader(rates) is None
     assert find_limit(rates).code == "unknown"
+    assert best_reads(dataset_with(rates.to_annotation())) == 0
+    assert best_reads(None) == 0
 
 
 def test_the_load_time_is_that_of_the_whole_model() -> None:

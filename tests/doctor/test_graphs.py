@@ -12,6 +12,7 @@ import yaml
 from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.dynamo import resources
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.inventory.read_rates import ReadRates
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.pin import pinning
@@ -319,6 +320,17 @@ def sized(total: str) -> Fault:
         dataset["status"]["ufsTotal"] = dataset["status"]["cacheStates"]["cached"] = total
         for name in (names.BYTES_ANNOTATION, names.FILES_ANNOTATION):
             dataset["metadata"]["annotations"].pop(name, None)
+
+    return edit
+
+
+def measured(mapped: float, parallel: dict[int, float]) -> Fault:
+    """Rates that `bench` saved, in bytes per second."""
+    rates = ReadRates("2026-11-29T08:00:00Z", "gpu-0", mapped=mapped, parallel=parallel)
+
+    def edit(snapshot: Snapshot) -> None:
+        annotations = b.get_object(snapshot, names.DATASETS, NAME)["metadata"]["annotations"]
+        annotations[names.READ_RATES_ANNOTATION] = rates.to_annotation()
 
     return edit
 
@@ -642,6 +654,14 @@ CASES: dict[str, GraphCase] = {
     ),
     "a default loader for a small model": GraphCase(
         fault=both(runtime("vllm", "1.4.1"), sized("30.00GiB")), codes=[]
+    ),
+    "a default loader that bench found as fast as others": GraphCase(
+        fault=both(runtime("vllm", "1.4.1"), measured(mapped=2**27, parallel={1: 2**27, 4: 2**27})),
+        codes=[],
+    ),
+    "a default loader that bench found slow": GraphCase(
+        fault=both(runtime("vllm", "1.4.1"), measured(mapped=2**27, parallel={1: 2**27, 4: 2**29})),
+        codes=["FM749"],
     ),
     "a fast loader for a large model": GraphCase(
         fault=both(runtime("vllm", "1.4.1"), reading("--safetensors-load-strategy", "prefetch")),

@@ -302,6 +302,65 @@ def test_a_named_loader_is_set_with_a_warning_about_memory_or_release() -> None:
     assert any("prefetch takes Dynamo 1.3 or later, but" in text for text in unknown.remarks())
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A worker, the reads at once that were best on a node, and what `auto` adds to its command."""
+
+    name: str
+    worker: dict[str, Any]
+    best: int
+    added: list[str]
+    threads: str = ""
+    limited: bool = True
+
+
+def prefetching(threads: int) -> list[str]:
+    return [*PREFETCH, "--safetensors-prefetch-num-threads", str(threads)]
+
+
+MEASURED = (
+    Measured("one rank gets the measured number", worker("vllm"), 4, prefetching(4)),
+    Measured("more than the loader's default", worker("vllm"), 16, prefetching(16)),
+    Measured("its default", worker("vllm"), 8, PREFETCH),
+    Measured("shared by the ranks", worker("vllm", "-tp", "4", gpus=4), 8, prefetching(2)),
+    Measured("rounded up", worker("vllm", "-tp", "8", gpus=8), 4, prefetching(1)),
+    Measured("below the limit", worker("vllm", "-tp", "8", gpus=8), 31, prefetching(2)),
+    Measured("without the limit", worker("vllm", "-tp", "8", gpus=8), 64, PREFETCH, limited=False),
+    Measured("the streamer", worker("vllm", release="1.0.1"), 4, STREAMER, "4"),
+    Measured("threads that cannot be set", worker("vllm", release="1.2.1"), 4, PREFETCH),
+    Measured(
+        "SGLang",
+        worker("sglang"),
+        8,
+        ["--weight-loader-prefetch-checkpoints", "--weight-loader-prefetch-num-threads", "8"],
+    ),
+)
+
+
+@pytest.mark.parametrize("row", MEASURED, ids=lambda row: row.name)
+def test_auto_uses_what_bench_measured(row: Measured) -> None:
+    before = graph(row.worker)
+    result = pinned(before, "auto", best_reads=row.best, limits_reads=row.limited)
+    after = main(result.object)
+    assert after["args"] == main(before)["args"] + row.added
+    assert variables(after).get("RUNAI_STREAMER_CONCURRENCY", "") == row.threads
+    assert f"bench measured {row.best} as the best for a node" in result.notes()[0]
+
+
+def test_auto_sets_no_loader_where_parallel_reads_were_not_faster() -> None:
+    before = graph(worker("vllm"))
+    result = pinned(before, "auto", best_reads=1)
+    assert main(result.object)["args"] == main(before)["args"]
+    assert "bench measured that parallel reads are not much faster" in result.notes()[0]
+
+
+def test_a_named_loader_is_set_as_if_nothing_was_measured() -> None:
+    for best in (1, 4):
+        result = pinned(graph(worker("vllm")), "prefetch", best_reads=best)
+        assert main(result.object)["args"] == PREFETCH
+        assert "bench" not in result.notes()[0]
+
+
 def test_an_override_of_the_release_counts() -> None:
     before = graph(worker("vllm", release="my-tag", runtimeVersionOverride="1.5.1"))
     assert main(pinned(before, "auto").object)["args"] == PREFETCH
@@ -316,9 +375,15 @@ LOADERS = [loader for loader in CHOICES if loader != "default"]
     st.sampled_from(["1.0.2", "1.2.1", "1.6.0"]),
     st.lists(st.tuples(st.sampled_from([1, 2, 4, 8]), st.integers(0, 9)), min_size=1, max_size=3),
     st.sampled_from([0, 4, 8, 16]),
+    st.sampled_from([0, 2, 16, 200]),
 )
 def test_no_node_gets_more_reads_than_its_fuse_client_takes(
-    engine: str, loader: str, release: str, workers: list[tuple[int, int]], node_gpus: int
+    engine: str,
+    loader: str,
+    release: str,
+    workers: list[tuple[int, int]],
+    node_gpus: int,
+    best: int,
 ) -> None:
     """Counted anew from the result, for every set of pods that fits on the node."""
     components = [
@@ -333,7 +398,7 @@ def test_no_node_gets_more_reads_than_its_fuse_client_takes(
         | {"name": f"W{index}"}
         for index, (gpus, replicas) in enumerate(workers)
     ]
-    result = pinned(graph(*components), loader, node_gpus=node_gpus)
+    result = pinned(graph(*components), loader, node_gpus=node_gpus, best_reads=best)
     changed = [
         (component, engine)
         for component in open_graph(result.object).components

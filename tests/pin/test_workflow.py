@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError, WaitTimeoutError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.inventory.read_rates import ReadRates
 from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.kube.errors import NotFoundError
 from kubectl_fluidmodel.objects.kinds import Kind
@@ -113,6 +115,24 @@ def test_pin_tries_then_patches_and_unpin_restores(
     assert "unpinned from llama" in capsys.readouterr().out
     workflow.run_unpin(options())
     assert "it is not pinned to llama by this plugin" in capsys.readouterr().out
+
+
+def test_auto_reads_the_rates_that_bench_saved(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    container = server.graph["spec"]["components"][0]["podTemplate"]["spec"]["containers"][0]
+    container |= {
+        "image": "nvcr.io/nvidia/ai-dynamo/vllm-runtime:1.6.0",
+        "command": ["python3", "-m", "dynamo.vllm"],
+    }
+    rates = ReadRates("2026-11-29T08:00:00Z", "gpu-0", mapped=1e8, parallel={1: 2e8, 4: 9e8})
+    server.objects["Dataset"]["metadata"]["annotations"] = {
+        names.READ_RATES_ANNOTATION: rates.to_annotation()
+    }
+    workflow.run_pin(options(loader="auto"), no_watchdog)
+    assert "bench measured 4 as the best for a node" in capsys.readouterr().err
+    container = server.graph["spec"]["components"][0]["podTemplate"]["spec"]["containers"][0]
+    assert container["command"][-2:] == ["--safetensors-prefetch-num-threads", "4"]
 
 
 def test_adopt_records_a_pin_made_by_hand_and_nothing_else(

@@ -31,7 +31,7 @@ from kubectl_fluidmodel.dynamo.weight_loader import (
     parallel_reads,
 )
 from kubectl_fluidmodel.fluid.fuse import JNI_FUSE_PROPERTY, limits_parallel_reads
-from kubectl_fluidmodel.inventory.read_rates import read_rates
+from kubectl_fluidmodel.inventory.read_rates import best_reads, read_rates
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
@@ -97,7 +97,7 @@ def large_models_have_a_fast_loader(context: CheckContext) -> Iterator[Finding]:
     if seconds < SLOW_LOAD_SECONDS:
         return
     for use, engine in _reading_engines(context):
-        fix = _loader_fix(use, engine, model_bytes)
+        fix = _loader_fix(use, engine, model_bytes, best_reads(context.cache.dataset))
         if engine.loader_flags() or engine.command.engine == TRTLLM or fix is None:
             continue
         yield Finding(
@@ -137,9 +137,11 @@ def _jni_evidence(runtime: Object) -> Evidence:
     return observations.field_evidence(runtime, "spec", "properties", JNI_FUSE_PROPERTY)
 
 
-def _loader_fix(use: ComponentUsage, engine: LoadingEngine, model_bytes: int) -> Fix | None:
+def _loader_fix(
+    use: ComponentUsage, engine: LoadingEngine, model_bytes: int, best: int
+) -> Fix | None:
     """What gives an engine another loader; None where its command says too little to tell."""
-    node = loader_plan.node_reads([use.component], 0)
+    node = loader_plan.node_reads([use.component], 0, best=best)
     plan = loader_plan.plan_loader(use.component, loader_names.AUTO, node, model_bytes)
     if plan.loader:
         return use.pin_fix("--loader", loader_names.AUTO)

@@ -228,22 +228,25 @@ def reachable_store(store: S3Store, client: Client | None, namespace: str) -> It
     if client is None or service is None or url.scheme != "http" or _resolves(url.hostname or ""):
         yield store
         return
-    try:
-        with port_forward.forwarded_port(client, service[0], service[1], url.port or 80) as port:
-            yield store.with_reach_url(f"http://127.0.0.1:{port}")
-    except ForbiddenError as err:
-        raise UnreachableError(
-            f"cannot reach {store.endpoint} from this machine",
-            "it is a Service in the cluster, and you may not forward ports (get and create "
-            f"pods/portforward in namespace {service[0]})",
-            "--quota SIZE, to continue without the source's size",
-        ) from err
-    except NotFoundError as err:
-        raise UnreachableError(
-            f"cannot reach {store.endpoint}",
-            f"there is no Service {service[1]} in namespace {service[0]}",
-            kubectl("get", "services", namespace=service[0]),
-        ) from err
+    with ExitStack() as stack:
+        try:
+            port = stack.enter_context(
+                port_forward.forwarded_port(client, service[0], service[1], url.port or 80)
+            )
+        except ForbiddenError as err:
+            raise UnreachableError(
+                f"cannot reach {store.endpoint} from this machine",
+                "it is a Service in the cluster, and you may not forward ports (get and create "
+                f"pods/portforward in namespace {service[0]})",
+                "--quota SIZE, to continue without the source's size",
+            ) from err
+        except NotFoundError as err:
+            raise UnreachableError(
+                f"cannot reach {store.endpoint}",
+                f"there is no Service {service[1]} in namespace {service[0]}",
+                kubectl("get", "services", namespace=service[0]),
+            ) from err
+        yield store.with_reach_url(f"http://127.0.0.1:{port}")
 
 
 def _resolves(host: str) -> bool:

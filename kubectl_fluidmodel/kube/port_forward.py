@@ -60,12 +60,15 @@ def forwarded_port(client: Client, namespace: str, service: str, port: int) -> I
 
     Raises:
         NotFoundError: the Service does not exist.
-        FluidModelError: it has no ready pod.
+        FluidModelError: it has no ready pod, or its node does not know the pod.
         ForbiddenError: pods/portforward is not allowed.
     """
     pod, container_port = resolve_pod_port(client, namespace, service, port)
     # Upgrade once now, so a refusal is an error here and not a broken pipe later.
-    _open(client, namespace, pod, container_port).close()
+    try:
+        _open(client, namespace, pod, container_port).close()
+    except NotFoundError as err:
+        raise FluidModelError(err.message, err.reason, err.hint) from err
     listener = socket.create_server(("127.0.0.1", 0))
     closing = threading.Event()
 

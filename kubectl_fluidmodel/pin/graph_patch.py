@@ -11,11 +11,13 @@ from kubectl_fluidmodel.dynamo.pin_annotation import missing_parts, read_pins
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.errors import ConflictError, InvalidError, KubeError
 from kubectl_fluidmodel.objects.access import Object, metadata_of, name_of
-from kubectl_fluidmodel.pin.cluster_reader import MAX_REQUESTS, CountingClient
+from kubectl_fluidmodel.pin.cluster_reader import CountingClient
 from kubectl_fluidmodel.pin.graph_reader import ServedGraph
 from kubectl_fluidmodel.pin.pinning import PinResult
 
 JSON_PATCH = "application/json-patch+json"
+ATTEMPTS = 5
+"""Patches sent until one meets the version it was made for (client-go's `retry.DefaultRetry`)."""
 
 GraphTransform = Callable[[Object, str | None], PinResult]
 """From an object and its schema to the changed one: `pin_graph` or `unpin_graph` with arguments."""
@@ -63,11 +65,7 @@ def dry_run_on_server(client: CountingClient, change: GraphChange) -> tuple[Grap
     Raises:
         FluidModelError: the server, its schema or the operator's conversion would drop a part.
     """
-    try:
-        stored = send_patch(client, change, dry_run=True)
-    except (InvalidError, ConflictError) as err:
-        change = rebase(client, change, err)
-        stored = send_patch(client, change, dry_run=True)
+    change, stored = _patch_newest(client, change, dry_run=True)
     lost = dropped_fields(change, stored) if change.pinned_to else []
     if lost:
         raise FluidModelError(
@@ -79,44 +77,66 @@ def dry_run_on_server(client: CountingClient, change: GraphChange) -> tuple[Grap
 
 
 def apply_change(client: CountingClient, change: GraphChange) -> Object:
-    """Patch the graph; retry once if only fields of others have changed since it was read.
+    """Patch the graph; try again if only fields of others have changed since it was read.
 
     Raises:
         FluidModelError: fields of the patch have changed in the meantime.
     """
-    try:
-        return send_patch(client, change, dry_run=False)
-    except (InvalidError, ConflictError) as err:
-        return send_patch(client, rebase(client, change, err), dry_run=False)
+    return _patch_newest(client, change, dry_run=False)[1]
+
+
+def _patch_newest(
+    client: CountingClient, change: GraphChange, *, dry_run: bool
+) -> tuple[GraphChange, Object]:
+    """Send the patch for the graph's newest version.
+
+    Operators write the status at any time, several times in a row while they roll out, and each
+    write is a new version.
+
+    Returns:
+        The change as it was sent, and the object as stored.
+
+    Raises:
+        KubeError: the patch failed, and not because of another version.
+        FluidModelError: the change is no longer the same, or others wrote at each attempt.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            return change, send_patch(client, change, dry_run=dry_run)
+        except (InvalidError, ConflictError) as err:
+            change = rebase(client, change, err)
+    raise _changed_meanwhile(change)
 
 
 def rebase(client: CountingClient, change: GraphChange, err: KubeError) -> GraphChange:
     """Return the same change for the graph's newest version, after a patch for an older one.
 
-    Operators write the status at any time, which also creates a new version. If the newest version
-    has the change already, nothing is left of it: a patch that was stored, but whose response was
-    lost, is sent once more and then fails.
+    If the newest version has the change already, nothing is left of it: a patch that was stored,
+    but whose response was lost, is sent once more and then fails.
 
     Raises:
         KubeError: the version is the same, so the patch failed for another reason.
-        FluidModelError: the change is no longer the same, or no requests are left.
+        FluidModelError: the change is no longer the same.
     """
-    if client.requests + 2 <= MAX_REQUESTS:
-        current = client.get(change.graph.kind, name_of(change.before), change.namespace)
-        if metadata_of(current).get("resourceVersion") == metadata_of(change.before).get(
-            "resourceVersion"
-        ):
-            raise err
-        rebased = GraphChange.of(
-            replace(change.graph, object=current), change.transform, change.pinned_to
-        )
-        if rebased.operations in (change.operations, []):
-            return rebased
-    raise FluidModelError(
+    current = client.get(change.graph.kind, name_of(change.before), change.namespace)
+    if metadata_of(current).get("resourceVersion") == metadata_of(change.before).get(
+        "resourceVersion"
+    ):
+        raise err
+    rebased = GraphChange.of(
+        replace(change.graph, object=current), change.transform, change.pinned_to
+    )
+    if rebased.operations not in (change.operations, []):
+        raise _changed_meanwhile(change) from err
+    return rebased
+
+
+def _changed_meanwhile(change: GraphChange) -> FluidModelError:
+    return FluidModelError(
         f"{change.reference} was changed while it was being patched",
         "nothing was written",
         "the same command again",
-    ) from err
+    )
 
 
 def send_patch(client: CountingClient, change: GraphChange, *, dry_run: bool) -> Object:

@@ -63,29 +63,18 @@ def claim(
     labels: dict[str, str] | None = None,
     fuse_label: str = "",
 ) -> None:
-    """A claim and its volume, bound to each other at once.
-
-    The controller would do it, too, at the 20 requests a second that it allows itself.
-    """
+    """A claim and its volume, as Fluid makes them, bound to each other by the controller."""
     api = cluster.api
     spec: Object = {"accessModes": ["ReadOnlyMany"], "storageClassName": "fluid"}
     capacity = {"storage": "100Pi"}
     pv = f"{namespace}-{name}"
     attributes = {"mount_pod_node_selector_key": fuse_label} if fuse_label else {}
-    made = api.create(
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": name, "namespace": namespace, "labels": labels or {}},
-            "spec": {**spec, "volumeName": pv, "resources": {"requests": capacity}},
-        }
-    )
-    reference = {"namespace": namespace, "name": name, "uid": made["metadata"]["uid"]}
     source = {
         "driver": "fuse.csi.fluid.io",
         "volumeHandle": pv,
         "volumeAttributes": attributes,
     }
+    reference = {"namespace": namespace, "name": name}
     api.create(
         {
             "apiVersion": "v1",
@@ -94,10 +83,20 @@ def claim(
             "spec": {**spec, "capacity": capacity, "claimRef": reference, "csi": source},
         }
     )
-    done = {"metadata": {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}}
-    api.patch("v1", "PersistentVolumeClaim", name, done, namespace)
-    bound = {"status": {"phase": "Bound", "capacity": capacity, "accessModes": ["ReadOnlyMany"]}}
-    api.patch("v1", "PersistentVolumeClaim", name, bound, namespace, "status")
+    api.create(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, "namespace": namespace, "labels": labels or {}},
+            "spec": {**spec, "volumeName": pv, "resources": {"requests": capacity}},
+        }
+    )
+    until(
+        f"claim {name} to be bound",
+        lambda: (
+            api.get("v1", "PersistentVolumeClaim", name, namespace)["status"]["phase"] == "Bound"
+        ),
+    )
 
 
 def schedulable(cluster: Cluster, names: set[str]) -> None:

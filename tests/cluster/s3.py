@@ -120,6 +120,22 @@ class S3(Users):
         """
         labels = {"app.kubernetes.io/name": name, "fluidmodel.io/s3": "true"}
         meta = {"name": name, "namespace": namespace, "labels": labels}
+        # First, as kwok answers 404 for a pod that none of these is for.
+        self.api.apply(
+            {
+                "apiVersion": "kwok.x-k8s.io/v1alpha1",
+                "kind": "PortForward",
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": {
+                    "forwards": [
+                        {
+                            "ports": [self.port],
+                            "target": {"address": "127.0.0.1", "port": self.port},
+                        }
+                    ]
+                },
+            }
+        )
         self.api.apply(
             {
                 "apiVersion": "v1",
@@ -146,21 +162,6 @@ class S3(Users):
                 "spec": {
                     "selector": labels,
                     "ports": [{"name": "s3", "port": self.port, "targetPort": self.port}],
-                },
-            }
-        )
-        self.api.apply(
-            {
-                "apiVersion": "kwok.x-k8s.io/v1alpha1",
-                "kind": "PortForward",
-                "metadata": {"name": name, "namespace": namespace},
-                "spec": {
-                    "forwards": [
-                        {
-                            "ports": [self.port],
-                            "target": {"address": "127.0.0.1", "port": self.port},
-                        }
-                    ]
                 },
             }
         )

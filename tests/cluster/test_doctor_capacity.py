@@ -247,7 +247,7 @@ def test_low_hit_ratios_are_reported(caches: BrokenCaches, cluster: Cluster) -> 
 
     until("Fluid's count", counted, 90)
     about = caches.reference("dataset", "reads")
-    found = caches.wait_for_root("FM823", "reads", about, beside=("FM824",))
+    found = caches.wait_for_root("FM823", "reads", about, beside=("FM824",), later=300)
     assert found.cause == "50% of the reads of the last minute went to the store"
     [far] = caches.doctor.found("reads")["FM824"]
     assert far.about == about

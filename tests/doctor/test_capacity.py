@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kubectl_fluidmodel.doctor.checks.performance import RATIO_DELAY
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object
@@ -284,6 +285,16 @@ def test_misses_during_a_load_are_ignored() -> None:
     states(snapshot, cacheHitRatio="10.0%")
     b.get_object(snapshot, names.DATA_LOADS, "demo")["status"] = {"phase": "Executing"}
     assert "FM823" not in b.found_codes(snapshot, "8")
+
+
+def test_hit_ratios_right_after_a_load_are_the_load_s_own() -> None:
+    snapshot = b.healthy_snapshot()
+    states(snapshot, cacheHitRatio="44.0%", remoteHitRatio="44.0%")
+    ended = {"type": "Complete", "status": "True", "lastTransitionTime": b.RECENT}
+    b.get_object(snapshot, names.DATA_LOADS, "demo")["status"]["conditions"] = [ended]
+    assert b.found_codes(snapshot, "8") == []
+    snapshot.taken_at += RATIO_DELAY
+    assert b.found_codes(snapshot, "8") == ["FM823", "FM824"]
 
 
 def test_new_cache_without_readers_is_healthy() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.errors import NotFoundError
-from kubectl_fluidmodel.kube.port_forward import resolve_pod_port
+from kubectl_fluidmodel.kube.port_forward import forwarded_port, resolve_pod_port
 from kubectl_fluidmodel.objects.service_host import parse_service_host
 from tests.kube.server import client, listed, pod, status
 from tests.loopback import HttpRequest, HttpResponse, json_response, serve
@@ -93,3 +93,20 @@ def test_a_service_that_leads_nowhere(respond: Any, words: str) -> None:
 def test_no_such_service() -> None:
     with serve(store()) as server, pytest.raises(NotFoundError):
         resolve_pod_port(client(server), "ns", "other", 9000)
+
+
+def test_a_pod_that_its_node_does_not_know_is_not_a_missing_service() -> None:
+    answer = store(with_port("s3"))
+
+    def respond(asked: HttpRequest) -> HttpResponse:
+        if asked.path.endswith("/portforward"):
+            return status(404, 'pods "ready" not found')
+        return answer(asked)
+
+    with (
+        serve(respond) as server,
+        pytest.raises(FluidModelError, match="cannot forward a port to pod ns/ready") as raised,
+        forwarded_port(client(server), "ns", "minio", 9000),
+    ):
+        pass
+    assert not isinstance(raised.value, NotFoundError)

@@ -13,7 +13,7 @@ from kubectl_fluidmodel.kube.errors import InvalidError
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.pin.cluster_reader import CountingClient
-from kubectl_fluidmodel.pin.graph_patch import GraphChange, apply_change
+from kubectl_fluidmodel.pin.graph_patch import ATTEMPTS, GraphChange, apply_change
 from kubectl_fluidmodel.pin.graph_reader import ServedGraph
 from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph
 from tests.dynamo.patching import apply_patch
@@ -22,11 +22,12 @@ KIND = Kind("nvidia.com", "v1beta1", "DynamoGraphDeployment", "dynamographdeploy
 
 
 class FakeServer:
-    """An API server with one graph; `meanwhile` happens before the first patch arrives."""
+    """An API server with one graph; `meanwhile` happens as the first patches arrive."""
 
-    def __init__(self, graph: Object, meanwhile: Callable[[FakeServer], None]) -> None:
-        self.graph, self.requests = graph, 0
-        self.meanwhile: Callable[[FakeServer], None] | None = meanwhile
+    def __init__(
+        self, graph: Object, meanwhile: Callable[[FakeServer], None], times: int = 1
+    ) -> None:
+        self.graph, self.meanwhile, self.times = graph, meanwhile, times
         self.operations: list[Any] = []
 
     def get(self, *_: object) -> Object:
@@ -34,9 +35,9 @@ class FakeServer:
 
     def patch(self, *where: Any, **_: object) -> Object:
         self.operations = where[3]
-        happens, self.meanwhile = self.meanwhile, None
-        if happens is not None:
-            happens(self)
+        self.times -= 1
+        if self.times >= 0:
+            self.meanwhile(self)
         try:
             self.store(apply_patch(self.graph, self.operations))
         except ValueError as err:
@@ -89,6 +90,19 @@ def test_patch_is_stored_once(meanwhile: Callable[[FakeServer], None]) -> None:
     assert "affinity" in component["podTemplate"]["spec"]
     assert len(component["podTemplate"]["spec"]["volumes"]) == 1
     assert stored == server.graph
+
+
+def test_an_operator_that_writes_several_times_in_a_row_is_no_obstacle() -> None:
+    server = FakeServer(graph(), write_status, times=ATTEMPTS - 1)
+    assert apply_pin(server) == server.graph
+    assert "affinity" in server.graph["spec"]["components"][0]["podTemplate"]["spec"]
+
+
+def test_the_patch_gives_up_where_every_attempt_meets_a_write() -> None:
+    server = FakeServer(graph(), write_status, times=100)
+    with pytest.raises(FluidModelError, match="was changed while it was being patched"):
+        apply_pin(server)
+    assert server.times == 100 - ATTEMPTS
 
 
 def test_patch_of_a_graph_that_somebody_else_changed_is_refused() -> None:

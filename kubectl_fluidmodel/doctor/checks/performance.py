@@ -19,7 +19,6 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.fluid import names, status
 from kubectl_fluidmodel.inventory import runtimes
-from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_path
@@ -29,6 +28,12 @@ MIN_HIT_RATIO = 90.0
 """Percent of reads that a complete cache should serve; the rest are metadata and retries."""
 MAX_REMOTE_RATIO = 20.0
 """Percent of reads that may come from a worker on another node."""
+RATIO_DELAY = 180.0
+"""Seconds after a load in which Fluid's ratios may still count its reads.
+
+Workers report to the master every 10 s. Fluid asks it once a minute, when it updates the runtime,
+every 20 s, and compares with the minute before (`GetCacheHitStates`, pkg/ddc/alluxio/cache.go).
+"""
 DAY = 86_400.0
 UNUSED_AFTER = 7 * DAY
 """Seconds after which an unused cache is reported."""
@@ -103,10 +108,16 @@ def cache_medium_is_fast(context: CheckContext) -> Iterator[Finding]:
             return
 
 
-def _ratios_are_meaningful(cache: Cache) -> bool:
-    """Whether Fluid's hit ratios are about engines, not about a load."""
-    loading = any(get_path(load, "status", "phase") == "Executing" for load in cache.loads)
-    return cache_usage(cache).is_complete is True and not loading
+def _ratios_are_meaningful(context: CheckContext) -> bool:
+    """Whether Fluid's hit ratios are about engines, not about a load that runs or has just ended."""
+    for load in context.cache.loads:
+        ended = observations.seconds_since(
+            context, get_path(load, "status", "conditions", 0, "lastTransitionTime")
+        )
+        is_recent = ended is not None and ended < RATIO_DELAY
+        if is_recent or get_path(load, "status", "phase") == "Executing":
+            return False
+    return cache_usage(context.cache).is_complete is True
 
 
 @register_check("FM823", "reads are answered by the cache", severity=Severity.WARNING)
@@ -123,7 +134,7 @@ def reads_hit_the_cache(context: CheckContext) -> Iterator[Finding]:
         cache.dataset is None
         or not ratio
         or ratio >= MIN_HIT_RATIO
-        or not _ratios_are_meaningful(cache)
+        or not _ratios_are_meaningful(context)
     ):
         return
     yield Finding(
@@ -150,7 +161,7 @@ def reads_stay_on_their_node(context: CheckContext) -> Iterator[Finding]:
         cache.dataset is None
         or ratio is None
         or ratio <= MAX_REMOTE_RATIO
-        or not _ratios_are_meaningful(cache)
+        or not _ratios_are_meaningful(context)
     ):
         return
     off = [reader for reader in cache.readers if reader.is_local is False]

@@ -109,7 +109,7 @@ def cache_medium_is_fast(context: CheckContext) -> Iterator[Finding]:
 
 
 def _ratios_are_meaningful(context: CheckContext) -> bool:
-    """Whether Fluid's hit ratios are about engines, not about a load that runs or has just ended."""
+    """Whether Fluid's hit ratios are about engines, not about a load that has just ended."""
     for load in context.cache.loads:
         ended = observations.seconds_since(
             context, get_path(load, "status", "conditions", 0, "lastTransitionTime")

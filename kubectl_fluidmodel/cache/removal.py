@@ -13,9 +13,10 @@ from kubectl_fluidmodel.kube import permissions
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.kube.permissions import Permission
-from kubectl_fluidmodel.kube.wait import wait_until_deleted
+from kubectl_fluidmodel.kube.wait import POLL_INTERVAL, wait_until_deleted
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of
+from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.objects.resource_requests import is_terminated
 from kubectl_fluidmodel.output.serialize import kubectl_name
@@ -179,7 +180,10 @@ def delete_owned(
     only: tuple[Kind, ...] = OWNED_KINDS,
     timeout: float,
 ) -> Iterator[str]:
-    """Delete the objects of a cache, and wait until they are deleted.
+    """Delete the objects of a cache, and wait until they and Fluid's pods of it are gone.
+
+    Fluid has removed a runtime when its workload objects are deleted, and their pods then still
+    hold the ports and the memory of their nodes for a while, which the next cache may want.
 
     Args:
         client: The cluster.
@@ -192,7 +196,7 @@ def delete_owned(
         A line for each object.
 
     Raises:
-        WaitTimeoutError: an object still exists, with Fluid's reason.
+        WaitTimeoutError: an object or a pod still exists, with Fluid's reason.
     """
     pending = []
     for obj in owned_objects(client, namespace, name, only):
@@ -211,6 +215,36 @@ def delete_owned(
                 _deletion_blocker(client, each, namespace),
                 kubectl("describe", kind.resource, Operand(each), namespace=namespace),
             )
+    if timeout and any(kind == names.ALLUXIO_RUNTIMES for kind, _ in pending):
+        _wait_for_pods(client, namespace, name, deadline)
+
+
+def _wait_for_pods(client: Client, namespace: str, name: str, deadline: float) -> None:
+    """Wait until a deleted runtime has no pods; if they may not be listed, do not wait.
+
+    Raises:
+        WaitTimeoutError: one still exists.
+    """
+    while True:
+        try:
+            pods = client.list_objects(kinds.PODS, namespace, labels=_runtime_pods(name))
+        except ForbiddenError:
+            return
+        if not pods:
+            return
+        if time.monotonic() >= deadline:
+            raise WaitTimeoutError(
+                f"pod {name_of(pods[0])} is still being deleted",
+                describe_deletion(pods[0]) if is_terminating(pods[0]) else "",
+                kubectl("describe", "pod", Operand(name_of(pods[0])), namespace=namespace),
+            )
+        time.sleep(POLL_INTERVAL)
+
+
+def _runtime_pods(name: str) -> str:
+    """Return a selector of the pods that Fluid's chart (charts/alluxio) makes for a runtime."""
+    roles = ", ".join(f"alluxio-{part}" for part in ("master", "worker", "fuse"))
+    return f"release={name},role in ({roles})"
 
 
 def uncache(

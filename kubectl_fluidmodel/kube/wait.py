@@ -11,7 +11,7 @@ from kubectl_fluidmodel.kube.watch import Informer
 from kubectl_fluidmodel.objects.access import metadata_of
 from kubectl_fluidmodel.objects.kinds import Kind
 
-_POLL_INTERVAL = 0.3
+POLL_INTERVAL = 0.3
 """Seconds between two reads of an object that is being deleted."""
 _MAX_BATCH = 1000
 """Maximum number of events that one check handles."""
@@ -85,4 +85,4 @@ def wait_until_deleted(
             return True
         if time.monotonic() >= deadline:
             return False
-        time.sleep(_POLL_INTERVAL)
+        time.sleep(POLL_INTERVAL)

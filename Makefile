@@ -41,13 +41,14 @@ $(PLANE_READY): setup.cfg pyproject.toml constraints.txt
 demo: $(PLANE_READY) ## The main job, on a control plane of its own: bucket → proven cache
 	$(BIN)/python -m tests.cluster.demo
 
-# $(1) is the control plane's name, $(2) what pytest runs. What fails is tried once more, test by test on
-# a new control plane: these tests watch controllers at work, and a machine may stall for minutes. A test
-# that passes only then stands in the output as FAILED all the same, and wants mending.
+# $(1) is the control plane's name, $(2) what pytest runs, $(3) what the control plane has besides. What
+# fails is tried once more, test by test on a new control plane: these tests watch controllers at work,
+# and a machine may stall for minutes. A test that passes only then stands in the output as FAILED all
+# the same, and wants mending.
 define cluster-tests
-	$(BIN)/python -m tests.cluster run --name $(1) -- $(BIN)/python -m pytest -q $(2) || { \
+	$(BIN)/python -m tests.cluster run --name $(1) $(3) -- $(BIN)/python -m pytest -q $(2) || { \
 		echo "once more, what failed:"; \
-		$(BIN)/python -m tests.cluster run --name $(1) -- \
+		$(BIN)/python -m tests.cluster run --name $(1) $(3) -- \
 			$(BIN)/python -m pytest -q $(2) -n 0 --last-failed --last-failed-no-failures none; }
 endef
 
@@ -76,13 +77,11 @@ test-doctor: setup ## Only the tests that break the checks of doctor for real
 
 test-real-node: setup ## The staging Job in real containers (Linux, root); fails where there can be none
 	$(BIN)/python -m tests.cluster up --build-only --real-node
-	$(BIN)/python -m tests.cluster run --name real --real-node -- $(BIN)/python -m pytest -q \
-		-m "real_node and not alone" tests/cluster
+	$(call cluster-tests,real,-m "real_node and not alone" tests/cluster,--real-node)
 	$(BIN)/python -m pytest -q -m "real_node and alone" tests/cluster
 
 test-real: setup ## The plugin on a real data plane: Alluxio, FUSE and CSI (Linux, root, FUSE, Maven, JDK 17)
-	$(BIN)/python -m tests.cluster run --name plane --real-nodes 2 -- $(BIN)/python -m pytest -q \
-		-m "real and not alone" tests/cluster
+	$(call cluster-tests,plane,-m "real and not alone" tests/cluster,--real-nodes 2)
 	$(BIN)/python -m pytest -q -m "real and alone" tests/cluster
 
 test-fast: setup ## The tests that need no control plane

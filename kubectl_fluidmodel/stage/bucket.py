@@ -32,7 +32,7 @@ there is an object with this metadata. So the metadata can be trusted."""
 
 _READ_SIZE = 8 << 20
 """Bytes of one request when an object is read back."""
-_COPY_SIZE = 256 << 20
+COPY_SIZE = 256 << 20
 """Bytes that one request copies within the bucket; S3 allows 5 GiB, a slow store times out then."""
 _MISSING_CODES = ("404", "NoSuchKey", "NotFound")
 _MISSING_UPLOAD_CODES = ("NoSuchUpload", "404", "NoSuchKey", "InvalidPart")
@@ -318,7 +318,13 @@ class Bucket(RetryingS3Client):
         return info.etag if info is not None else etag
 
     def copy_file(
-        self, source: str, etag: str, key: str, file: PlanFile, commit: str
+        self,
+        source: str,
+        etag: str,
+        key: str,
+        file: PlanFile,
+        commit: str,
+        on_upload: Callable[[str], None],
     ) -> ObjectInfo | None:
         """Copy an object within the bucket, while it has this ETag.
 
@@ -328,12 +334,14 @@ class Bucket(RetryingS3Client):
             key: key of the copy.
             file: what the object is.
             commit: the commit that the copy belongs to.
+            on_upload: receives the ID of the upload of a copy in parts, before the first part. The
+                upload is the caller's to abort if there is no copy.
 
         Returns:
             The copy; None if the store does not allow or support it, or the object has changed.
         """
         try:
-            if file.size <= _COPY_SIZE:
+            if file.size <= COPY_SIZE:
                 self.call_raw(
                     "copy",
                     "copy_object",
@@ -343,7 +351,7 @@ class Bucket(RetryingS3Client):
                     **self._copy_source(source, etag),
                 )
             else:
-                self._copy_in_parts(source, etag, key, file, commit)
+                self._copy_in_parts(source, etag, key, file, commit, on_upload)
         except S3RequestError:
             return None
         info = self.head_object(key)
@@ -355,7 +363,15 @@ class Bucket(RetryingS3Client):
             "CopySourceIfMatch": f'"{etag}"',
         }
 
-    def _copy_in_parts(self, source: str, etag: str, key: str, file: PlanFile, commit: str) -> None:
+    def _copy_in_parts(
+        self,
+        source: str,
+        etag: str,
+        key: str,
+        file: PlanFile,
+        commit: str,
+        on_upload: Callable[[str], None],
+    ) -> None:
         """Copy a large object part by part, each of which is done within the read timeout."""
         started = self.call_raw(
             "start a copy of",
@@ -364,31 +380,27 @@ class Bucket(RetryingS3Client):
             Metadata=_metadata(file, commit),
         )
         upload_id = str(started["UploadId"])
-        try:
-            parts = [
-                self.call_raw(
-                    "copy a part of",
-                    "upload_part_copy",
-                    Key=key,
-                    UploadId=upload_id,
-                    PartNumber=number,
-                    CopySourceRange=f"bytes={start}-{min(start + _COPY_SIZE, file.size) - 1}",
-                    **self._copy_source(source, etag),
-                )["CopyPartResult"]["ETag"]
-                for number, start in enumerate(range(0, file.size, _COPY_SIZE), 1)
-            ]
-            listed = [{"PartNumber": n, "ETag": each} for n, each in enumerate(parts, 1)]
+        on_upload(upload_id)
+        parts = [
             self.call_raw(
-                "complete the copy of",
-                "complete_multipart_upload",
+                "copy a part of",
+                "upload_part_copy",
                 Key=key,
                 UploadId=upload_id,
-                MultipartUpload={"Parts": listed},
-            )
-        except BaseException:
-            with suppress(FluidModelError):
-                self.abort_multipart_upload(key, upload_id)
-            raise
+                PartNumber=number,
+                CopySourceRange=f"bytes={start}-{min(start + COPY_SIZE, file.size) - 1}",
+                **self._copy_source(source, etag),
+            )["CopyPartResult"]["ETag"]
+            for number, start in enumerate(range(0, file.size, COPY_SIZE), 1)
+        ]
+        listed = [{"PartNumber": n, "ETag": each} for n, each in enumerate(parts, 1)]
+        self.call_raw(
+            "complete the copy of",
+            "complete_multipart_upload",
+            Key=key,
+            UploadId=upload_id,
+            MultipartUpload={"Parts": listed},
+        )
 
     def delete_object(self, key: str) -> None:
         """Delete one of our own objects; do nothing if the credentials may not.

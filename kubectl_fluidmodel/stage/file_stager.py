@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
 from kubectl_fluidmodel.net.retry_budget import CancelledError
 from kubectl_fluidmodel.objectstore.layout import StagingLayout
 from kubectl_fluidmodel.stage.bucket import Bucket
+from kubectl_fluidmodel.stage.bucket_copy import copy_within_bucket
+from kubectl_fluidmodel.stage.checkpoint_writer import CheckpointWriter
 from kubectl_fluidmodel.stage.counters import TransferCounters
 from kubectl_fluidmodel.stage.errors import FileStagingError, checksum_mismatch
 from kubectl_fluidmodel.stage.events import Event, FileDone, FileFailed, Message
@@ -65,7 +68,7 @@ class FileStager:
         self._run = run
         self._lock = threading.Lock()
         self._starts: dict[str, int] = {}
-        self._in_flight: dict[str, MultipartTransfer] = {}
+        self._in_flight: dict[str, CheckpointWriter] = {}
 
     def run_task(self, task: Task) -> None:
         """Carry out one task.
@@ -108,10 +111,10 @@ class FileStager:
     def refresh_checkpoints(self) -> None:
         """Show that the uploads in flight are active, however slow they are."""
         with self._lock:
-            transfers = list(self._in_flight.values())
-        for transfer in transfers:
+            writers = list(self._in_flight.values())
+        for writer in writers:
             try:
-                transfer.checkpoints.refresh()
+                writer.refresh()
             except FluidModelError as err:
                 self._run.counters.retried(err.reason)  # the parts fail with it, too
 
@@ -153,8 +156,7 @@ class FileStager:
             log=lambda text: run.emit(Message(text)),
         )
         transfer = open_transfer(context, run.staged_files.checkpoint_for(file))
-        with self._lock:
-            self._in_flight[file.path] = transfer
+        self._track(file, transfer.checkpoints)
         run.counters.add_existing(file.path, transfer.existing_bytes)
         if transfer.try_finish():
             self._complete_file(transfer)
@@ -214,26 +216,39 @@ class FileStager:
     def _copied_from_other_commit(self, file: PlanFile) -> bool:
         """Copy the file within the bucket if another commit has it; it is then marked as done.
 
-        An upload that was started goes on instead.
+        A started upload that has verified parts goes on instead.
         """
         run = self._run
         found = run.reusable_files.find(file) if file.size else None
-        if found is None or run.staged_files.checkpoint_for(file) is not None:
+        if found is None:
             return False
-        key = run.layout.object_key(file.path)
-        copied = run.bucket.copy_file(found.key, found.etag, key, file, run.plan.commit)
+        checkpoint = run.staged_files.checkpoint_for(file)
+        if checkpoint is not None:
+            if checkpoint.parts_done or checkpoint.verified:
+                return False
+            run.staged_files.drop_upload(file)
+        track = functools.partial(self._track, file)
+        copied = copy_within_bucket(run.bucket, run.layout, found, file, track)
         if copied is None:
             run.reusable_files.forget(file)
+            self._untrack(file)
             return False
         run.counters.add_existing(file.path, file.size)
         self._mark_done(file, copied.etag, "copied")
         return True
 
+    def _track(self, file: PlanFile, writer: CheckpointWriter) -> None:
+        with self._lock:
+            self._in_flight[file.path] = writer
+
+    def _untrack(self, file: PlanFile) -> None:
+        with self._lock:
+            self._in_flight.pop(file.path, None)
+
     def _mark_done(self, file: PlanFile, etag: str, outcome: str) -> None:
         self._run.staged_files.mark_verified(file, etag)
         self._run.counters.file_done(file.path)
-        with self._lock:
-            self._in_flight.pop(file.path, None)
+        self._untrack(file)
         self._run.emit(FileDone(file.path, file.size, outcome))
 
     def _count_sent(self, file: PlanFile, count: int) -> None:

@@ -54,7 +54,7 @@ class StagedFiles:
         """As `existing_etag`; if the object exists, drop a started upload of it."""
         etag = self.existing_etag(file)
         if etag:
-            self._drop_checkpoint(file)
+            self.drop_upload(file)
         return etag
 
     def existing_etag(self, file: PlanFile) -> str:
@@ -176,8 +176,8 @@ class StagedFiles:
         objects = self.bucket.list_objects(f"{self.layout.files_prefix}/")
         return {key: (size, etag) for key, size, etag in objects}
 
-    def _drop_checkpoint(self, file: PlanFile) -> None:
-        """Abort an upload of a file whose object was written in another way."""
+    def drop_upload(self, file: PlanFile) -> None:
+        """Abort a file's started upload, and delete its checkpoint."""
         checkpoint = self.checkpoint_for(file)
         key = self.layout.checkpoint_key(file.path)
         if checkpoint is not None:

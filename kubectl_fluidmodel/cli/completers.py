@@ -155,6 +155,7 @@ _OPTIONS: dict[str, click.ParamType[str]] = {
     "context": CompletedString(_kubeconfig_names("contexts")),
     "cluster": CompletedString(_kubeconfig_names("clusters")),
     "user": CompletedString(_kubeconfig_names("users")),
+    "replaces": _CACHES,
     "s3_secret": _SECRETS,
     "hub_secret": _SECRETS,
     "gcs_secret": _SECRETS,

@@ -29,6 +29,9 @@ kubectl fluidmodel pin llama chat --use-model-path
 # A large model: use a faster loader, and allow the workers enough time to start
 kubectl fluidmodel pin llama chat --loader auto --probe-budget
 
+# Move a graph to another cache, such as one of a newer commit
+kubectl fluidmodel pin llama-1a2b3c4 chat --replace llama --wait
+
 # A manifest in git: comments, order and other documents do not change
 kubectl fluidmodel pin llama -f graph.yaml -n prod > pinned.yaml
 
@@ -65,6 +68,13 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     group="Graph",
     type=click.Choice(CHOICES),
     help="How the engines load the weights; auto chooses a loader that is safe on the mount.",
+)
+@option(
+    "--replace",
+    "replaces",
+    group="Graph",
+    metavar="CACHE",
+    help="Move the graph's pin from this cache to NAME, with the same options and in one roll-out.",
 )
 @option(
     "--adopt",

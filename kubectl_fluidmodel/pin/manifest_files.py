@@ -29,9 +29,9 @@ from kubectl_fluidmodel.pin.pinning import (
     NoWorkersError,
     PinRequest,
     PinResult,
-    pin_graph,
     unpin_graph,
 )
+from kubectl_fluidmodel.pin.replacement import NotPinnedError, pin_or_replace
 from kubectl_fluidmodel.pin.request_advice import request_advice
 
 
@@ -111,7 +111,7 @@ def pin_file(
 ) -> ManifestResult:
     """Pin the graphs of a file, or those of them that are named.
 
-    Graphs without workers are left alone, if others have some.
+    Graphs without workers, or without the pin to move, are left alone if others have one.
 
     Args:
         request: without labels, which follow from each graph's namespace.
@@ -130,7 +130,7 @@ def pin_file(
         )
     result = _read(options)
     namespace_of_context = functools.cache(default_namespace)
-    skipped: list[NoWorkersError] = []
+    skipped: list[FluidModelError] = []
 
     def change(obj: Object) -> Object:
         if obj.get("kind") == REQUEST:
@@ -146,8 +146,8 @@ def pin_file(
         equal, dead = node_label_keys(namespace, request.cache)
         full = replace(request, label=label, equal_labels=tuple(equal), dead_labels=tuple(dead))
         try:
-            pinned = pin_graph(obj, full)
-        except NoWorkersError as err:
+            pinned = pin_or_replace(obj, full)
+        except (NoWorkersError, NotPinnedError) as err:
             if options.graphs:
                 raise
             skipped.append(err)

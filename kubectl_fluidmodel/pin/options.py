@@ -37,6 +37,8 @@ class PinOptions:
     loader: str | None = None
     """One of `loader_names.CHOICES`; None leaves loaders as they are."""
     adopt: bool = False
+    replaces: str | None = None
+    """The cache whose pin is moved to this one."""
     force: bool = False
     wait: bool = False
     timeout: float = 1800.0
@@ -56,6 +58,8 @@ class PinOptions:
             ):
                 if is_given:
                     raise UsageError("-f uses only the file", f"it cannot be combined with {flag}")
+        if self.replaces == self.cache:
+            raise UsageError(f"--replace {self.cache}", "it is the cache to pin to")
         if self.adopt:
             for is_given, flag in (
                 (self.mount_path is not None, "--mount-path"),
@@ -64,6 +68,7 @@ class PinOptions:
                 (self.recreate, "--recreate"),
                 (self.probe_budget, "--probe-budget"),
                 (self.loader is not None, "--loader"),
+                (self.replaces is not None, "--replace"),
             ):
                 if is_given:
                     raise UsageError(

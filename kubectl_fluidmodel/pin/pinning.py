@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,7 @@ from kubectl_fluidmodel.dynamo.object_paths import (
 )
 from kubectl_fluidmodel.dynamo.pin_annotation import (
     MODE_MOUNT,
+    MODE_PREFERRED,
     ComponentPins,
     Pin,
     PinRecord,
@@ -95,6 +96,14 @@ class PinRequest:
     """Whether 32 or more parallel reads may hang the cache's FUSE client."""
     best_reads: int = 0
     """Reads at once that `bench` measured to be the best on a node; see `NodeReads.best`."""
+    replaces: str = ""
+    """The cache whose pin is moved to this one; empty for a new pin (`pin/replacement.py`)."""
+    replaced_pins: Mapping[str, Pin] = field(default_factory=dict)
+    """The pins to that cache, by component."""
+
+    def earlier_pin(self, component: str, pins: ComponentPins) -> Pin | None:
+        """The pin whose options a component keeps: to this cache, else to the replaced one."""
+        return pins.pins.get(self.cache) or self.replaced_pins.get(component)
 
 
 @dataclass
@@ -161,8 +170,9 @@ def pin_graph(obj: Object, request: PinRequest, schema: str | None = None) -> Pi
             change = _adopt_component(component, pins, request)
         else:
             before = unpinned[component.name]
-            plan = _plan_loader(before, pins.pins.get(request.cache), request, node)
-            wanted = _wanted_pin(before, pins.pins.get(request.cache), request, existing_path, plan)
+            earlier = request.earlier_pin(component.name, pins)
+            plan = _plan_loader(before, earlier, request, node)
+            wanted = _wanted_pin(before, earlier, request, existing_path, plan)
             change = _pin_component(component, pins, request, wanted)
             change.remarks += [plan.remark] if plan.remark else []
             change.note = plan.note
@@ -299,7 +309,8 @@ def _wanted_pin(
 ) -> Pin:
     """Return the requested pin; options that are not set stay as in an earlier pin."""
     was = earlier or Pin()
-    mode = pin_mode(before, request.preferred)
+    was_preferred = bool(request.replaces) and was.mode == MODE_PREFERRED
+    mode = pin_mode(before, request.preferred or was_preferred)
     path = request.mount_path or existing_path
     if before.role is Role.FRONTEND:
         path = existing_path or path

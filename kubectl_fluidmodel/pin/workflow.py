@@ -31,10 +31,10 @@ from kubectl_fluidmodel.pin.output import PinPrinter, for_each_graph, print_mani
 from kubectl_fluidmodel.pin.pinning import (
     PinRequest,
     PinResult,
-    pin_graph,
     unpin_graph,
 )
 from kubectl_fluidmodel.pin.preflight.context import CacheInfo, PreflightContext
+from kubectl_fluidmodel.pin.replacement import pin_or_replace
 from kubectl_fluidmodel.pin.request_advice import request_advice
 from kubectl_fluidmodel.pin.wait import RolloutTarget, raise_if_failed, wait_for_rollout
 
@@ -60,6 +60,7 @@ def run_pin(options: PinOptions, watchdog: Watchdog) -> None:
         probe_budget=options.probe_budget,
         loader=options.loader or "",
         adopt=options.adopt,
+        replaces=options.replaces or "",
         components=options.components,
     )
     if options.filename is not None:
@@ -189,7 +190,7 @@ def _print_request_patch(obj: Object, reference: str, request: PinRequest) -> No
 
 
 def _pin(request: PinRequest, obj: Object, schema: str | None) -> PinResult:
-    return pin_graph(obj, request, schema)
+    return pin_or_replace(obj, request, schema)
 
 
 def _unpin(options: PinOptions, obj: Object, schema: str | None) -> PinResult:

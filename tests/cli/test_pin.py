@@ -40,6 +40,20 @@ def test_a_file_comes_out_pinned_and_back_again(run, tmp_path):
     assert out == Path(MIXED).read_text()
 
 
+def test_a_pin_in_a_file_moves_to_another_cache_and_back(run, tmp_path):
+    file, moved = tmp_path / "pinned.yaml", tmp_path / "moved.yaml"
+    _, out, _ = run("pin", "llama", "-f", MIXED, "-n", "prod", "--mount-path", "/weights")
+    file.write_text(out)
+    code, out, _ = run("pin", "newer", "-f", str(file), "-n", "prod", "--replace", "llama")
+    assert code == 0 and "/weights" in out
+    assert "fluid.io/s-prod-newer" in out and "fluid.io/s-prod-llama" not in out
+    moved.write_text(out)
+    code, out, _ = run("pin", "llama", "-f", str(moved), "-n", "prod", "--replace", "newer")
+    assert code == 0 and out == file.read_text()
+    code, out, err = run("pin", "newer", "-f", MIXED, "-n", "prod", "--replace", "llama")
+    assert code == 1 and "it is not pinned to llama" in err and not out
+
+
 def test_dash_reads_stdin(run, monkeypatch):
     class Stdin:
         buffer = io.BytesIO(Path(AGG).read_bytes())
@@ -266,6 +280,7 @@ def test_long_names_need_the_cluster(run):
 
 
 USAGE = [
+    (["pin", "a", "g", "--replace", "a"], "it is the cache to pin to"),
     (["pin", "llama"], "no graph given"),
     (["unpin", "llama"], "no graph given"),
     (["pin"], "missing argument 'NAME'"),

@@ -20,7 +20,8 @@ def check_gitops(context: PreflightContext) -> Iterator[PreflightFinding]:
     tool = detect_gitops_tool(context.before)
     name = context.graph.reference
     cache = shell.operands([context.request.cache])
-    command = shell.command("kubectl", "fluidmodel", "pin", *cache, "-f", "FILE")
+    replaced = ["--replace", context.request.replaces] if context.request.replaces else []
+    command = shell.command("kubectl", "fluidmodel", "pin", *cache, "-f", "FILE", *replaced)
     if tool:
         yield PreflightFinding(
             WARN,

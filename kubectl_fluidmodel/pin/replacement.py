@@ -1,0 +1,90 @@
+"""Moves the pin of a graph from one cache to another, in one change and one roll-out. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kubectl_fluidmodel.dynamo.affinity import mentioned_keys
+from kubectl_fluidmodel.dynamo.graph import Graph, open_graph
+from kubectl_fluidmodel.dynamo.pin_annotation import read_pins
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.fluid.names import node_label_keys
+from kubectl_fluidmodel.objects.access import Object, namespace_of
+from kubectl_fluidmodel.output.shell import Operand, kubectl
+from kubectl_fluidmodel.pin.pinning import PinRequest, PinResult, pin_graph, unpin_graph
+
+
+class NotPinnedError(FluidModelError):
+    """A graph of which there is no complete record of a pin to the replaced cache."""
+
+
+def pin_or_replace(obj: Object, request: PinRequest, schema: str | None = None) -> PinResult:
+    """Return a pinned copy of a graph; with `replaces`, its earlier pin is moved."""
+    return (replace_pin if request.replaces else pin_graph)(obj, request, schema)
+
+
+def replace_pin(obj: Object, request: PinRequest, schema: str | None = None) -> PinResult:
+    """Return a copy of a graph that is pinned to a cache as it was to `request.replaces`.
+
+    Options that the request does not set are those of the earlier pin, for each component. A graph
+    that was moved before stays as it is.
+
+    Raises:
+        NotPinnedError: the graph is not pinned to that cache, or by hand.
+        UsageError: a named component is not pinned to it.
+    """
+    record = read_pins(obj)
+    pinned = {
+        name: pins.pins[request.replaces]
+        for name, pins in record.components.items()
+        if request.replaces in pins.pins
+    }
+    done = {name for name, pins in record.components.items() if request.cache in pins.pins}
+    graph = open_graph(obj, schema)
+    names = request.components or tuple(pinned) or tuple(sorted(done))
+    if not names:
+        raise _by_hand_error(graph, request, f"it is not pinned to {request.replaces}")
+    for name in names:
+        if name not in pinned and name not in done:
+            raise UsageError(
+                f"component '{name}' of {graph.reference} is not pinned to {request.replaces}",
+                f"these are: {', '.join(pinned) or 'none'}",
+            )
+    moved = {name: pin for name, pin in pinned.items() if name in names}
+    bare = unpin_graph(obj, request.replaces, tuple(moved), schema) if moved else None
+    if bare is not None:
+        _require_moved(bare.graph, request, names)
+    result = pin_graph(
+        bare.object if bare else obj,
+        replace(request, components=names, replaced_pins=moved),
+        schema,
+    )
+    return PinResult(result.graph, result.changes, result.object != obj)
+
+
+def _require_moved(graph: Graph, request: PinRequest, names: tuple[str, ...]) -> None:
+    """Raises: NotPinnedError: somebody else's mount or affinity still binds to the old cache."""
+    old = request.replaces
+    namespace = namespace_of(graph.object)
+    live, dead = node_label_keys(namespace, old)
+    for component in graph.components:
+        if component.name not in names:
+            continue
+        if old in component.claims_by_volume().values() or component.find_claim_mount(
+            old, component.main_path
+        ):
+            raise _by_hand_error(graph, request, f"component {component.name} mounts {old} by hand")
+        if namespace and mentioned_keys(component.pod_spec(), (*live, *dead)):
+            raise _by_hand_error(
+                graph, request, f"component {component.name} requires the nodes of {old} by hand"
+            )
+
+
+def _by_hand_error(graph: Graph, request: PinRequest, reason: str) -> NotPinnedError:
+    """Return the error for a graph of which this plugin has no complete record."""
+    adopt = ("fluidmodel", "pin", Operand(request.replaces), Operand(graph.reference), "--adopt")
+    return NotPinnedError(
+        f"the pin of {graph.reference} cannot be moved to {request.cache}",
+        reason,
+        f"{kubectl(*adopt, namespace=namespace_of(graph.object))} first, if it was made by hand",
+    )

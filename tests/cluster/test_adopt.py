@@ -12,6 +12,8 @@ import pytest
 
 from tests.cache.adoption.samples import load_fixture
 from tests.cluster.objects import FLUID, until
+from tests.cluster.operator import Operator
+from tests.cluster.pinning import GRAPHS, pods, running
 from tests.cluster.plugin import Plugin, error_line
 from tests.cluster.test_cache_rbac import bind, grant, roles, without
 
@@ -19,6 +21,7 @@ pytestmark = pytest.mark.cluster
 
 NAME = "llama-by-hand"
 MODEL = "acme/llama"
+SERVING = "llama-serving"
 ENGINE = {"key": "nvidia.com/gpu", "operator": "Exists"}
 
 
@@ -133,6 +136,40 @@ def test_a_cache_made_by_hand_is_adopted_proven_and_given_back_exactly(
     second = plugin("cache", bucket.uri(MODEL), "--dry-run=server").ok()
     assert f"Dataset {NAME} was made by hand and reads {bucket.uri(MODEL)}, too" in second.err
     assert pod_uids(cluster, namespace) == pods
+
+
+def test_the_graph_of_the_write_up_goes_on_without_a_restart(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    """Its cache is adopted, and each verb takes the graph for what it is: pinned."""
+    make_by_hand(cluster, namespace, bucket)
+    until("the load", lambda: loaded(cluster, namespace))
+    (graph,) = load_fixture("graph", NAMESPACE=namespace)
+    for component in graph["spec"]["components"]:
+        component["podTemplate"]["spec"]["tolerations"] = [ENGINE]
+    with Operator(cluster.api):
+        cluster.api.create(graph)
+        workers = {pod["metadata"]["uid"] for pod in running(cluster, namespace, SERVING, 2)}
+        before = stored_graph(cluster, namespace)
+
+        plugin("cache", NAME, "--adopt", timeout=120).ok()
+        assert "unchanged (pinned already, by hand: " in plugin("pin", NAME, SERVING).ok().out
+        plugin("pin", NAME, SERVING, "--adopt", "--wait", "--timeout", "60s").ok()
+        again = plugin("pin", NAME, SERVING).ok()
+        assert f"unchanged (already pinned to {NAME})" in again.out
+        assert "2/2" in plugin("inspect", NAME, "-o", "wide").ok().out
+        found = json.loads(plugin("doctor", NAME, "-o", "json").out)
+        problems = [each["code"] for each in found["findings"] if each["code"].startswith("FM7")]
+        assert problems == []
+
+        after = stored_graph(cluster, namespace)
+        assert after["spec"] == before["spec"]
+        assert after["metadata"]["generation"] == before["metadata"]["generation"]
+        assert {pod["metadata"]["uid"] for pod in pods(cluster, namespace, SERVING)} == workers
+
+
+def stored_graph(cluster: Any, namespace: str) -> dict[str, Any]:
+    return dict(cluster.api.get(GRAPHS, "DynamoGraphDeployment", SERVING, namespace))
 
 
 def test_what_it_lacks_is_loaded_only_where_that_is_asked_for(

@@ -16,6 +16,7 @@ from kubectl_fluidmodel.pin.graph_patch import GraphChange, dropped_fields
 from kubectl_fluidmodel.pin.graph_reader import ServedGraph
 from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
 from kubectl_fluidmodel.pin.request_advice import request_advice
+from tests.cache.adoption.samples import load_fixture
 
 KEY = "fluid.io/s-prod-llama"
 RUNTIME_KEY = "fluid.io/s-alluxio-prod-llama"
@@ -82,6 +83,20 @@ def test_a_graph_pinned_by_hand_is_unchanged(name: str) -> None:
     assert not result.changed
     assert result.reason_unchanged().startswith("pinned already, by hand: fluid.io/s-")
     assert result.changes[0].mode == "required"
+
+
+@pytest.mark.parametrize("fixture", ["graph", "graph-2025"])
+def test_the_write_ups_graph_is_unchanged_and_adopting_it_changes_no_pod(fixture: str) -> None:
+    (before,) = load_fixture(fixture)
+    result = pin_graph(before, request("ns", "llama-by-hand"))
+    assert result.object == before
+    assert result.reason_unchanged().startswith("pinned already, by hand: fluid.io/s-alluxio-ns-")
+    adopted = pin_graph(before, request("ns", "llama-by-hand", adopt=True))
+    assert adopted.changed and adopted.object["spec"] == before["spec"]
+    again = pin_graph(adopted.object, request("ns", "llama-by-hand"))
+    assert not again.changed
+    freed = unpin_graph(adopted.object, "llama-by-hand").object
+    assert "llama-by-hand" not in str(freed["spec"])
 
 
 def test_a_frontend_sidecar_needs_no_mount_where_main_has_one() -> None:

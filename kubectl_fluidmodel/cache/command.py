@@ -98,6 +98,7 @@ class CacheCommand:
             print_note(f"note: would be recreated: {change}")
         if desired.immutable_changes:
             workflow.require_no_readers(desired)
+        workflow.prepare_resize(desired, checked.existing)
         first = staging.job.objects() if staging else []
         sent = dry_run_on_server(client, desired, print_note, first)
         self._print_objects([obj for obj in sent if obj["kind"] != "Secret"])

@@ -6,14 +6,21 @@ has slightly less free memory today.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.cache.source_check import skipped_file_notes
-from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.fluid import alluxio_runtime, dataload, dataset, names, placement
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.fluid import (
+    alluxio_runtime,
+    dataload,
+    dataset,
+    names,
+    placement,
+    worker_set,
+)
 from kubectl_fluidmodel.fluid.mount import MountCredentials, build_mount
 from kubectl_fluidmodel.fluid.placement import Candidate, NodeRequirement, Placement
 from kubectl_fluidmodel.model import sizing
@@ -21,6 +28,7 @@ from kubectl_fluidmodel.model.files import FileListing
 from kubectl_fluidmodel.model.sizing import HeapSizes, Medium
 from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, get_path
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
+from kubectl_fluidmodel.output.shell import kubectl
 from kubectl_fluidmodel.output.units import format_bytes
 
 _MIN_SKIPPED_SHARE = 50
@@ -36,6 +44,16 @@ class ExistingObjects:
     dataset: Object | None = None
     runtime: Object | None = None
     load: Object | None = None
+    worker_nodes: tuple[str, ...] = ()
+    """Names of the workers' nodes, by the workers' numbers; read only if the copies do not
+    match the Dataset's nodes. Empty if unknown."""
+
+    @property
+    def replicas(self) -> int | None:
+        """The copies of the existing cache; None if there is none."""
+        if self.runtime is None:
+            return None
+        return int(get_path(self.runtime, "spec", "replicas", default=1))
 
 
 @dataclass(frozen=True)
@@ -44,6 +62,22 @@ class CandidateNodes:
 
     nodes: tuple[Candidate, ...]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Resize:
+    """A different number of copies, to which Fluid can scale the running cache."""
+
+    before: int
+    after: int
+    removed: tuple[str, ...]
+    """Names of the nodes that lose their copies."""
+
+    def __str__(self) -> str:
+        if self.after > self.before:
+            return f"copies: {self.before} → {self.after}; the running workers stay as they are"
+        verb = "loses its copy" if len(self.removed) == 1 else "lose their copies"
+        return f"copies: {self.before} → {self.after}; {', '.join(self.removed)} {verb}"
 
 
 @dataclass(frozen=True)
@@ -59,6 +93,8 @@ class DesiredCache:
     immutable_changes: tuple[str, ...]
     """Differences that Fluid cannot apply to a running cache, as `what: old → new`."""
     notes: tuple[str, ...]
+    resize: Resize | None = None
+    """How the running cache is scaled; None if it is not, or is recreated."""
 
     @property
     def dataset(self) -> Object:
@@ -91,10 +127,9 @@ def build_desired(
             small.
         FluidModelError: no node fits.
     """
-    if existing.runtime is not None and not options.replicas_given:
-        options = replace(
-            options, replicas=int(get_path(existing.runtime, "spec", "replicas", default=1))
-        )
+    if existing.replicas is not None and not options.replicas_given:
+        options = replace(options, replicas=existing.replicas)
+    _require_known_nodes(options, candidates, existing)
     paths = load_paths(listing) if listing else ("/",)
     cached_bytes = _loaded_bytes(listing, paths) if listing else 0
     model_bytes = _model_bytes(options, listing)
@@ -138,6 +173,8 @@ def build_desired(
             paths=paths,
         )
     first = (secret,) if secret else ()
+    kept = _hostnames(existing.worker_nodes[: options.replicas], candidates)
+    changes = tuple(immutable_changes(existing, dataset_object, runtime, kept))
     return DesiredCache(
         objects=(*first, *source_mount.objects, dataset_object, runtime),
         load=load,
@@ -145,9 +182,30 @@ def build_desired(
         quota=quota,
         jvm=jvm,
         placement=chosen,
-        immutable_changes=tuple(immutable_changes(existing, dataset_object, runtime)),
+        immutable_changes=changes,
         notes=tuple(notes),
+        resize=None if changes else _resize(existing, options.replicas),
     )
+
+
+def _require_known_nodes(
+    options: CacheOptions, candidates: CandidateNodes | None, existing: ExistingObjects
+) -> None:
+    """Raises: FluidModelError: copies are added or removed, and it cannot be seen where."""
+    before = existing.replicas
+    if before is None or before == options.replicas:
+        return
+    message = f"cannot change the number of copies of cache {options.name} from {before}"
+    if options.replicas < before and len(existing.worker_nodes) < before:
+        raise FluidModelError(
+            message,
+            "which nodes its workers run on is unknown, so a node could lose what is read there",
+            kubectl("get", "pods", "-l", worker_set.workers_selector(options.name), "-o", "wide"),
+        )
+    if options.replicas > before and candidates is None:
+        raise FluidModelError(
+            message, "nodes cannot be listed, so none can be chosen", "permission to list nodes"
+        )
 
 
 def source_annotations(uri: str, commit: str, listing: FileListing | None) -> dict[str, str]:
@@ -245,6 +303,8 @@ def _choose_medium_and_nodes(
         return medium, None, []
     notes = list(candidates.notes)
     keep = [] if options.placement_given else _current_nodes(existing, candidates.nodes)
+    if existing.worker_nodes and not options.placement_given:
+        keep = list(existing.worker_nodes[: options.replicas])  # Fluid removes the last ones
     if current:
         media = [current]
     elif options.medium != "auto":
@@ -344,12 +404,21 @@ def _affinity_and_tolerations(
 
 
 def immutable_changes(
-    existing: ExistingObjects, dataset_object: Object, runtime_object: Object
+    existing: ExistingObjects,
+    dataset_object: Object,
+    runtime_object: Object,
+    kept_hosts: Collection[str] = (),
 ) -> list[str]:
-    """Return the differences from an existing cache that Fluid does not apply while it runs.
+    """Return the differences from an existing cache that cannot be applied while it runs.
 
-    Fluid never remounts the root, never rebuilds the tier, and computes the workers' affinity once
-    (pkg/ddc/alluxio/ufs_internal.go, pkg/ctrl/affinity.go).
+    Fluid never remounts the root and never rebuilds the tier (pkg/ddc/alluxio/ufs_internal.go).
+    Nodes can be added, or lose their copies if their workers have the highest numbers.
+
+    Args:
+        existing: The existing cache.
+        dataset_object: The desired Dataset.
+        runtime_object: The desired runtime.
+        kept_hosts: Host names of the workers that remain if copies are removed.
     """
     found = []
     if existing.dataset is not None:
@@ -364,7 +433,7 @@ def immutable_changes(
             placement.bound_hostnames(existing.dataset),
             placement.bound_hostnames(dataset_object),
         )
-        if all(hosts) and sorted(hosts[0]) != sorted(hosts[1]):
+        if all(hosts) and not _can_scale(set(hosts[0]), set(hosts[1]), set(kept_hosts)):
             found.append(f"nodes: {', '.join(hosts[0])} → {', '.join(hosts[1])}")
     if existing.runtime is not None:
         old, new = (
@@ -376,6 +445,23 @@ def immutable_changes(
                 shown = [bytes_to_quantity(v) if isinstance(v, int) else v for v in (before, after)]
                 found.append(f"{label}: {shown[0]} → {shown[1]}")
     return found
+
+
+def _can_scale(before: set[str], after: set[str], kept: set[str]) -> bool:
+    """Whether the running workers can stay where they are."""
+    return before <= after or (after < before and after == kept)
+
+
+def _hostnames(nodes: Sequence[str], candidates: CandidateNodes | None) -> list[str]:
+    hostnames = {node.name: node.hostname for node in candidates.nodes} if candidates else {}
+    return [hostnames.get(node, node) for node in nodes]
+
+
+def _resize(existing: ExistingObjects, replicas: int) -> Resize | None:
+    before = existing.replicas
+    if before in (None, replicas):
+        return None
+    return Resize(before, replicas, existing.worker_nodes[replicas:])
 
 
 def _abbreviate(value: Any) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kubectl_fluidmodel.cache import deletion
+from kubectl_fluidmodel.cache import deletion, resizing
 from kubectl_fluidmodel.cache.desired import ExistingObjects
 from kubectl_fluidmodel.cache.hints import RBAC_DOCS
 from kubectl_fluidmodel.cache.name_conflicts import (
@@ -18,6 +18,7 @@ from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.fluid import secret as secrets
+from kubectl_fluidmodel.fluid.placement import bound_hostnames
 from kubectl_fluidmodel.kube import permissions
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError, NotFoundError
@@ -282,13 +283,18 @@ def check_controllers(client: Client) -> list[str]:
 
 def existing_objects(client: Client, options: CacheOptions, namespace: str) -> ExistingObjects:
     """Return the existing objects with the cache's name."""
-    return ExistingObjects(
+    found = ExistingObjects(
         dataset=client.get_or_none(names.DATASETS, options.name, namespace),
         runtime=client.get_or_none(names.ALLUXIO_RUNTIMES, options.name, namespace),
         load=client.get_or_none(names.DATA_LOADS, options.name, namespace)
         if options.load
         else None,
     )
+    wanted = options.replicas if options.replicas_given else found.replicas
+    if found.runtime is not None and len(bound_hostnames(found.dataset or {})) != wanted:
+        nodes = resizing.worker_nodes(client, namespace, options.name)
+        found = replace(found, worker_nodes=nodes)
+    return found
 
 
 def require_not_deleting(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from kubectl_fluidmodel.cache import deletion
+from kubectl_fluidmodel.cache import deletion, resizing
 from kubectl_fluidmodel.cache.diagnostics import Diagnostics
 from kubectl_fluidmodel.cache.progress import CacheProgress, compute_progress
 from kubectl_fluidmodel.cache.verification import Verification
@@ -81,6 +81,17 @@ class CacheWaiter:
             return status.parse_dataset(dataset).is_bound and bound
 
         self._wait_until(is_bound)
+
+    def wait_until_scaled(self) -> None:
+        """Wait for the runtime to have as many ready workers as there are copies.
+
+        Raises:
+            WaitTimeoutError: names the pending step and the most likely reason.
+        """
+        kind, name = names.ALLUXIO_RUNTIMES, self.target.name
+        self._wait_until(
+            lambda: resizing.is_scaled(self.informer.get(kind, name), self.target.replicas)
+        )
 
     def wait_until_loaded(self, uid: str) -> None:
         """Wait for the DataLoad with this UID to be Complete.

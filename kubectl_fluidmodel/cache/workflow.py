@@ -19,6 +19,7 @@ from kubectl_fluidmodel.cache import (
     quota_check,
     read_verification,
     removal,
+    resizing,
 )
 from kubectl_fluidmodel.cache.desired import (
     CandidateNodes,
@@ -41,7 +42,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.kube.job_run import job_permissions
-from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.objects.scheduler import group_by_reason
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
@@ -222,6 +223,9 @@ class CacheWorkflow:
         if desired.immutable_changes:
             self._delete_for_recreate(desired)
             existing = ExistingObjects()
+        if desired.resize:
+            self.prepare_resize(desired, existing)
+            resizing.admit_nodes(self.client, self.namespace, desired.dataset, self.reporter.log)
         for obj in desired.objects:
             outcome, _ = apply.apply_object(self.client, obj)
             self.reporter.log(f"{kubectl_name(obj)} {outcome}")
@@ -232,6 +236,8 @@ class CacheWorkflow:
             return None
         with self._waiter(plan) as waiter:
             waiter.wait_until_bound()
+            if desired.resize or (existing.runtime and not _is_scaled(existing.runtime)):
+                waiter.wait_until_scaled()
             if desired.load is None:
                 return None
             verification = loader.load_and_verify(
@@ -279,6 +285,25 @@ class CacheWorkflow:
                 f"pods read from it: {', '.join(reading[:5])}",
                 f"stop them, or {hints.other_name(name)}",
             )
+
+    def prepare_resize(self, desired: DesiredCache, existing: ExistingObjects) -> None:
+        """Report how the running cache is scaled.
+
+        Raises:
+            FluidModelError: it may not be, or a copy is read that would be removed.
+        """
+        if desired.resize is None:
+            return
+        resizing.require_permissions(self.client, self.namespace)
+        if desired.resize.removed:
+            resizing.require_unread(
+                self.client,
+                self.namespace,
+                existing.dataset,
+                self.options.name,
+                desired.resize.removed,
+            )
+        self._log_once(str(desired.resize))
 
     # -- steps -------------------------------------------------------------------------------
 
@@ -355,6 +380,12 @@ class CacheWorkflow:
             timeout=_DELETE_TIMEOUT,
         ):
             self.reporter.log(line)
+
+
+def _is_scaled(runtime: Object) -> bool:
+    """Whether Fluid has seen the runtime's number of workers."""
+    wanted = get_path(runtime, "spec", "replicas", default=1)
+    return bool(get_path(runtime, "status", "desiredWorkerNumberScheduled") == wanted)
 
 
 def plan_cache(

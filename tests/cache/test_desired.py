@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from kubectl_fluidmodel.cache.desired import (
     CandidateNodes,
     DesiredCache,
     ExistingObjects,
+    Resize,
     build_desired,
 )
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
@@ -190,9 +192,10 @@ class TestSecondRun:
     def test_its_replicas_stay_unless_others_are_given(self) -> None:
         first = plan({"replicas": 2})
         assert plan(existing=standing(first)).runtime["spec"]["replicas"] == 2
-        fewer = plan({"replicas": 1}, existing=standing(first))
+        before = replace(standing(first), worker_nodes=("gpu-2", "gpu-1"))
+        fewer = plan({"replicas": 1}, existing=before)
         assert fewer.runtime["spec"]["replicas"] == 1
-        assert len(hosts(fewer)) == 1
+        assert hosts(fewer) == ["gpu-2"], "Fluid removes the worker with the highest number"
 
     def test_its_quota_stays_while_it_is_enough(self) -> None:
         first = plan({"quota": "50Gi"})
@@ -249,6 +252,72 @@ class TestSecondRun:
             [{"key": "pool", "operator": "In", "values": ["x"]}]
         )
         assert plan(existing=standing(first)).immutable_changes == ()
+
+
+LARGE = build_candidate(make_node("gpu-3", memory="900Gi"))
+
+
+class TestResizing:
+    """Another number of copies of a running cache."""
+
+    def test_a_copy_is_added_beside_the_existing_ones(self) -> None:
+        first = plan()
+        more = plan({"replicas": 2}, nodes=(LARGE, ROOMY, NARROW), existing=standing(first))
+        assert more.immutable_changes == ()
+        assert hosts(more) == ["gpu-1", "gpu-3"]
+        assert more.resize == Resize(1, 2, ())
+        assert more.load is not None
+        assert more.load["spec"]["target"][0]["replicas"] == 2
+        assert str(more.resize) == "copies: 1 → 2; the running workers stay as they are"
+
+    def test_a_copy_is_added_on_the_named_node(self) -> None:
+        first = plan()
+        more = plan({"nodes": ("gpu-1", "gpu-3")}, nodes=(ROOMY, LARGE), existing=standing(first))
+        assert more.immutable_changes == ()
+        assert more.resize == Resize(1, 2, ())
+
+    def test_the_last_workers_copy_is_removed(self) -> None:
+        before = replace(
+            standing(plan({"replicas": 2}, nodes=(ROOMY, LARGE))), worker_nodes=("gpu-3", "gpu-1")
+        )
+        fewer = plan({"replicas": 1}, nodes=(ROOMY, LARGE), existing=before)
+        assert fewer.immutable_changes == ()
+        assert fewer.resize == Resize(2, 1, ("gpu-1",))
+        assert "gpu-1 loses its copy" in str(fewer.resize)
+
+    def test_to_keep_another_worker_than_the_first_it_is_recreated(self) -> None:
+        before = replace(
+            standing(plan({"replicas": 2}, nodes=(ROOMY, LARGE))), worker_nodes=("gpu-3", "gpu-1")
+        )
+        fewer = plan({"nodes": ("gpu-1",)}, nodes=(ROOMY,), existing=before)
+        assert fewer.immutable_changes == ("nodes: gpu-1, gpu-3 → gpu-1",)
+        assert fewer.resize is None
+
+    def test_no_copy_is_removed_from_an_unknown_node(self) -> None:
+        before = standing(plan({"replicas": 2}, nodes=(ROOMY, LARGE)))
+        with pytest.raises(FluidModelError, match="from 2: which nodes its workers run on"):
+            plan({"replicas": 1}, nodes=(ROOMY, LARGE), existing=before)
+
+    def test_no_copy_is_added_where_nodes_cannot_be_listed(self) -> None:
+        with pytest.raises(FluidModelError, match="nodes cannot be listed"):
+            plan({"replicas": 2}, nodes=None, existing=standing(plan()))
+
+    def test_an_interrupted_resize_is_no_reason_to_recreate(self) -> None:
+        """The Dataset names the new node already, and the runtime has its old number."""
+        first = plan()
+        more = plan({"replicas": 2}, nodes=(ROOMY, LARGE), existing=standing(first))
+        half = ExistingObjects(more.dataset, first.runtime, worker_nodes=("gpu-1",))
+        again = plan(nodes=(ROOMY, LARGE), existing=half)
+        assert again.immutable_changes == () and hosts(again) == ["gpu-1"]
+        onward = plan({"replicas": 2}, nodes=(ROOMY, LARGE), existing=half)
+        assert onward.objects == more.objects and onward.resize == Resize(1, 2, ())
+
+    def test_another_change_recreates_it(self) -> None:
+        changed = plan(
+            {"replicas": 2, "quota": "60Gi"}, nodes=(ROOMY, LARGE), existing=standing(plan())
+        )
+        assert changed.immutable_changes == ("quota: 24Gi → 60Gi",)
+        assert changed.resize is None
 
 
 class TestWithoutNodes:

@@ -107,6 +107,60 @@ def test_two_nodes_each_hold_the_whole(
     assert sorted(pods) == sorted(report["nodes"])
 
 
+def worker_pods(cluster: Any, namespace: str) -> dict[str, tuple[str, str]]:
+    """The UID and node of each worker."""
+    return {
+        pod["metadata"]["name"]: (pod["metadata"]["uid"], pod["spec"].get("nodeName", ""))
+        for pod in cluster.api.list("v1", "Pod", namespace, labelSelector="role=alluxio-worker")
+        if not pod["metadata"].get("deletionTimestamp")
+    }
+
+
+def test_copies_are_added_and_removed_while_it_runs(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    bucket.put_model("demo")
+    cache(plugin, bucket, timeout=240).ok()
+    first = worker_pods(cluster, namespace)
+    dataset = cluster.api.get(DATASETS, "Dataset", "demo", namespace)["metadata"]["uid"]
+
+    dry = cache(plugin, bucket, "--replicas", "2", "--dry-run=server").ok()
+    assert "copies: 1 → 2; the running workers stay as they are" in dry.err
+    assert worker_pods(cluster, namespace) == first
+    more = cache(plugin, bucket, "--replicas", "2", "-o", "json", timeout=300).ok()
+    report = json.loads(more.out)
+    both = worker_pods(cluster, namespace)
+    assert both["demo-worker-0"] == first["demo-worker-0"], "it was not restarted"
+    assert sorted(report["nodes"]) == sorted(node for _, node in both.values())
+    assert len(set(report["nodes"])) == 2 and report["proof"]["complete"]
+    again = cache(plugin, bucket, timeout=120).ok()
+    assert "already complete" in again.err and worker_pods(cluster, namespace) == both
+
+    mount = {"name": "m", "mountPath": "/model"}
+    volume = {"name": "m", "persistentVolumeClaim": {"claimName": "demo"}}
+    reader = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "reader", "namespace": namespace},
+        "spec": {
+            "nodeName": both["demo-worker-1"][1],
+            "containers": [{"name": "main", "image": "busybox", "volumeMounts": [mount]}],
+            "volumes": [volume],
+        },
+    }
+    cluster.api.apply(reader)
+    held = cache(plugin, bucket, "--replicas", "1")
+    assert held.code == 1
+    assert f"pods read it there: reader on {both['demo-worker-1'][1]}" in held.err
+    assert worker_pods(cluster, namespace) == both
+    cluster.api.delete("v1", "Pod", "reader", namespace)
+    fewer = cache(plugin, bucket, "--replicas", "1", "-o", "json", timeout=300).ok()
+    assert json.loads(fewer.out)["nodes"] == [first["demo-worker-0"][1]]
+    assert worker_pods(cluster, namespace) == first
+    kept = cluster.api.get(DATASETS, "Dataset", "demo", namespace)
+    assert kept["metadata"]["uid"] == dataset, "nothing was recreated"
+
+
 def test_ctrl_c_leaves_it_running_and_a_second_run_goes_on(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:

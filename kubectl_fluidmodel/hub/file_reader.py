@@ -93,14 +93,9 @@ class HubFileReader:
             CancelledError: the run or this file is stopped.
         """
         try:
-            if not self._is_sequential:
-                try:
-                    self._read_range(start, view, on_block)
-                    return
-                except RangeNotSupportedError:
-                    self._is_sequential = True
-                    self._on_retry("the server ignores Range: reading the file in order")
-            self._read_sequentially(start, view, on_block)
+            got = 0 if self._is_sequential else self._read_range(start, view, on_block)
+            if got < len(view):
+                self._read_sequentially(start, got, view, on_block)
         finally:
             self._end_turn(start)
 
@@ -118,7 +113,13 @@ class HubFileReader:
 
     # -- by range ----------------------------------------------------------------------------
 
-    def _read_range(self, start: int, view: memoryview, on_block: OnBlock | None) -> None:
+    def _read_range(self, start: int, view: memoryview, on_block: OnBlock | None) -> int:
+        """Like `read`, but ends early if the server ignores Range.
+
+        Returns:
+            The bytes read; the rest has to be read in order. `on_block` has received these bytes,
+            so none of them may be read again.
+        """
         budget = RetryBudget(self._retry_timeout, self._stop)
         got = size_mismatches = ignored_ranges = 0
         while got < len(view):
@@ -128,7 +129,9 @@ class HubFileReader:
             except RangeNotSupportedError:
                 ignored_ranges += 1
                 if not self._requests.ranges_worked or ignored_ranges >= _MAX_IGNORED_RANGES:
-                    raise
+                    self._is_sequential = True
+                    self._on_retry("the server ignores Range: reading the file in order")
+                    break
                 self._on_retry("the server ignored Range")
                 if self._stop.wait(0.2 * ignored_ranges):
                     raise CancelledError from None
@@ -139,6 +142,7 @@ class HubFileReader:
                     raise err.final_error from err
                 self._on_retry(err.reason)
                 budget.wait(err)
+        return got
 
     def _read_body(
         self, start: int, view: memoryview, budget: RetryBudget, on_block: OnBlock | None
@@ -189,12 +193,13 @@ class HubFileReader:
 
     # -- in order ----------------------------------------------------------------------------
 
-    def _read_sequentially(self, start: int, view: memoryview, on_block: OnBlock | None) -> None:
-        """Like `read`, from the one response that all parts of the file share."""
+    def _read_sequentially(
+        self, start: int, got: int, view: memoryview, on_block: OnBlock | None
+    ) -> None:
+        """Read what `view` lacks after `got` bytes, from the response that all parts share."""
         with self._turn_changed:
             self._wait_for_turn(start)
             budget = RetryBudget(self._retry_timeout, self._stop)
-            got = 0
             while got < len(view):
                 try:
                     got += self._advance(start + got, view[got:], budget, on_block)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -22,6 +21,7 @@ from kubectl_fluidmodel.net.retry_budget import (
     is_transient_status,
     requested_delay,
 )
+from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
     pass

@@ -164,6 +164,18 @@ def test_a_server_that_starts_to_ignore_range_is_asked_again(
         assert run.completed.read == run.completed.bytes
 
 
+def test_a_part_that_breaks_off_before_a_server_ignores_range_is_stored_once(
+    harness: StagingHarness,
+) -> None:
+    """The bytes before the break are not counted in the part's checksum again."""
+    harness.add_model({"m.safetensors": random_bytes(8 * PART)})
+    cut = harness.hub.add_fault("drop", "blobs", method="GET", after=MIB, skip=3, times=1)
+    harness.hub.add_fault("norange", "blobs", method="GET", skip=4)
+    harness.stage(options=quick(workers=1, retry_timeout=8.0))
+    assert cut.hits == 1
+    harness.assert_staged()
+
+
 def test_a_resumed_file_is_staged_from_a_server_that_starts_to_ignore_range(
     harness: StagingHarness,
 ) -> None:

@@ -55,14 +55,14 @@ def engines_limit_parallel_reads(context: CheckContext) -> Iterator[Finding]:
     "false"`).
     """
     runtime = context.cache.runtime
-    if not limits_parallel_reads(runtime):
+    if runtime is None or not limits_parallel_reads(runtime):
         return
     files = cache_usage(context.cache).files
     for use, engine in _reading_engines(context):
         reads, pods = parallel_reads(engine), _pods_of_a_node(use)
         total = reads.total * pods
-        if engine.command.engine == TRTLLM and files:
-            total = min(total, files * pods)  # it prefetches each file with one thread
+        if engine.command.engine == TRTLLM:  # it prefetches each file with one thread
+            total = min(total, (files or 0) * pods)
         if total <= MAX_PARALLEL_READS:
             continue
         each = f"{reads.threads} for each of {pluralize(reads.processes, 'rank')}"
@@ -73,7 +73,7 @@ def engines_limit_parallel_reads(context: CheckContext) -> Iterator[Finding]:
             f"Alluxio's FUSE client can hang from {MAX_PARALLEL_READS + 1} on",
             (
                 _loader_evidence(use, engine),
-                *([_jni_evidence(runtime)] if runtime is not None else []),
+                _jni_evidence(runtime),
             ),
             _limit_fix(use, engine, reads, pods),
         )

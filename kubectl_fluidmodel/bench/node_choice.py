@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
@@ -16,6 +15,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.taints import departure_of, taints_of
 from kubectl_fluidmodel.output.shell import Operand, command
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.objects.plugin_pod import PodNetwork
+from kubectl_fluidmodel.records import dataclass
 
 GIB = 1024**3
 ANY_NODE = "*"

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import Enum
 from typing import Any
 
 from kubectl_fluidmodel.output.units import pluralize
+from kubectl_fluidmodel.records import dataclass
 
 MIB = 1024**2
 

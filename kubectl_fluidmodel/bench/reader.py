@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from kubectl_fluidmodel.bench.plan import (
@@ -40,6 +39,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid.claim_job import MOUNT_PATH
 from kubectl_fluidmodel.model.files import is_weights
 from kubectl_fluidmodel.model.sample import RangeReadError
+from kubectl_fluidmodel.records import dataclass
 
 PLAN_VARIABLE = "FLUIDMODEL_BENCH"
 _MAX_SEGMENT, _MIN_SEGMENT = 64 * MIB, MIB

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kubectl_fluidmodel.bench.plan import Measurement, Pattern, Source
 from kubectl_fluidmodel.inventory.read_rates import ReadRates
+from kubectl_fluidmodel.records import dataclass
 
 _PARALLEL_BLOCK = 16 * 1024**2
 _NEAR = 0.7

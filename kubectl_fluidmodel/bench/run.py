@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timezone
 
 import click
@@ -46,6 +46,7 @@ from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.live import ProgressView
 from kubectl_fluidmodel.output.progress_step import DONE, RUNNING, WAITING, Step
 from kubectl_fluidmodel.output.shell import Command, Operand, command
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot import collector, queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 

@@ -14,11 +14,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from kubectl_fluidmodel.fluid.claim_job import MOUNT_PATH
+from kubectl_fluidmodel.records import dataclass
 
 _BLOCK = 16 * 1024**2
 _READERS = 4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +12,7 @@ from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.kube.config import ConfigFlags, context_namespace
 from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.shell import Command, EnvVariable, Operand, command
+from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.cache.desired import DesiredCache

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid import alluxio_runtime, names
 from kubectl_fluidmodel.inventory.read_rates import ReadRates
 from kubectl_fluidmodel.model.sizing import BLOCK_BYTES, GIB, MIB
 from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.parts import DEFAULT_PART
 
 ASSUMED_HUB_RATE = 250 * MIB

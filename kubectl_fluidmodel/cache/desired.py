@@ -7,7 +7,7 @@ has slightly less free memory today.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from kubectl_fluidmodel.cache.options import CacheOptions
@@ -30,6 +30,7 @@ from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, get_path
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.output.shell import kubectl
 from kubectl_fluidmodel.output.units import format_bytes
+from kubectl_fluidmodel.records import dataclass
 
 _MIN_SKIPPED_SHARE = 50
 """Junk is skipped only if it is at least one part in this many of the model's bytes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.cache.progress import master_pod_name
 from kubectl_fluidmodel.errors import UnreachableError
@@ -15,6 +15,7 @@ from kubectl_fluidmodel.kube.errors import KubeError
 from kubectl_fluidmodel.kube.watch import Informer
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of
+from kubectl_fluidmodel.records import dataclass
 
 MASTER_CONTAINER = "alluxio-master"
 _INTERVAL = 10.0

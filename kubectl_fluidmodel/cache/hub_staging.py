@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kubectl_fluidmodel.cache import apply, name_conflicts
 from kubectl_fluidmodel.cache.options import CacheOptions, StagingOptions
@@ -29,6 +29,7 @@ from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.output.progress_step import DONE, Step
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage import credentials, job_control, job_run, manifest
 from kubectl_fluidmodel.stage.engine import stage_plan
 from kubectl_fluidmodel.stage.events import Message, Started

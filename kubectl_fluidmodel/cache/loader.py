@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.cache import apply
 from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
@@ -18,6 +17,7 @@ from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.output.units import pluralize
+from kubectl_fluidmodel.records import dataclass
 
 MAX_ATTEMPTS = 3
 """Maximum loads in a run before an incomplete cache is a failure."""

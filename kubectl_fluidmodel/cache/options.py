@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid.names import derive_dataset_name, validate_name
@@ -20,6 +20,7 @@ from kubectl_fluidmodel.objects.plugin_pod import (
 from kubectl_fluidmodel.objects.quantity import parse_size_flag
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, parse_bucket_prefix
 from kubectl_fluidmodel.objectstore.options import StoreOptions
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.options import DEFAULT_WORKERS
 
 DEFAULT_TIMEOUT = 1800.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kubectl_fluidmodel.cache import deletion, resizing
 from kubectl_fluidmodel.cache.desired import ExistingObjects
@@ -28,6 +28,7 @@ from kubectl_fluidmodel.objects.access import Object, get_path, labels_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.output.shell import Operand, command, kubectl
+from kubectl_fluidmodel.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from kubectl_fluidmodel.cache.watch import CacheTarget
@@ -12,6 +11,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.output.progress_step import DONE, FAILED, RUNNING, WAITING, Step
+from kubectl_fluidmodel.records import dataclass
 
 _MAX_PROBLEMS = 6
 

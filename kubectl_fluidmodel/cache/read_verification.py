@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.cache import hints
 from kubectl_fluidmodel.cache.claim_reader import (
@@ -32,6 +32,7 @@ from kubectl_fluidmodel.objects.kinds import PODS
 from kubectl_fluidmodel.objects.plugin_pod import PodNetwork
 from kubectl_fluidmodel.output.progress_step import DONE, RUNNING, WAITING, Step
 from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
+from kubectl_fluidmodel.records import dataclass
 
 PURPOSE = "verify"
 MODULE = "kubectl_fluidmodel.cache.claim_reader"

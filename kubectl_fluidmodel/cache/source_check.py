@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model import assessment, sample
@@ -14,6 +12,7 @@ from kubectl_fluidmodel.model.junk import group_junk
 from kubectl_fluidmodel.model.sample import RangeReader
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
+from kubectl_fluidmodel.records import dataclass
 
 _MAX_ERRORS = 3
 _MAX_WARNINGS = 8

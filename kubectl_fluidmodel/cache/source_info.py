@@ -6,7 +6,7 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.cache.options import CacheOptions
@@ -29,6 +29,7 @@ from kubectl_fluidmodel.objectstore import s3_credentials, s3_objects
 from kubectl_fluidmodel.objectstore.options import GCS_ENDPOINT
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.output.shell import kubectl
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage import credentials as stage_credentials
 
 

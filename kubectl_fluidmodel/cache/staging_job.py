@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.cache.options import CacheOptions, StagingOptions
 from kubectl_fluidmodel.cache.preflight import staging_job_permissions
@@ -24,6 +23,7 @@ from kubectl_fluidmodel.objects.plugin_pod import SecretKey
 from kubectl_fluidmodel.objectstore import s3 as stores
 from kubectl_fluidmodel.objectstore import s3_credentials
 from kubectl_fluidmodel.output.shell import command
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage import credentials, job
 
 _CA_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE")

@@ -7,7 +7,7 @@ cache is therefore compared with the source, file by file if Alluxio's list is a
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kubectl_fluidmodel.fluid import pod_problems
 from kubectl_fluidmodel.fluid.alluxio_cli import AlluxioFile, AlluxioWorker
@@ -15,6 +15,7 @@ from kubectl_fluidmodel.fluid.status import DatasetStatus
 from kubectl_fluidmodel.model.files import FileListing
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.cache import verification
 from kubectl_fluidmodel.cache.diagnostics import MASTER_CONTAINER
@@ -21,6 +20,7 @@ from kubectl_fluidmodel.kube.exec import ExecResult, exec_command
 from kubectl_fluidmodel.kube.watch import Informer
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import name_of
+from kubectl_fluidmodel.records import dataclass
 
 _RETRY_TIMEOUT = 30.0
 """Seconds for which a command is retried that the API server or the node refuses."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.cache import deletion, resizing
 from kubectl_fluidmodel.cache.diagnostics import Diagnostics
@@ -24,6 +24,7 @@ from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.output.progress_step import FAILED
 from kubectl_fluidmodel.output.shell import Operand, command
+from kubectl_fluidmodel.records import dataclass
 
 _REDRAW_INTERVAL = 1.0
 """Seconds after which progress is reported without changes (rates, elapsed time)."""

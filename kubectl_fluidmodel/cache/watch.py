@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
@@ -12,6 +11,7 @@ from kubectl_fluidmodel.kube.watch import Informer
 from kubectl_fluidmodel.model.files import FileListing
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, labels_of
+from kubectl_fluidmodel.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from kubectl_fluidmodel.cache import (
     apply,
@@ -46,6 +46,7 @@ from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.objects.scheduler import group_by_reason
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
+from kubectl_fluidmodel.records import dataclass
 
 _RETRY_TIMEOUT = 60.0
 """Seconds for which the API server may be unavailable during the work."""

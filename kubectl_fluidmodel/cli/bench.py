@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import click
 
 from kubectl_fluidmodel.bench.options import ANY_NODE
@@ -17,6 +15,7 @@ from kubectl_fluidmodel.cli.model_flags import pod_flags
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
+from kubectl_fluidmodel.records import dataclass
 
 EXAMPLES = """
 # Measure how fast the cache reads on its node, and which loader to use

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 
 import click
 
@@ -11,6 +10,7 @@ from kubectl_fluidmodel.cli.flags import price_flag, view_flags
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
 from kubectl_fluidmodel.errors import CommandInterruptedError, UsageError
 from kubectl_fluidmodel.kube.config import ConfigFlags
+from kubectl_fluidmodel.records import dataclass
 
 EXAMPLES = """
 # Which models are cached, where they are, and which pods read them

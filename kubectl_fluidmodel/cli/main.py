@@ -87,10 +87,10 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            from difflib import get_close_matches
+            from kubectl_fluidmodel.model.similarity import most_similar
 
-            close = get_close_matches(args[0], VERBS, n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
+            close = most_similar(args[0], VERBS, cutoff=0.6)
+            hint = f"; did you mean '{close}'?" if close else ""
             raise click.UsageError(f"unknown command '{args[0]}'{hint}", ctx)
         return super().resolve_command(ctx, args)
 

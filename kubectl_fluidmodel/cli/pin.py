@@ -116,9 +116,9 @@ def command(options: PinOptions) -> int:
     and planners and EPPs do not change. Nothing else in the graph changes, and `unpin` removes
     exactly what was added.
     """
-    from kubectl_fluidmodel.pin import workflow
+    from kubectl_fluidmodel.pin.run import run_pin
 
-    workflow.run_pin(options, _watch_with_doctor)
+    run_pin(options, _watch_with_doctor)
     return 0
 
 

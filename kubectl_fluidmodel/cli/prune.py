@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import click
 
 from kubectl_fluidmodel.cli.flags import color_flag, connection_flags, output_flag
@@ -12,6 +10,7 @@ from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
 from kubectl_fluidmodel.errors import CommandInterruptedError
 from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.objectstore.options import StoreOptions
+from kubectl_fluidmodel.records import dataclass
 
 EXAMPLES = """
 # List unused objects in the namespace and in the buckets of its caches; removes nothing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +14,7 @@ from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
 from kubectl_fluidmodel.objectstore.options import StoreOptions
+from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.stage.options import TransferOptions

@@ -27,7 +27,7 @@ def command(options: PinOptions) -> int:
 
     Fields that somebody has changed since then stay as they are, and the output names them.
     """
-    from kubectl_fluidmodel.pin import workflow
+    from kubectl_fluidmodel.pin.run import run_unpin
 
-    workflow.run_unpin(options)
+    run_unpin(options)
     return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects.access import Object, metadata_of, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.objects.time import parse_time
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import LogKey, ReadFailure, Snapshot
 
 Value = TypeVar("Value")

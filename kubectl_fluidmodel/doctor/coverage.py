@@ -7,11 +7,11 @@ be a guess; if even the Datasets are hidden, nothing was checked.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.queries import COMPONENTS, GRAPHS
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 

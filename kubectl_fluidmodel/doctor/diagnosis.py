@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from kubectl_fluidmodel.doctor.check import (
@@ -16,7 +16,6 @@ from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     CheckSkippedError,
     Finding,
-    Fix,
     RequiredKind,
     Scope,
     Severity,
@@ -28,8 +27,7 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import Cache, build_caches
 from kubectl_fluidmodel.objects.access import annotations_of
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.output.shell import Command
-from kubectl_fluidmodel.snapshot import redact
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 SILENCE_ANNOTATION = "fluidmodel.io/silence"
@@ -173,9 +171,13 @@ def _run_check(check: Check, context: CheckContext) -> CheckResult:
         return CheckResult(check, key, skip_reason=str(skip), read_failed=skip.read_failed)
     except Exception as err:  # noqa: BLE001 - a bug in one check must not hide the findings of others
         return CheckResult(check, key, skip_reason=f"{CHECK_CRASHED}: {type(err).__name__}: {err}")
+    if not found:
+        return CheckResult(check, key)
+    from kubectl_fluidmodel.doctor.redaction import redact_finding  # most checks find nothing
+
     silenced = cache is not None and check.code in _silenced_codes(cache)
     return CheckResult(
-        check, key, tuple(Problem(check, _redact_finding(each), key, silenced) for each in found)
+        check, key, tuple(Problem(check, redact_finding(each), key, silenced) for each in found)
     )
 
 
@@ -196,27 +198,6 @@ def _drop_explained_fallbacks(results: Sequence[CheckResult]) -> list[CheckResul
         else each
         for each in results
     ]
-
-
-def _redact_finding(finding: Finding) -> Finding:
-    """The finding without secrets, which any data of the server may contain."""
-    return replace(
-        finding,
-        cause=redact.redact_text(finding.cause),
-        evidence=tuple(
-            replace(each, text=redact.redact_text(each.text)) for each in finding.evidence
-        ),
-        fix=_redact_fix(finding.fix) if finding.fix else None,
-    )
-
-
-def _redact_fix(fix: Fix) -> Fix:
-    """A fix without secrets; a command that can no longer be pasted becomes advice."""
-    if not isinstance(fix.text, Command):
-        return replace(fix, text=redact.redact_text(fix.text))
-    text = fix.text.map_values(redact.redact_text)
-    whole = redact.redact_text(text)
-    return replace(fix, text=text) if whole == text else Fix(whole, "advice")
 
 
 def _unreadable(context: CheckContext, need: Kind | RequiredKind) -> tuple[str, bool]:

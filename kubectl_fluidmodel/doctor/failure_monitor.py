@@ -10,13 +10,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.doctor.check import Finding, Severity, select_checks
 from kubectl_fluidmodel.doctor.collect import collector
 from kubectl_fluidmodel.doctor.diagnosis import Diagnosis, Problem, diagnose
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.records import dataclass
 
 CACHE_FAILURES: Mapping[str, float] = {
     "FM301": 45.0,  # pods that end may free resources

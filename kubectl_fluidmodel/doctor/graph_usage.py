@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kubectl_fluidmodel.doctor import fix_commands
@@ -26,6 +26,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path, labels_of, name_of, namespace_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.node_selector import terms_of
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot import queries
 
 START_TIMES = (

@@ -7,7 +7,6 @@ so that none of them passes without having seen anything.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.doctor import consequences, fix_commands
 from kubectl_fluidmodel.doctor.check import (
@@ -29,6 +28,7 @@ from kubectl_fluidmodel.inventory.mount_target import (
 )
 from kubectl_fluidmodel.objects.access import Object, annotations_of, get_list, get_path
 from kubectl_fluidmodel.output.shell import Command, Operand, chain, command
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.probe_result import (
     MountContents,
     ProbeOrigin,

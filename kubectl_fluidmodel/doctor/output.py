@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import TextIO
@@ -13,7 +12,7 @@ from kubectl_fluidmodel.doctor import junit, support_bundle
 from kubectl_fluidmodel.doctor.report import diagnosis_document
 from kubectl_fluidmodel.doctor.report_view import ReportStyle, render_diagnosis
 from kubectl_fluidmodel.doctor.run import DoctorReport
-from kubectl_fluidmodel.output.console import print_note, wants_color
+from kubectl_fluidmodel.output.console import print_note, terminal_width, wants_color
 from kubectl_fluidmodel.output.serialize import to_json, to_yaml
 
 
@@ -37,7 +36,7 @@ def render_report(report: DoctorReport, output: str | None, color: str) -> str:
         mode=output or "default",
         color=wants_color(sys.stdout, color),
         ascii=not _supports_unicode(sys.stdout),
-        width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None,
+        width=terminal_width(),
     )
     return render_diagnosis(report.diagnosis, style, report.seconds)
 

@@ -6,7 +6,6 @@ import re
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.doctor.check import AREAS, Check, Severity
 from kubectl_fluidmodel.doctor.diagnosis import (
@@ -24,6 +23,7 @@ from kubectl_fluidmodel.doctor.diagnosis import (
 from kubectl_fluidmodel.doctor.report import docs_link
 from kubectl_fluidmodel.output.escaping import escape_control, one_line
 from kubectl_fluidmodel.output.units import format_duration, pluralize
+from kubectl_fluidmodel.records import dataclass
 
 _STATE_ORDER = (FAILED, WARNED, SILENCED, PASSED, SKIPPED)
 """Of one check over several caches, the worst state is shown."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import kubectl_fluidmodel.doctor.checks  # noqa: F401 - registers them
@@ -20,6 +19,7 @@ from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.output.console import print_note
 from kubectl_fluidmodel.output.shell import kubectl
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.archive import load_snapshot
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 

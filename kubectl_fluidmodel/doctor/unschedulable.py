@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kubectl_fluidmodel.doctor import observations
 from kubectl_fluidmodel.doctor.check import CheckContext, Evidence, object_reference
@@ -27,6 +27,7 @@ from kubectl_fluidmodel.objects.access import (
 )
 from kubectl_fluidmodel.objects.scheduler import Filter, Obstacle, SchedulerView, group_by_reason
 from kubectl_fluidmodel.objects.taints import departure_of, marks_accelerator, taints_of
+from kubectl_fluidmodel.records import dataclass
 
 RESOURCES, ANTI_AFFINITY, AFFINITY, TAINT, PORTS, OTHER = (
     "room",

@@ -9,11 +9,11 @@ term that has expressions, and an empty term stays as it is. Results share nothi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.object_paths import deep_copy
 from kubectl_fluidmodel.objects.node_selector import Term, Terms, is_empty, terms_of
+from kubectl_fluidmodel.records import dataclass
 
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 MAX_WEIGHT = 100

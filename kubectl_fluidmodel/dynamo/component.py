@@ -11,7 +11,6 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kubectl_fluidmodel.dynamo.object_paths import (
@@ -26,6 +25,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects.access import get_list, get_path
 from kubectl_fluidmodel.objects.gpus import gpus_of
 from kubectl_fluidmodel.objects.node_selector import terms_of
+from kubectl_fluidmodel.records import dataclass
 
 GPU_REASON = "it requests GPUs"
 """A reason for a role that is not reported, because it is obvious in the graph."""

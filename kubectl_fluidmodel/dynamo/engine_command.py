@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import ENGINE_MODULE
+from kubectl_fluidmodel.records import dataclass
 
 _FIELDS = ("command", "args")
 """The fields of a container in the order in which they make up its command line."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import Component
@@ -19,6 +18,7 @@ from kubectl_fluidmodel.objects.access import (
     namespace_of,
 )
 from kubectl_fluidmodel.output.shell import Operand, kubectl
+from kubectl_fluidmodel.records import dataclass
 
 SHAPES = {"v1beta1": v1beta1, "v1alpha1": v1alpha1, "v1alpha1-pvc": v1alpha1_pvc}
 """Module of each shape; it has `components(spec)` and `from_component(name, spec)`."""

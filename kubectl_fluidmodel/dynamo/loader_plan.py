@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kubectl_fluidmodel.dynamo.component import Component, Role
 from kubectl_fluidmodel.dynamo.engine_command import EngineCommand, Word, variable_name
@@ -44,6 +44,7 @@ from kubectl_fluidmodel.dynamo.weight_loader import (
 from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.quantity import quantity_to_int
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
+from kubectl_fluidmodel.records import dataclass
 
 PREFERENCE = (PREFETCH, RUNAI)
 """What `auto` tries. Prefetching comes first: it runs ahead of the default loader and replaces

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import Component, env_entries
@@ -24,6 +23,7 @@ from kubectl_fluidmodel.dynamo.engine_command import (
     variable_name,
 )
 from kubectl_fluidmodel.dynamo.object_paths import EditLog, Path, value_at
+from kubectl_fluidmodel.records import dataclass
 
 OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 SERVED_NAME_FLAG = "--served-model-name"

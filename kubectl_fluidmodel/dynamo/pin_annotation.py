@@ -14,7 +14,7 @@ annotation is not part of the hash by which they replace workers.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from kubectl_fluidmodel.dynamo.affinity import LabelRequirement, has_requirement, node_preferences
@@ -23,6 +23,7 @@ from kubectl_fluidmodel.dynamo.resources import PINS_ANNOTATION
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects.access import Object, annotations_of, name_of
 from kubectl_fluidmodel.objects.node_selector import Terms, is_empty, terms_of
+from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.dynamo.component import Component

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import Component, Role
 from kubectl_fluidmodel.dynamo.object_paths import EditLog, Path, value_at
 from kubectl_fluidmodel.output.units import format_bytes, format_duration
+from kubectl_fluidmodel.records import dataclass
 
 ASSUMED_BYTES_PER_SECOND = 124 << 20
 """The rate of an engine's default loader on a shared file system: 554 GiB in 4,575 s (Dynamo's

@@ -7,7 +7,7 @@ mounts the claim and, in mode `required`, requires the cache's label.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.dynamo.affinity import required_key
 from kubectl_fluidmodel.dynamo.component import Component
@@ -28,6 +28,7 @@ from kubectl_fluidmodel.objects.access import (
     name_of,
 )
 from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from kubectl_fluidmodel.records import dataclass
 
 _RUNTIME_IMAGES = ("vllm-runtime", "sglang-runtime", "tensorrtllm-runtime")
 _RELEASE = re.compile(r"v?(\d+)\.(\d+)\.\d+")

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import Component
@@ -27,6 +26,7 @@ from kubectl_fluidmodel.dynamo.loader_names import FASTSAFETENSORS, RUNAI
 from kubectl_fluidmodel.dynamo.model_path import env_value
 from kubectl_fluidmodel.dynamo.object_paths import Path, value_at
 from kubectl_fluidmodel.dynamo.runtime_release import RuntimeRelease, runtime_release
+from kubectl_fluidmodel.records import dataclass
 
 VLLM, SGLANG, TRTLLM = "vllm", "sglang", "trtllm"
 ENGINE_NAMES = {VLLM: "vLLM", SGLANG: "SGLang", TRTLLM: "TensorRT-LLM"}

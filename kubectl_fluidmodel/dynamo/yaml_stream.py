@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -16,6 +15,7 @@ from kubectl_fluidmodel.dynamo.yaml.editor import edit_document
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.output.goyaml import YamlLimitError, load_yaml
+from kubectl_fluidmodel.records import dataclass
 
 _BOUNDARY = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _DYNAMO_KIND = re.compile(r"Dynamo\w+|LPXGraph")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid.status import parse_size, size_precision
+from kubectl_fluidmodel.records import dataclass
 
 LIST_COMMAND = ["alluxio", "fs", "ls", "-R", "/"]
 CAPACITY_COMMAND = ["alluxio", "fsadmin", "report", "capacity"]

@@ -7,11 +7,12 @@ read-only. The Job has a deadline and a time to live, so it is removed even if n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import Object, get_list
 from kubectl_fluidmodel.objects.plugin_pod import PodNetwork, build_container, build_pod
+from kubectl_fluidmodel.records import dataclass
 
 MOUNT_PATH = "/model"
 """The mount path of the claim."""

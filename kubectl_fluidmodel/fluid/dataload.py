@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import Object, get_list
+from kubectl_fluidmodel.records import dataclass
 
 ATTEMPT_ANNOTATION = "fluidmodel.io/attempt"
 """On a DataLoad: the number of the load in its run."""

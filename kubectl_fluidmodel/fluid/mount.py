@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid.names import managed_labels
 from kubectl_fluidmodel.model.source import Source
 from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.records import dataclass
 
 ROOT_OPTION = "alluxio.master.mount.table.root.option."
 """Prefix of Alluxio's options for the root mount (Alluxio 2.9, UnderFileSystem.Factory

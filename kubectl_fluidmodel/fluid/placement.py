@@ -6,7 +6,7 @@ Pure: takes nodes and pods as the API server returns them, and returns a Placeme
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +31,7 @@ from kubectl_fluidmodel.objects.taints import (
     taints_of,
 )
 from kubectl_fluidmodel.output.shell import Operand, command, kubectl
+from kubectl_fluidmodel.records import dataclass
 
 GPU_PRESENT = "nvidia.com/gpu.present"
 SYSTEM_DISK = "/var/lib"

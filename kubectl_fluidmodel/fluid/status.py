@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.objects.access import get_list, get_path
+from kubectl_fluidmodel.records import dataclass
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50, "E": 1 << 60}
 _SIZE = re.compile(r"(\d{1,30}(?:\.\d+)?)\s*(?:([KMGTPE])i?)?B?", re.ASCII | re.IGNORECASE)

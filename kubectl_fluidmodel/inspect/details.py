@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from kubectl_fluidmodel.cache.cost_estimate import CostEstimate, estimate_cost, room_of_runtime
@@ -22,6 +22,7 @@ from kubectl_fluidmodel.inventory.staging_status import StagedModel, staged_mode
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -16,8 +14,9 @@ from kubectl_fluidmodel.inspect.view import InspectOptions, Rendering, ViewConte
 from kubectl_fluidmodel.inventory.cache import Cache, build_caches
 from kubectl_fluidmodel.objects.access import labels_of
 from kubectl_fluidmodel.objects.selector import parse_selector
-from kubectl_fluidmodel.output.console import print_note, wants_color
+from kubectl_fluidmodel.output.console import print_note, terminal_width, wants_color
 from kubectl_fluidmodel.output.shell import kubectl
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot import collector, queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot, summarize_failures
 
@@ -90,7 +89,7 @@ class InspectCommand:
             options,
             self.namespace,
             live,
-            width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None,
+            width=terminal_width(),
             color=wants_color(sys.stdout, options.color),
         )
         rendering = self.render(context)

@@ -7,12 +7,12 @@ the README.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.inventory.nodes import NodeCache
 from kubectl_fluidmodel.inventory.readers import ReaderStatus
 from kubectl_fluidmodel.output import shell
 from kubectl_fluidmodel.output.units import pluralize
+from kubectl_fluidmodel.records import dataclass
 
 WHOLE_ON_NODE = "~80 s"
 SPREAD_ON_NODE = "~10 min"

@@ -6,7 +6,6 @@ The table is the most frequent view, so this module imports nothing that only th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kubectl_fluidmodel.fluid import names
@@ -21,6 +20,7 @@ from kubectl_fluidmodel.inventory.usage import CacheUsage, cache_usage
 from kubectl_fluidmodel.objects import time
 from kubectl_fluidmodel.objects.access import annotations_of, labels_of, metadata_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 TERMINATING = "Terminating"

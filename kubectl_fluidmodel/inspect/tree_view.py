@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.inspect.details import CacheDetails, describe_caches
 from kubectl_fluidmodel.inspect.summary import sort_caches
@@ -13,6 +13,7 @@ from kubectl_fluidmodel.inventory.readers import ReaderStatus, mount_paths
 from kubectl_fluidmodel.inventory.runtimes import RuntimeComponent
 from kubectl_fluidmodel.output.tree import format_tree
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
+from kubectl_fluidmodel.records import dataclass
 
 GOOD, WARN, BAD, UNKNOWN = "good", "warn", "bad", "dim"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.objects.selector import parse_selector
+from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.inspect.details import LiveDetails

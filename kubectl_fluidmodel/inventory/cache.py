@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kubectl_fluidmodel.dynamo import resources as dynamo
@@ -22,6 +22,7 @@ from kubectl_fluidmodel.objects.access import (
     name_of,
     namespace_of,
 )
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 

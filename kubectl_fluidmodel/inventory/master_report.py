@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kubectl_fluidmodel.fluid import alluxio_cli as alluxio
 from kubectl_fluidmodel.fluid import pod_problems
@@ -13,6 +13,7 @@ from kubectl_fluidmodel.inventory.usage import CacheUsage
 from kubectl_fluidmodel.model.junk import junk_owner
 from kubectl_fluidmodel.objects.access import name_of
 from kubectl_fluidmodel.objects.kinds import PODS
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import CommandKey, Snapshot
 
 LIST_COMMAND, CAPACITY_COMMAND = alluxio.LIST_COMMAND, alluxio.CAPACITY_COMMAND

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ from kubectl_fluidmodel.model.source import parse_source
 from kubectl_fluidmodel.objects.access import Object, annotations_of, get_list, get_path
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
 from kubectl_fluidmodel.objectstore.options import GCS_ENDPOINT
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.secret_names import is_secret_name
 
 ACCESS_KEY_OPTIONS = (

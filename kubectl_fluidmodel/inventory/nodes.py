@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kubectl_fluidmodel.fluid import pod_problems, status
 from kubectl_fluidmodel.inventory import master_report, runtimes
 from kubectl_fluidmodel.inventory.cache import ENDED_PHASES, WORKER, Cache
@@ -11,6 +9,7 @@ from kubectl_fluidmodel.inventory.usage import CacheUsage
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, get_path, labels_of, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 _CAPACITY_LABEL = "fluid.io/s-h-"

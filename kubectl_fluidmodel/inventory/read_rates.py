@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import annotations_of
 from kubectl_fluidmodel.output.units import pluralize
+from kubectl_fluidmodel.records import dataclass
 
 _RATES = ("mapped", "page_cache", "store", "off_node")
 _WORTHWHILE = 1.3

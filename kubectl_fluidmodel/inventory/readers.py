@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid import pod_problems
 from kubectl_fluidmodel.inventory.cache import Cache, ReaderPod
 from kubectl_fluidmodel.objects import gpus, kinds
 from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 

@@ -6,13 +6,13 @@ types of api/v1alpha1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.fluid import status as fluid_status
 from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, Cache
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path
 from kubectl_fluidmodel.objects.quantity import quantity_to_int
+from kubectl_fluidmodel.records import dataclass
 
 OF_SOURCE, OF_CAPACITY, NOT_REPORTED = "source", "capacity", "nothing"
 """What a runtime's `cachedPercentage` is a percentage of."""

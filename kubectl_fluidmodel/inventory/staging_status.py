@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.usage import parse_count
@@ -15,6 +13,7 @@ from kubectl_fluidmodel.objects.access import (
 )
 from kubectl_fluidmodel.objects.jobs import job_state
 from kubectl_fluidmodel.objectstore.layout import STATE_DIR, BucketPrefix, StagingLayout
+from kubectl_fluidmodel.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ the same. `is_complete` is as exact as these digits, and a smaller value is neve
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid import names, status
 from kubectl_fluidmodel.inventory import runtimes
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects.access import annotations_of, get_path
+from kubectl_fluidmodel.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from kubectl_fluidmodel.kube.credentials import AuthHeaders, Credentials
+from kubectl_fluidmodel.records import dataclass
 
 T = TypeVar("T")
 

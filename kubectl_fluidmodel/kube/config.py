@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 from kubectl_fluidmodel.objects.access import get_path
+from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.kube.credentials import Credentials

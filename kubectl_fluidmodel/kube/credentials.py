@@ -15,13 +15,14 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 from kubectl_fluidmodel.kube.kubeconfig import ServerInfo, read_inline_or_file
 from kubectl_fluidmodel.objects.access import get_path
+from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.kube import exec_plugin

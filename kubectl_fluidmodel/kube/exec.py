@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ClusterUnreachableError, KubeError
 from kubectl_fluidmodel.kube.websocket import connect
 from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.kinds import PODS
+from kubectl_fluidmodel.records import dataclass
 
 _STDOUT, _STDERR, _STATUS = 1, 2, 3
 """Channels of the protocol v4.channel.k8s.io: the first byte of each frame."""

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kubectl_fluidmodel.kube import kuberc
@@ -21,6 +21,7 @@ from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 from kubectl_fluidmodel.kube.kubeconfig import ServerInfo
 from kubectl_fluidmodel.kube.plugin_messages import PluginOutput, first_line
 from kubectl_fluidmodel.objects.access import get_path
+from kubectl_fluidmodel.records import dataclass
 
 _VERSIONS = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1"))
 _MODES = ("Never", "IfAvailable", "Always")

@@ -10,9 +10,10 @@ import selectors
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse
 from typing import TYPE_CHECKING
+
+from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
     import socket

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.errors import FluidModelError, UnreachableError, WaitTimeoutError
 from kubectl_fluidmodel.kube.client import Client
@@ -17,6 +16,7 @@ from kubectl_fluidmodel.kube.permissions import Permission
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import EVENTS, JOBS, PODS
 from kubectl_fluidmodel.output.shell import Operand, command, kubectl
+from kubectl_fluidmodel.records import dataclass
 
 _POLL_INTERVAL = 0.5
 _LOG_LINES = 5000

@@ -11,7 +11,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 from kubectl_fluidmodel.kube import kubeconfig_fields
 from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 from kubectl_fluidmodel.output.shell import kubectl
+from kubectl_fluidmodel.records import dataclass
 
 _CLUSTER_PATHS = ("certificate-authority",)
 _USER_PATHS = ("client-certificate", "client-key", "tokenFile")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.kinds import SELF_SUBJECT_ACCESS_REVIEWS, Kind
 from kubectl_fluidmodel.output.shell import kubectl
+from kubectl_fluidmodel.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
@@ -26,6 +26,7 @@ from kubectl_fluidmodel.kube.errors import (
 )
 from kubectl_fluidmodel.objects.access import Object, get_path, metadata_of, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.records import dataclass
 
 _SERVER_TIMEOUT = 240
 """Seconds after which the server ends a watch (timeoutSeconds); the next one resumes."""

@@ -9,7 +9,6 @@ pickles or GGUF, Mistral's own, Diffusers, LoRA, NeMo, ONNX, TensorRT-LLM.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kubectl_fluidmodel.model import hub_cache, wrong_content
@@ -27,6 +26,7 @@ from kubectl_fluidmodel.model.issue import (
 )
 from kubectl_fluidmodel.model.shard_checks import check_shards
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
+from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.model.sample import Sample

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from kubectl_fluidmodel.records import dataclass
 
 WEIGHT_SUFFIXES = (
     *(".safetensors", ".bin", ".gguf", ".pt", ".pth", ".ckpt", ".onnx", ".engine", ".msgpack"),

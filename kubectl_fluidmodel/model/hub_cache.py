@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.model.files import WEIGHT_SUFFIXES, SourceFile
+from kubectl_fluidmodel.records import dataclass
 
 _FOLDER = re.compile(r"models--(?P<org>[^/]+?)--(?P<name>[^/]+)")
 _SNAPSHOT = re.compile(r"(?:.*/)?snapshots/(?P<commit>[0-9a-f]{7,64})(?:/(?P<file>.+))?")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from kubectl_fluidmodel.records import dataclass
 
 LINKS = "links"
 """A Hub cache without its links."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from kubectl_fluidmodel.records import dataclass
 
 HUB_CLIENT = "the Hub client's own"
 _OWNER_BY_FOLDER = {

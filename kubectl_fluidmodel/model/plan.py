@@ -9,13 +9,14 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.model.files import FileListing, SourceFile
 from kubectl_fluidmodel.model.junk import junk_owner
 from kubectl_fluidmodel.output.shell import command
+from kubectl_fluidmodel.records import dataclass
 
 SHA256 = "sha256"
 GIT = "git"

@@ -7,9 +7,11 @@ file, so the header determines the size of a complete file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any
+
+from kubectl_fluidmodel.records import dataclass
 
 LENGTH_PREFIX_BYTES = 8
 """Size of the length field before the JSON."""

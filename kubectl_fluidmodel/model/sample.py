@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.model import safetensors, wrong_content
 from kubectl_fluidmodel.model.config_files import (
@@ -21,6 +21,7 @@ from kubectl_fluidmodel.model.config_files import (
 from kubectl_fluidmodel.model.files import SourceFile, is_weights
 from kubectl_fluidmodel.model.safetensors import BadHeaderError, Header
 from kubectl_fluidmodel.model.shards import INDEX_SUFFIXES
+from kubectl_fluidmodel.records import dataclass
 
 TIME_LIMIT = 15.0
 MAX_REQUESTS = 600

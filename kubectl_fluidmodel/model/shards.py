@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any
+
+from kubectl_fluidmodel.records import dataclass
 
 SAFETENSORS_INDEX_SUFFIX = ".safetensors.index.json"
 INDEX_SUFFIXES = (SAFETENSORS_INDEX_SUFFIX, ".bin.index.json")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
 def sort_by_similarity(wanted: str, names: Iterable[str]) -> list[str]:
     """Names by their similarity to the wanted one, most similar first."""
+    from difflib import SequenceMatcher
+
     plain = wanted.lower()
 
     def likeness(name: str) -> tuple[float, str]:
-        return -difflib.SequenceMatcher(None, plain, name.lower()).ratio(), name
+        return -SequenceMatcher(None, plain, name.lower()).ratio(), name
 
     return sorted(set(names), key=likeness)
+
+
+def most_similar(wanted: str, names: Iterable[str], cutoff: float) -> str | None:
+    """Return the most similar name, of those with a similarity of `cutoff` (0 to 1) or more."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(wanted, list(names), n=1, cutoff=cutoff)), None)

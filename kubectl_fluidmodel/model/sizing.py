@@ -14,13 +14,11 @@ All sizes are bytes. The rules, with their sources:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fractions import Fraction
-from math import ceil, floor
+from kubectl_fluidmodel.records import dataclass
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
-HIGH_WATERMARK = Fraction(95, 100)
+HIGH_WATERMARK_PERCENT = 95
 RESERVED_BYTES = 2 * GIB
 BLOCK_BYTES = 128 * MIB
 """Alluxio's block size for models: Fluid's default of 16 MiB results in ~10,000 blocks for a 70B
@@ -69,14 +67,14 @@ class Medium:
 
 def quota_for(model: int) -> int:
     """Return the quota per worker for a model of this size; a multiple of MiB or GiB."""
-    needed = ceil(model / HIGH_WATERMARK) + RESERVED_BYTES + BLOCK_BYTES
+    needed = -(-100 * model // HIGH_WATERMARK_PERCENT) + RESERVED_BYTES + BLOCK_BYTES
     unit = GIB if needed > 16 * GIB else 64 * MIB
     return -(-needed // unit) * unit
 
 
 def max_model_bytes(quota: int) -> int:
     """Return the largest model that a quota holds without eviction; the inverse of `quota_for`."""
-    return max(0, floor((quota - RESERVED_BYTES - BLOCK_BYTES) * HIGH_WATERMARK))
+    return max(0, (quota - RESERVED_BYTES - BLOCK_BYTES) * HIGH_WATERMARK_PERCENT // 100)
 
 
 def heap_sizes(model: int, files: int, *, web: bool = False) -> HeapSizes:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.model.suggestions import Suggestion, suggest_source
 from kubectl_fluidmodel.output.shell import Operand, kubectl
+from kubectl_fluidmodel.records import dataclass
 
 SCHEMES = ("hf", "s3", "gs", "https", "http", "hdfs", "nfs", "pvc", "local")
 

@@ -6,8 +6,9 @@ Users paste from browsers, other tools and paths. A suggestion is only printed, 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from kubectl_fluidmodel.records import dataclass
 
 _HUB_HOSTS = {"huggingface.co", "www.huggingface.co", "hf.co", "hf-mirror.com"}
 _HUB_VIEWS = {"tree", "blob", "resolve", "raw", "commit", "commits", "discussions", "edit"}

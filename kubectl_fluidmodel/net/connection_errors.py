@@ -11,11 +11,11 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.net import certificate, proxies
+from kubectl_fluidmodel.records import dataclass
 
 _CA_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 """Variables that set trusted CAs; the first that is set wins. The first one applies only to stores.

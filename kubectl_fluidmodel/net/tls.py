@@ -18,7 +18,6 @@ import functools
 import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,6 +91,8 @@ def _merged_bundle(file: str, directories: str) -> str:
         for path in sorted(Path(directory).glob("*")) if directory else ():
             with contextlib.suppress(OSError):  # like OpenSSL, which skips unreadable files
                 pem += b"\n" + b"\n".join(_CERTIFICATE.findall(path.read_bytes()))
+    import tempfile  # most commands need none
+
     descriptor, merged = tempfile.mkstemp(prefix="kubectl-fluidmodel-", suffix=".pem")
     with os.fdopen(descriptor, "wb") as target:
         target.write(pem)

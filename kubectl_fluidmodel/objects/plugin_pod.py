@@ -12,13 +12,14 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path
+from kubectl_fluidmodel.records import dataclass
 
 USER = 65532
 """The uid that distroless images call nonroot."""

@@ -8,7 +8,7 @@ selects all of them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from kubectl_fluidmodel.objects.access import (
     summarize_names,
 )
 from kubectl_fluidmodel.objects.node_selector import REQUIRED, expression_matches
+from kubectl_fluidmodel.records import dataclass
 
 AFFINITY, ANTI = "podAffinity", "podAntiAffinity"
 

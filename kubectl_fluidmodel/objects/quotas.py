@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 
 from kubectl_fluidmodel.objects.access import Object, get_list, get_map, get_path, name_of
@@ -18,6 +18,7 @@ from kubectl_fluidmodel.objects.resource_requests import (
     parse_resources,
     requests_of,
 )
+from kubectl_fluidmodel.records import dataclass
 
 _COMPUTE = ("cpu", "memory")
 """Resources that each container has to specify if a quota counts them."""

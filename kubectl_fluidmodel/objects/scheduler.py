@@ -9,7 +9,6 @@ InterPodAffinity. Spread constraints, volume limits and dynamic resources are no
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
@@ -27,6 +26,7 @@ from kubectl_fluidmodel.objects.access import (
     summarize_names,
 )
 from kubectl_fluidmodel.objects.resource_requests import ResourceList, requests_of
+from kubectl_fluidmodel.records import dataclass
 
 
 class Filter(Enum):

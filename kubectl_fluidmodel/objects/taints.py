@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.gpus import is_gpu
+from kubectl_fluidmodel.records import dataclass
 
 NO_SCHEDULE, NO_EXECUTE = "NoSchedule", "NoExecute"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.output.shell import command
+from kubectl_fluidmodel.records import dataclass
 
 TLS, NOT_S3 = "tls", "foreign"
 """TLS on a plain port or the reverse; a server that is not a store."""

@@ -9,12 +9,12 @@ PREFIX/org/model/.fluidmodel/COMMIT/removing.json      the manifest, while the c
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.model.source import Source, parse_source
 from kubectl_fluidmodel.model.suggestions import suggest_source
 from kubectl_fluidmodel.output.shell import command
+from kubectl_fluidmodel.records import dataclass
 
 STATE_DIR = ".fluidmodel"
 

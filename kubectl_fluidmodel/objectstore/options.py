@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from kubectl_fluidmodel.records import dataclass
 
 GCS_ENDPOINT = "https://storage.googleapis.com"
 """Google's S3-compatible XML API; accepts HMAC keys, or no keys for public buckets."""

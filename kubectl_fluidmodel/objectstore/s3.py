@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
@@ -17,6 +17,7 @@ from kubectl_fluidmodel.objectstore.s3_credentials import (
 )
 from kubectl_fluidmodel.objectstore.s3_errors import translate_errors
 from kubectl_fluidmodel.output.shell import command
+from kubectl_fluidmodel.records import dataclass
 
 _AWS_ENDPOINT = "https://s3.amazonaws.com"
 

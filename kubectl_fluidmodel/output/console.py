@@ -23,6 +23,15 @@ def can_redraw(stream: IO[str]) -> bool:
     return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
+def terminal_width() -> int | None:
+    """Return the columns of the terminal on stdout; None if stdout is not a terminal."""
+    if not sys.stdout.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
 def print_note(text: str) -> None:
     """Print one line of progress or advice on stderr."""
     sys.stderr.write(escape_control(text) + "\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from kubectl_fluidmodel.records import dataclass
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.output.escaping import escape_control
+from kubectl_fluidmodel.records import dataclass
 
 COLUMN_GAP, NARROW_GAP = 3, 2
 """Spaces between columns, and on a narrow terminal."""

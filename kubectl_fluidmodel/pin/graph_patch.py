@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kubectl_fluidmodel.dynamo.graph import open_graph
 from kubectl_fluidmodel.dynamo.json_patch import Operation, make_patch, with_version_test
@@ -14,6 +14,7 @@ from kubectl_fluidmodel.objects.access import Object, metadata_of, name_of
 from kubectl_fluidmodel.pin.cluster_reader import CountingClient
 from kubectl_fluidmodel.pin.graph_reader import ServedGraph
 from kubectl_fluidmodel.pin.pinning import PinResult
+from kubectl_fluidmodel.records import dataclass
 
 JSON_PATCH = "application/json-patch+json"
 ATTEMPTS = 5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.dynamo import resources
 from kubectl_fluidmodel.kube.client import Client
@@ -11,6 +10,7 @@ from kubectl_fluidmodel.kube.errors import KubeError, NotFoundError
 from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.output.shell import kubectl
+from kubectl_fluidmodel.records import dataclass
 
 
 @dataclass(frozen=True)

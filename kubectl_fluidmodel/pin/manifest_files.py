@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from kubectl_fluidmodel.dynamo.graph import is_graph
@@ -33,6 +32,7 @@ from kubectl_fluidmodel.pin.pinning import (
 )
 from kubectl_fluidmodel.pin.replacement import NotPinnedError, pin_or_replace
 from kubectl_fluidmodel.pin.request_advice import request_advice
+from kubectl_fluidmodel.records import dataclass
 
 
 @dataclass
@@ -62,6 +62,8 @@ class ManifestResult:
         return [obj for document in self.documents for obj in document.objects()]
 
     def diff(self) -> str:
+        import difflib
+
         name = self.display_name
         old, new = self.before.splitlines(True), self.text.splitlines(True)
         return "".join(difflib.unified_diff(old, new, name, f"{name} (pinned)"))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.kube.config import ConfigFlags
+from kubectl_fluidmodel.records import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,17 +14,17 @@ from kubectl_fluidmodel.dynamo.pin_annotation import read_pins
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.output import shell
-from kubectl_fluidmodel.output.console import print_note, print_warning, wants_color
+from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.escaping import escape_control
 from kubectl_fluidmodel.output.serialize import format_objects, kubectl_name, to_yaml
 from kubectl_fluidmodel.output.units import pluralize
 from kubectl_fluidmodel.pin import report
+from kubectl_fluidmodel.pin.diff import object_diff, print_diff
 from kubectl_fluidmodel.pin.preflight.context import NOTE, REFUSE, PreflightFinding
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.dynamo.rollout import RolloutStatus
     from kubectl_fluidmodel.pin.graph_patch import GraphChange
-    from kubectl_fluidmodel.pin.manifest_files import ManifestResult
     from kubectl_fluidmodel.pin.options import PinOptions
 
 _DRY_RUN_NOTES = {"none": "", "client": " (dry run)", "server": " (server dry run)"}
@@ -48,25 +48,6 @@ def for_each_graph(graphs: tuple[str, ...], handle_graph: Callable[[str], None])
         sys.stderr.write(f"error: {escape_control(str(failure))}\n")
     if failures:
         raise failures[0]
-
-
-def print_manifest(result: ManifestResult, options: PinOptions) -> None:
-    """Print a file after the change, with its remarks."""
-    for text in result.notes:
-        print_note(text)
-    for text in result.warnings:
-        print_warning(text)
-    if options.show_diff:
-        _print_diff(result.diff(), options)
-    if options.output is not None or not options.show_diff:
-        click.echo(result.render(options.output or "yaml"), nl=False)
-
-
-def _print_diff(text: str, options: PinOptions) -> None:
-    """Print a diff on stdout, or on stderr if documents go to stdout."""
-    stream = sys.stdout if options.output is None else sys.stderr
-    color = wants_color(stream, options.color)
-    click.echo(report.color_diff(text) if color else text, nl=False, file=stream, color=color)
 
 
 class PinPrinter:
@@ -123,7 +104,7 @@ class PinPrinter:
     def print_diff(self, change: GraphChange, stored: Object) -> None:
         """Print the change, if it was requested or nothing is written."""
         if self.options.show_diff or self.options.dry_run != "none":
-            _print_diff(report.object_diff(change.before, stored, change.reference), self.options)
+            print_diff(object_diff(change.before, stored, change.reference), self.options)
 
     def print_changed(self, change: GraphChange, stored: Object) -> None:
         if self.options.dry_run != "none":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kubectl_fluidmodel.dynamo import model_path, operator_bugs
@@ -54,6 +54,7 @@ from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.pin.adoption import adopt
 from kubectl_fluidmodel.pin.affinity import add_affinity, pin_mode, remove_affinity
+from kubectl_fluidmodel.records import dataclass
 
 DEFAULT_MOUNT_PATH = "/model"
 

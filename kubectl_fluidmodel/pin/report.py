@@ -1,19 +1,15 @@
-"""A pin and its roll-out as tables, diffs and documents. Pure."""
+"""A pin and its roll-out as tables and documents. Pure."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.object_paths import deep_copy
-from kubectl_fluidmodel.dynamo.resources import PINS_ANNOTATION
 from kubectl_fluidmodel.dynamo.rollout import PodStatus, RolloutStatus
-from kubectl_fluidmodel.objects.access import Object
-from kubectl_fluidmodel.output.escaping import escape_control, one_line
+from kubectl_fluidmodel.output.escaping import one_line
 from kubectl_fluidmodel.output.serialize import to_yaml
 from kubectl_fluidmodel.output.table import format_plain_table
 from kubectl_fluidmodel.pin.pinning import PinResult
 
-_SERVER_SIDE = ("managedFields", "generation", "resourceVersion", "uid", "creationTimestamp")
 _GETS = {"required": "mount, required node", "preferred": "mount, preferred node", "mount": "mount"}
 
 
@@ -24,42 +20,6 @@ def component_table(result: PinResult, heading: str) -> str:
         for change in result.changes
     ]
     return format_plain_table(("COMPONENT", "ROLE", "PATH", heading), rows)
-
-
-def object_diff(before: Object, after: Object, name: str) -> str:
-    """Return a unified diff of two objects as YAML, without fields that the server sets.
-
-    The pin's annotation is shown only by name, because it repeats the other changes.
-    """
-    import difflib
-
-    old, new = (to_yaml(_comparable(obj)).splitlines(True) for obj in (before, after))
-    return "".join(
-        escape_control(line)
-        for line in difflib.unified_diff(old, new, f"live/{name}", f"after/{name}")
-    )
-
-
-def color_diff(text: str) -> str:
-    """Color a diff as git does."""
-    codes = {"+": "32", "-": "31", "@": "36"}
-    return "".join(
-        f"\x1b[{codes[line[0]]}m{line.rstrip(chr(10))}\x1b[0m\n" if line[:1] in codes else line
-        for line in text.splitlines(True)
-    )
-
-
-def _comparable(obj: Object) -> Object:
-    shown = deep_copy(obj)
-    shown.pop("status", None)
-    metadata = shown.get("metadata", {})
-    for key in _SERVER_SIDE:
-        metadata.pop(key, None)
-    annotations = metadata.get("annotations") or {}
-    annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
-    if PINS_ANNOTATION in annotations:
-        annotations[PINS_ANNOTATION] = "(record of what pin added)"
-    return shown
 
 
 def kustomization(patches: list[dict[str, Any]]) -> str:

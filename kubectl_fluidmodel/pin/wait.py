@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.dynamo.graph import open_graph
 from kubectl_fluidmodel.dynamo.rollout import (
@@ -25,6 +24,7 @@ from kubectl_fluidmodel.output.shell import Operand, kubectl
 from kubectl_fluidmodel.output.units import format_duration
 from kubectl_fluidmodel.pin.graph_patch import GraphChange
 from kubectl_fluidmodel.pin.preflight.context import CacheInfo
+from kubectl_fluidmodel.records import dataclass
 
 STALL_TIMEOUT = 20.0
 """Seconds without a change after which an unschedulable pod fails the roll-out. The cache's label

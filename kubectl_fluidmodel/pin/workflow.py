@@ -1,7 +1,8 @@
-"""The workflows of `pin` and `unpin`.
+"""The workflows of `pin` and `unpin` in a cluster.
 
-For each graph: read it, plan the change, preflight, dry run on the server, patch, wait. `run_pin`
-and `run_unpin` differ in what they read, plan and check; `_change_graph` has the common steps.
+For each graph: read it, plan the change, preflight, dry run on the server, patch, wait.
+`pin_graphs` and `unpin_graphs` differ in what they read, plan and check; `_change_graph` has the
+common steps.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ from kubectl_fluidmodel.dynamo.resources import REQUEST
 from kubectl_fluidmodel.fluid.fuse import limits_parallel_reads
 from kubectl_fluidmodel.inventory.read_rates import best_reads
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.config import context_namespace
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.serialize import to_yaml
-from kubectl_fluidmodel.pin import manifest_files, preflight
+from kubectl_fluidmodel.pin import preflight
 from kubectl_fluidmodel.pin.cluster_reader import CountingClient, read_cache
 from kubectl_fluidmodel.pin.graph_patch import (
     GraphChange,
@@ -27,7 +27,7 @@ from kubectl_fluidmodel.pin.graph_patch import (
 )
 from kubectl_fluidmodel.pin.graph_reader import read_graph
 from kubectl_fluidmodel.pin.options import PinOptions
-from kubectl_fluidmodel.pin.output import PinPrinter, for_each_graph, print_manifest
+from kubectl_fluidmodel.pin.output import PinPrinter, for_each_graph
 from kubectl_fluidmodel.pin.pinning import (
     PinRequest,
     PinResult,
@@ -44,29 +44,12 @@ Watchdog = Callable[[Client, str, str, str], RaiseIfHopeless]
 """Creates it for a client, a namespace, a cache and a graph (`dgd/NAME`)."""
 
 
-def run_pin(options: PinOptions, watchdog: Watchdog) -> None:
-    """Pin graphs of the cluster, or of a file.
+def pin_graphs(request: PinRequest, options: PinOptions, watchdog: Watchdog) -> None:
+    """Pin graphs of the cluster.
 
     Raises:
         FluidModelError: the first failure; the other graphs are still pinned.
     """
-    request = PinRequest(
-        cache=options.cache,
-        label="",
-        preferred=options.preferred,
-        mount_path=options.mount_path,
-        use_model_path=options.use_model_path,
-        recreate=options.recreate,
-        probe_budget=options.probe_budget,
-        loader=options.loader or "",
-        adopt=options.adopt,
-        replaces=options.replaces or "",
-        components=options.components,
-    )
-    if options.filename is not None:
-        namespace = functools.partial(context_namespace, options.connection)
-        print_manifest(manifest_files.pin_file(request, options, namespace), options)
-        return
     client = CountingClient(options.connection)
     needs_runtime = bool(options.loader)
     cache = functools.cache(
@@ -92,15 +75,12 @@ def run_pin(options: PinOptions, watchdog: Watchdog) -> None:
         for_each_graph(options.graphs, pin_one)
 
 
-def run_unpin(options: PinOptions) -> None:
-    """Unpin graphs of the cluster, or of a file.
+def unpin_graphs(options: PinOptions) -> None:
+    """Unpin graphs of the cluster.
 
     Raises:
         FluidModelError: the first failure; the other graphs are still unpinned.
     """
-    if options.filename is not None:
-        print_manifest(manifest_files.unpin_file(options), options)
-        return
     client = CountingClient(options.connection)
     with PinPrinter("unpinned from", options) as printer:
 

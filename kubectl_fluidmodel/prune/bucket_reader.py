@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objectstore.layout import (
@@ -15,6 +15,7 @@ from kubectl_fluidmodel.objectstore.layout import (
 )
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.prune.leftover import StoredRevision
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage import checkpoint as checkpoints
 from kubectl_fluidmodel.stage.bucket import Bucket, OperationUnavailableError
 from kubectl_fluidmodel.stage.manifest import Manifest, parse_manifest

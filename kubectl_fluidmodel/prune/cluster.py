@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import Cache
@@ -25,6 +25,7 @@ from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.jobs import end_condition
 from kubectl_fluidmodel.objects.time import parse_time
 from kubectl_fluidmodel.prune.leftover import BY_NAME, CACHE, Leftover
+from kubectl_fluidmodel.records import dataclass
 
 PARTS_OF_CACHE = (
     names.DATA_LOADS,

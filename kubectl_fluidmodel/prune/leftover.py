@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objectstore.layout import StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.records import dataclass
 
 REVISION, UPLOAD, CACHE = "revision", "upload", "cache"
 """Kinds of leftovers that are not single objects; others have their object's kind."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, parse_bucket_prefix
 from kubectl_fluidmodel.objectstore.options import StoreOptions
+from kubectl_fluidmodel.records import dataclass
 
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([dhms])")

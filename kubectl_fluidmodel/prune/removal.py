@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.cache import removal as cache_removal
 from kubectl_fluidmodel.cache.apply import kind_for
@@ -14,6 +13,7 @@ from kubectl_fluidmodel.kube.permissions import Permission
 from kubectl_fluidmodel.objects.access import Object, name_of, namespace_of
 from kubectl_fluidmodel.prune.bucket_reader import open_bucket
 from kubectl_fluidmodel.prune.leftover import CACHE, Leftover, ModelUploads, StoredRevision
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.stale_uploads import abort_stale_uploads
 
 _DELETE_TIMEOUT = 300.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.mount_target import MountTarget, mount_targets
@@ -11,6 +10,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.prune.cluster import job_end
 from kubectl_fluidmodel.prune.leftover import REVISION, Leftover, StoredRevision
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.job_description import staged_source
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import click
 
@@ -25,7 +24,7 @@ from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix
 from kubectl_fluidmodel.objectstore.s3 import S3Store
-from kubectl_fluidmodel.output.console import print_note, print_warning, wants_color
+from kubectl_fluidmodel.output.console import print_note, print_warning, terminal_width, wants_color
 from kubectl_fluidmodel.output.shell import Command, Operand, Word, command
 from kubectl_fluidmodel.prune import view
 from kubectl_fluidmodel.prune.bucket_reader import BucketContents, read_bucket
@@ -35,6 +34,7 @@ from kubectl_fluidmodel.prune.leftover import CACHE, UPLOAD, Leftover, ModelUplo
 from kubectl_fluidmodel.prune.options import PruneOptions
 from kubectl_fluidmodel.prune.removal import Remover, required_permissions
 from kubectl_fluidmodel.prune.revisions import Uses, find_unused_revisions, find_uses, is_used
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.credentials import resolve_store
 from kubectl_fluidmodel.stage.stale_uploads import abort_stale_uploads
 
@@ -183,7 +183,7 @@ class PruneCommand:
         from kubectl_fluidmodel.output.serialize import to_json, to_yaml
 
         if self.output is None:
-            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            width = terminal_width()
             color = wants_color(sys.stdout, self.color)
             remove = None if removed else self._remove_command(namespace)
             text = view.leftovers_text(found, width=width, color=color, remove=remove)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube import exec as execs
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import CommandKey, Snapshot
 
 COMMAND_TIMEOUT = 15.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from kubectl_fluidmodel.model.issue import ModelIssue
 from kubectl_fluidmodel.model.junk import JunkFiles
 from kubectl_fluidmodel.objectstore import error_codes
+from kubectl_fluidmodel.records import dataclass
 
 MAX_LISTED = 20
 """Maximum number of entries in each list of a MountContents."""

@@ -7,7 +7,7 @@ while its pages arrive. The number of requests depends on the kinds, never on th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from kubectl_fluidmodel.dynamo import resources as dynamo
@@ -23,6 +23,7 @@ from kubectl_fluidmodel.objects.access import (
     namespace_of,
 )
 from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.records import dataclass
 
 GRAPHS = dynamo.kind_for(dynamo.GRAPH, dynamo.V1BETA1)
 COMPONENTS = dynamo.kind_for(dynamo.COMPONENT, dynamo.V1BETA1)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.secret_names import (
     PLUGIN_FLAGS,
     REDACTED,

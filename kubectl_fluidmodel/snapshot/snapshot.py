@@ -7,7 +7,7 @@ on one, so they can be tested from a file and run offline on a support bundle.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +19,7 @@ from kubectl_fluidmodel.objects.access import (
     namespace_of,
 )
 from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.snapshot.probe_result import ProbeResult

@@ -13,8 +13,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.probe_result import ProbeResult, from_document, to_document
 from kubectl_fluidmodel.snapshot.snapshot import CommandKey, LogKey, Snapshot
 

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError
@@ -22,6 +21,7 @@ from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.net.retry_budget import CancelledError
 from kubectl_fluidmodel.objectstore.retry import RetryingS3Client, S3RequestError
 from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.checkpoint import CRC32, MD5, UploadedPart
 from kubectl_fluidmodel.stage.file_hasher import BytesLike, content_md5
 

@@ -15,10 +15,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from kubectl_fluidmodel.model.plan import PlanFile
+from kubectl_fluidmodel.records import dataclass
 
 CHECKPOINT_VERSION = 1
 REFRESH_INTERVAL = 20.0

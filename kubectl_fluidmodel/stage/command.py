@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from kubectl_fluidmodel.errors import CommandInterruptedError, FluidModelError, 
 from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
 from kubectl_fluidmodel.objectstore.options import StoreOptions
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.options import TransferOptions
 
 if TYPE_CHECKING:

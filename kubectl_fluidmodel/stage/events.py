@@ -6,8 +6,10 @@ the names on the wire are fixed: `_WIRE_NAMES` and `_WIRE_FIELDS` map them to th
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
+
+from kubectl_fluidmodel.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.hub.client import HubClient
@@ -13,6 +12,7 @@ from kubectl_fluidmodel.hub.file_reader import HubFileReader
 from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
 from kubectl_fluidmodel.net.retry_budget import CancelledError
 from kubectl_fluidmodel.objectstore.layout import StagingLayout
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.bucket import Bucket
 from kubectl_fluidmodel.stage.bucket_copy import copy_within_bucket
 from kubectl_fluidmodel.stage.checkpoint_writer import CheckpointWriter

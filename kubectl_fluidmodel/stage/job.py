@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.model.plan import StagingPlan
@@ -28,6 +28,7 @@ from kubectl_fluidmodel.objects.plugin_pod import (
 )
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.job_description import STAGE_CONTAINER, STAGE_LABEL
 from kubectl_fluidmodel.stage.options import DEFAULT_MEMORY, DEFAULT_WORKERS, MIB
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UnreachableError, WaitTimeoutError
@@ -31,6 +31,7 @@ from kubectl_fluidmodel.objects.access import (
 from kubectl_fluidmodel.objects.jobs import COMPLETE, RUNNING, end_condition, job_state
 from kubectl_fluidmodel.objects.plugin_pod import no_image_error
 from kubectl_fluidmodel.output.shell import command
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.events import Message, event_from_document
 from kubectl_fluidmodel.stage.job import INDEX_ANNOTATION
 from kubectl_fluidmodel.stage.job_description import STAGE_CONTAINER

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel import __version__
@@ -14,6 +13,7 @@ from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.objectstore.layout import StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.output.shell import Operand, command
+from kubectl_fluidmodel.records import dataclass
 
 API_VERSION = "fluidmodel.io/v1"
 KIND = "StagedModel"

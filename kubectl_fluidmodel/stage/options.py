@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.records import dataclass
 
 MIB = 1 << 20
 DEFAULT_MEMORY = 256 * MIB

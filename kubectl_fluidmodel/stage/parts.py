@@ -6,9 +6,9 @@ S3's limits: at most 10,000 parts, each but the last 5 MiB to 5 GiB.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.model.plan import PlanFile
+from kubectl_fluidmodel.records import dataclass
 
 MIB = 1 << 20
 MAX_PARTS = 10_000

@@ -8,10 +8,10 @@ that was recorded then, so a copy is as good as a download.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.objectstore.layout import STATE_DIR, StagingLayout
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.bucket import Bucket, OperationUnavailableError
 from kubectl_fluidmodel.stage.manifest import Manifest, parse_manifest
 

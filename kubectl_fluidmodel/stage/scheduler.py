@@ -15,9 +15,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.model.plan import PlanFile
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.buffer_pool import BufferPool
 from kubectl_fluidmodel.stage.transfer import MultipartTransfer
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objectstore.layout import STATE_DIR, BucketPrefix, StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage import checkpoint as checkpoints
 from kubectl_fluidmodel.stage.bucket import Bucket, NoSuchUploadError, OperationUnavailableError
 from kubectl_fluidmodel.stage.checkpoint import UploadCheckpoint

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.bucket import Bucket, NoSuchUploadError, OperationUnavailableError
 from kubectl_fluidmodel.stage.staged_files import StagedFiles
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.hub.file_reader import HubFileReader
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.objectstore.layout import StagingLayout
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage import parts, resumable_sha256
 from kubectl_fluidmodel.stage.bucket import (
     Bucket,

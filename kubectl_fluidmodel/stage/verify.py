@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.objectstore.layout import STATE_DIR, StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.output.shell import Operand, command
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.bucket import Bucket, OperationUnavailableError
 from kubectl_fluidmodel.stage.file_hasher import FileHasher
 from kubectl_fluidmodel.stage.manifest import ManifestEntry, read_manifest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -20,9 +21,25 @@ sys.stderr.write("\\nmodules: " + " ".join(sys.modules))
 sys.exit(code)
 """
 
+GRAPH = Path(__file__).parents[1] / "fixtures/dgd/beta-agg.yaml"
 HEAVY = ("kubernetes", "boto3", "botocore", "rich", "huggingface_hub")
 OTHER_VERBS = tuple(f"kubectl_fluidmodel.{verb}" for verb in ("cache", "pin", "stage", "doctor"))
+RARE = ("fractions", "shutil", "tempfile")
+"""Modules of the standard library for what a command rarely does."""
 REMOTE = ("kubectl_fluidmodel.hub", "kubectl_fluidmodel.objectstore")
+CLUSTER = (
+    *("urllib3", "http", "concurrent", "kubectl_fluidmodel.inventory"),
+    *("kubectl_fluidmodel.kube.client", "kubectl_fluidmodel.snapshot"),
+)
+"""What only a command with a cluster needs."""
+OTHER_WORK = tuple(
+    f"kubectl_fluidmodel.{module}"
+    for module in (
+        *("cache.workflow", "doctor.collect", "doctor.mount_probe", "doctor.report"),
+        *("objectstore.s3", "pin", "stage.engine"),
+    )
+)
+"""What reads, changes or reports more than a view with doctor's warnings does."""
 DETAILS = tuple(
     f"kubectl_fluidmodel.{module}"
     for module in ("inspect.details", "inspect.startup_estimate", "model.source")
@@ -67,6 +84,10 @@ def of_packages(modules: set[str], packages: tuple[str, ...]) -> set[str]:
         Lean("cache --help", HEAVY),
         Lean("pin --help", HEAVY),
         Lean("stage --help", HEAVY),
+        Lean(
+            f"pin demo -f {GRAPH} --dry-run=client -o yaml",
+            (*HEAVY, *REMOTE, *RARE, *CLUSTER, "kubectl_fluidmodel.pin.preflight"),
+        ),
         Lean("inspect --help", (*HEAVY, *OTHER_VERBS, *REMOTE, "urllib3", "yaml")),
         Lean("cache pvc://c/m --quota 10Gi --dry-run=client", HEAVY),
         Lean(
@@ -96,7 +117,10 @@ def server() -> Iterator[str]:
             "inspect -o tree",
             (*HEAVY, "urllib3", "kubectl_fluidmodel.doctor", "kubectl_fluidmodel.hub"),
         ),
-        Lean("inspect demo --offline", (*HEAVY, "urllib3", "kubectl_fluidmodel.hub")),
+        Lean(
+            "inspect demo --offline",
+            (*HEAVY, *RARE, "urllib3", *OTHER_WORK, "kubectl_fluidmodel.hub"),
+        ),
     ],
     ids=str,
 )

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.doctor.check import Fix
-from kubectl_fluidmodel.doctor.diagnosis import _redact_fix
+from kubectl_fluidmodel.doctor.redaction import redact_fix
 from kubectl_fluidmodel.output.shell import Command, Operand, command
 from kubectl_fluidmodel.snapshot.document import snapshot_from_document, snapshot_to_document
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
@@ -127,6 +127,6 @@ def test_hostile_value_is_not_executed(
 def test_redacted_command_stays_one_command() -> None:
     """Redaction goes value by value: a change of the line would break its quotes."""
     line = command("kubectl", "get", Operand("password=x' ; touch p #"))
-    fix = _redact_fix(Fix(line))
+    fix = redact_fix(Fix(line))
     (found,) = run_commands_in_bash([fix.text])
     assert found.unexpected == [] and "x'" not in fix.text

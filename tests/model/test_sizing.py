@@ -10,7 +10,7 @@ from kubectl_fluidmodel.model.sizing import (
     BLOCK_BYTES,
     DISK_PATH,
     GIB,
-    HIGH_WATERMARK,
+    HIGH_WATERMARK_PERCENT,
     MEMORY_PATH,
     MIB,
     RESERVED_BYTES,
@@ -29,13 +29,15 @@ LLAMA_70B = 141_107_412_992
 
 @given(SIZES)
 def test_a_quota_holds_the_model_that_it_is_for(model: int) -> None:
-    assert max_model_bytes(quota_for(model)) >= model
+    free = quota_for(model) - RESERVED_BYTES - BLOCK_BYTES
+    assert free * HIGH_WATERMARK_PERCENT >= 100 * model
 
 
 @given(st.integers(min_value=40, max_value=1 << 20), st.integers(min_value=-2, max_value=2))
 def test_it_does_so_to_the_byte_at_the_edge_of_a_unit(units: int, off: int) -> None:
     model = max_model_bytes(units * 64 * MIB) + off
-    assert max_model_bytes(quota_for(model)) >= model
+    free = quota_for(model) - RESERVED_BYTES - BLOCK_BYTES
+    assert free * HIGH_WATERMARK_PERCENT >= 100 * model
 
 
 @given(SIZES)
@@ -55,7 +57,8 @@ def test_more_bytes_never_need_less(one: int, other: int) -> None:
 
 @given(SIZES)
 def test_watermark_reserve_and_one_block_stay_free(model: int) -> None:
-    assert (quota_for(model) - RESERVED_BYTES - BLOCK_BYTES) * HIGH_WATERMARK >= model - 1
+    free = quota_for(model) - RESERVED_BYTES - BLOCK_BYTES
+    assert free * HIGH_WATERMARK_PERCENT >= 100 * model
 
 
 @pytest.mark.parametrize(

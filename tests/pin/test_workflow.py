@@ -14,7 +14,7 @@ from kubectl_fluidmodel.inventory.read_rates import ReadRates
 from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.kube.errors import NotFoundError
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.pin import wait, workflow
+from kubectl_fluidmodel.pin import run, wait, workflow
 from kubectl_fluidmodel.pin.options import PinOptions
 from tests.dynamo.patching import apply_patch
 from tests.pin.test_preflight import KEY, graph, node, worker
@@ -101,19 +101,19 @@ def test_pin_tries_then_patches_and_unpin_restores(
     server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = copy.deepcopy(server.graph)
-    workflow.run_pin(options(), no_watchdog)
+    run.run_pin(options(), no_watchdog)
     said = capsys.readouterr()
     assert server.patches == [True, False]
     assert KEY in str(affinity_of(server.graph))
     assert "dynamographdeployment.nvidia.com/chat pinned to llama" in said.out
     assert "to wait for the roll-out: kubectl fluidmodel pin" in said.err
-    workflow.run_pin(options(), no_watchdog)
+    run.run_pin(options(), no_watchdog)
     assert server.patches == [True, False]
     assert "unchanged (already pinned to llama)" in capsys.readouterr().out
-    workflow.run_unpin(options())
+    run.run_unpin(options())
     assert server.graph == before
     assert "unpinned from llama" in capsys.readouterr().out
-    workflow.run_unpin(options())
+    run.run_unpin(options())
     assert "it is not pinned to llama by this plugin" in capsys.readouterr().out
 
 
@@ -129,7 +129,7 @@ def test_auto_reads_the_rates_that_bench_saved(
     server.objects["Dataset"]["metadata"]["annotations"] = {
         names.READ_RATES_ANNOTATION: rates.to_annotation()
     }
-    workflow.run_pin(options(loader="auto"), no_watchdog)
+    run.run_pin(options(loader="auto"), no_watchdog)
     assert "bench measured 4 as the best for a node" in capsys.readouterr().err
     container = server.graph["spec"]["components"][0]["podTemplate"]["spec"]["containers"][0]
     assert container["command"][-2:] == ["--safetensors-prefetch-num-threads", "4"]
@@ -138,20 +138,20 @@ def test_auto_reads_the_rates_that_bench_saved(
 def test_adopt_records_a_pin_made_by_hand_and_nothing_else(
     server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workflow.run_pin(options(adopt=True), no_watchdog)
+    run.run_pin(options(adopt=True), no_watchdog)
     assert "unchanged (no component is pinned to llama by hand)" in capsys.readouterr().out
-    workflow.run_pin(options(), no_watchdog)
+    run.run_pin(options(), no_watchdog)
     del server.graph["metadata"]["annotations"]  # as if somebody had written it
     before = copy.deepcopy(server.graph)
     capsys.readouterr()
-    workflow.run_pin(options(adopt=True), no_watchdog)
+    run.run_pin(options(adopt=True), no_watchdog)
     said = capsys.readouterr()
     assert "dynamographdeployment.nvidia.com/chat adopted for llama" in said.out
     assert "to wait for the roll-out" not in said.err
     assert server.graph["spec"] == before["spec"]
-    workflow.run_pin(options(adopt=True), no_watchdog)
+    run.run_pin(options(adopt=True), no_watchdog)
     assert "unchanged (already pinned to llama)" in capsys.readouterr().out
-    workflow.run_unpin(options())
+    run.run_unpin(options())
     assert "llama" not in str(server.graph["spec"])
 
 
@@ -160,7 +160,7 @@ def test_a_dry_run_writes_nothing(
     server: Server, capsys: pytest.CaptureFixture[str], dry_run: str, patches: list[bool]
 ) -> None:
     before = copy.deepcopy(server.graph)
-    workflow.run_pin(options(dry_run=dry_run), no_watchdog)
+    run.run_pin(options(dry_run=dry_run), no_watchdog)
     assert (server.graph, server.patches) == (before, patches)
     assert "claimName: llama" in capsys.readouterr().out
 
@@ -168,9 +168,9 @@ def test_a_dry_run_writes_nothing(
 def test_a_refusal_comes_before_any_patch(server: Server) -> None:
     server.objects["Dataset"]["status"]["phase"] = "NotBound"
     with pytest.raises(FluidModelError, match="dgd/chat was not pinned: the cache llama is not"):
-        workflow.run_pin(options(), no_watchdog)
+        run.run_pin(options(), no_watchdog)
     assert server.patches == []
-    workflow.run_pin(options(force=True), no_watchdog)
+    run.run_pin(options(force=True), no_watchdog)
     assert server.patches == [True, False]
 
 
@@ -186,13 +186,13 @@ def test_a_version_that_is_not_served_leads_to_the_next(
 
     monkeypatch.setattr(server, "get", old_server)
     monkeypatch.setattr(server, "request", lambda *_, **__: b"{}", raising=False)
-    workflow.run_pin(options(), no_watchdog)
+    run.run_pin(options(), no_watchdog)
     assert server.patches == [True, False]
 
 
 def test_the_first_failure_is_raised_after_all_graphs(server: Server) -> None:
     with pytest.raises(NotFoundError, match="there is no DynamoGraphDeployment missing"):
-        workflow.run_pin(options(graphs=("missing", "chat")), no_watchdog)
+        run.run_pin(options(graphs=("missing", "chat")), no_watchdog)
     assert server.patches == [True, False]
 
 
@@ -209,7 +209,7 @@ def test_a_stored_object_without_the_mount_is_an_error(
 
     monkeypatch.setattr(server, "patch", losing)
     with pytest.raises(FluidModelError, match="would store it without the mount of component W"):
-        workflow.run_pin(options(), no_watchdog)
+        run.run_pin(options(), no_watchdog)
     assert server.patches == [True]
 
 
@@ -265,22 +265,22 @@ def watches(monkeypatch: pytest.MonkeyPatch) -> type[Watches]:
 def test_wait_ends_when_every_pod_is_ready_on_a_cache_node(
     server: Server, watches: type[Watches], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workflow.run_pin(options(), no_watchdog)
+    run.run_pin(options(), no_watchdog)
     watches.pods = [pod_of(server, ready=True)]
-    workflow.run_pin(options(wait=True, timeout=5.0), no_watchdog)
+    run.run_pin(options(wait=True, timeout=5.0), no_watchdog)
     assert "dgd/chat: 1 pod ready, 1 on a cache node" in capsys.readouterr().err
 
 
 def test_wait_fails_for_a_pod_off_the_cache_and_for_the_watchdog_and_times_out(
     server: Server, watches: type[Watches]
 ) -> None:
-    workflow.run_pin(options(), no_watchdog)
+    run.run_pin(options(), no_watchdog)
     watches.pods = [pod_of(server, ready=True, where="elsewhere")]
     with pytest.raises(wait.RolloutFailedError, match="does not hold the cache"):
-        workflow.run_pin(options(wait=True, timeout=5.0), no_watchdog)
+        run.run_pin(options(wait=True, timeout=5.0), no_watchdog)
     watches.pods = [pod_of(server, ready=False)]
     with pytest.raises(WaitTimeoutError, match="did not finish its roll-out in 0s"):
-        workflow.run_pin(options(wait=True, timeout=0.1), no_watchdog)
+        run.run_pin(options(wait=True, timeout=0.1), no_watchdog)
 
     def hopeless(*arguments: Any) -> Callable[[], None]:
         assert arguments[1:] == ("ns", "llama", "dgd/chat")
@@ -291,7 +291,7 @@ def test_wait_fails_for_a_pod_off_the_cache_and_for_the_watchdog_and_times_out(
         return raise_it
 
     with pytest.raises(FluidModelError, match="in vain"):
-        workflow.run_pin(options(wait=True, timeout=5.0), hopeless)
+        run.run_pin(options(wait=True, timeout=5.0), hopeless)
 
 
 @pytest.mark.parametrize(

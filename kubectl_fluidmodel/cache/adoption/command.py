@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +11,7 @@ import click
 from kubectl_fluidmodel.cache.adoption.options import AdoptOptions
 from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.output.console import print_note
+from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.cache.adoption.workflow import Adoption

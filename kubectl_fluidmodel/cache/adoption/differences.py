@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.cache.adoption.hand_made import HandMadeCache
@@ -20,6 +19,7 @@ from kubectl_fluidmodel.model import sizing
 from kubectl_fluidmodel.objects.access import Object, get_list, get_map, get_path, name_of
 from kubectl_fluidmodel.objects.quantity import quantity_to_int
 from kubectl_fluidmodel.output.units import format_bytes
+from kubectl_fluidmodel.records import dataclass
 
 NOT_SET = "not set"
 _PARTS = ("master", "worker", "fuse")

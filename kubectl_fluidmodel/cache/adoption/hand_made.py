@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.cache import deletion
 from kubectl_fluidmodel.cache.adoption.options import AdoptOptions
@@ -24,6 +23,7 @@ from kubectl_fluidmodel.objects.access import (
 )
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Operand, kubectl
+from kubectl_fluidmodel.records import dataclass
 
 _MAX_NAMES = 5
 

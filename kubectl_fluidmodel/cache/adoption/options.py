@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from kubectl_fluidmodel.cache.options import DEFAULT_TIMEOUT, CacheFlags, StagingFlags
@@ -11,6 +11,7 @@ from kubectl_fluidmodel.fluid.names import is_valid_name
 from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.model.source import Source, parse_source
 from kubectl_fluidmodel.objectstore.options import StoreOptions
+from kubectl_fluidmodel.records import dataclass
 
 _FLAG_BY_FIELD = {"nodes": "--node", "pull_secrets": "--image-pull-secret"}
 """Flags whose names differ from their fields."""

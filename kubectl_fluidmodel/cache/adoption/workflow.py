@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.cache import apply, hints, preflight
 from kubectl_fluidmodel.cache.adoption.differences import Difference, find_differences
@@ -35,6 +34,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Command
+from kubectl_fluidmodel.records import dataclass
 
 _MAX_MISSING = 5
 

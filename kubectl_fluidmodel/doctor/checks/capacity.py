@@ -20,7 +20,7 @@ from kubectl_fluidmodel.fluid import alluxio_runtime, names
 from kubectl_fluidmodel.inventory import runtimes
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.usage import cache_usage
-from kubectl_fluidmodel.model.sizing import HIGH_WATERMARK, quota_for
+from kubectl_fluidmodel.model.sizing import HIGH_WATERMARK_PERCENT, quota_for
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity, quantity_to_int
@@ -97,7 +97,7 @@ def quota_leaves_headroom(context: CheckContext) -> Iterator[Finding]:
     if found.source_bytes is None or quota is None or not workers:
         return
     room, needed = quota * workers, found.source_bytes * found.copies
-    if room < needed or needed <= room * HIGH_WATERMARK:
+    if room < needed or 100 * needed <= room * HIGH_WATERMARK_PERCENT:
         return
     yield Finding(
         object_reference(cache.runtime or {}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +20,7 @@ from kubectl_fluidmodel.doctor.graph_usage import all_graphs, open_graph_once
 from kubectl_fluidmodel.dynamo import resources
 from kubectl_fluidmodel.dynamo.json_patch import escape_key
 from kubectl_fluidmodel.inventory.cache import claims_in
+from kubectl_fluidmodel.model.similarity import most_similar
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import (
     Object,
@@ -53,9 +53,9 @@ def graph_claims_exist(context: CheckContext) -> Iterator[Finding]:
         near = caches.get(namespace, [])
         if claim in near or _namespaces_with_cache(context, claim, namespace):
             continue
-        alike = difflib.get_close_matches(claim, near, 1, 0.6)
-        hint = f"; there is a cache {alike[0]}" if alike else ""
-        fix = replace_claim_fix(graph, claim, alike[0]) if alike else None
+        alike = most_similar(claim, near, cutoff=0.6)
+        hint = f"; there is a cache {alike}" if alike else ""
+        fix = replace_claim_fix(graph, claim, alike) if alike else None
         make = fix_commands.plugin_command(graph, "cache", "SOURCE", "--name", claim)
         yield Finding(
             object_reference(graph),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.doctor import fix_commands, mount_fix, observations
 from kubectl_fluidmodel.doctor.check import (
@@ -26,6 +25,7 @@ from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_map, get_path
 from kubectl_fluidmodel.output.shell import chain
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.secret_names import is_secret_name
 
 _SHELL_CHARACTERS = re.compile(r"""[\s;&|<>$`()"'\\]""")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from kubectl_fluidmodel.doctor import fix_commands
 from kubectl_fluidmodel.doctor.check import (
@@ -20,6 +19,7 @@ from kubectl_fluidmodel.doctor.consequences import NOT_BOUND, NOT_CREATED
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.model.similarity import most_similar
 from kubectl_fluidmodel.objects import kinds as k
 from kubectl_fluidmodel.objects.access import (
     Object,
@@ -219,9 +219,9 @@ def _unpaired_caches(context: CheckContext, namespace: str) -> dict[str, list[Ca
 def _likely_match(cache: Cache, others: list[Cache]) -> Cache | None:
     """The cache that was probably meant: the one with a similar name, or the only one."""
     by_name = {each.name: each for each in others if each.name != cache.name}
-    close = get_close_matches(cache.name, by_name, n=1, cutoff=0.5)
+    close = most_similar(cache.name, by_name, cutoff=0.5)
     if close:
-        return by_name[close[0]]
+        return by_name[close]
     return next(iter(by_name.values())) if len(by_name) == 1 else None
 
 

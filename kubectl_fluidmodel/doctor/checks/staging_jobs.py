@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
@@ -33,6 +32,7 @@ from kubectl_fluidmodel.objects.access import (
 from kubectl_fluidmodel.objects.jobs import job_state
 from kubectl_fluidmodel.output.shell import Command, Operand
 from kubectl_fluidmodel.output.units import format_bytes
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.job_description import STAGE_CONTAINER, STAGE_LABEL, cache_flags
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.doctor.check import container_log_key
 from kubectl_fluidmodel.errors import FluidModelError
@@ -23,6 +22,7 @@ from kubectl_fluidmodel.objects.access import (
     name_of,
     namespace_of,
 )
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 

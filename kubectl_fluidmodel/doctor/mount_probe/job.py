@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
@@ -22,6 +22,7 @@ from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_o
 from kubectl_fluidmodel.objects.kinds import JOBS, PODS
 from kubectl_fluidmodel.objects.plugin_pod import IMAGE_ENV, PodNetwork, SecretKey
 from kubectl_fluidmodel.objectstore.s3_credentials import ACCESS_KEY, SECRET_KEY, S3Credentials
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.probe_result import (
     ProbeOrigin,
     ProbeResult,

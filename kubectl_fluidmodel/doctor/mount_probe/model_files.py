@@ -6,7 +6,6 @@ The caller provides the reader, see `model/sample.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kubectl_fluidmodel.model.assessment import assess_model
 from kubectl_fluidmodel.model.config_files import find_model_directories
@@ -14,6 +13,7 @@ from kubectl_fluidmodel.model.files import SourceFile, is_weights
 from kubectl_fluidmodel.model.issue import ModelIssue
 from kubectl_fluidmodel.model.junk import group_junk, junk_owner
 from kubectl_fluidmodel.model.sample import RangeReader, read_sample
+from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.probe_result import MAX_LISTED, MountContents
 
 _MAX_REMARKS = 20

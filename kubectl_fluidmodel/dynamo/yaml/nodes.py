@@ -7,12 +7,13 @@ of an alias. Measured: 3,000 lines in 20 ms; a round-trip loader takes 300 ms.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import yaml
 
 from kubectl_fluidmodel.output import goyaml
+from kubectl_fluidmodel.records import dataclass
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kubectl_fluidmodel.dynamo.component import Component, Role
 from kubectl_fluidmodel.dynamo.graph import Graph
@@ -21,6 +21,7 @@ from kubectl_fluidmodel.objects.access import (
 )
 from kubectl_fluidmodel.objects.gpus import allocatable_gpus
 from kubectl_fluidmodel.pin.pinning import PinRequest, PinResult
+from kubectl_fluidmodel.records import dataclass
 
 REFUSE, WARN, NOTE = "refuse", "warning", "note"
 

@@ -1,0 +1,63 @@
+"""Diffs of what `pin` and `unpin` change."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from kubectl_fluidmodel.dynamo.object_paths import deep_copy
+from kubectl_fluidmodel.dynamo.resources import PINS_ANNOTATION
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.output.console import wants_color
+from kubectl_fluidmodel.output.escaping import escape_control
+from kubectl_fluidmodel.output.serialize import to_yaml
+
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.pin.options import PinOptions
+
+_SERVER_SIDE = ("managedFields", "generation", "resourceVersion", "uid", "creationTimestamp")
+
+
+def print_diff(text: str, options: PinOptions) -> None:
+    """Print a diff on stdout, or on stderr if documents go to stdout."""
+    stream = sys.stdout if options.output is None else sys.stderr
+    color = wants_color(stream, options.color)
+    click.echo(_colored(text) if color else text, nl=False, file=stream, color=color)
+
+
+def object_diff(before: Object, after: Object, name: str) -> str:
+    """Return a unified diff of two objects as YAML, without fields that the server sets.
+
+    The pin's annotation is shown only by name, because it repeats the other changes.
+    """
+    import difflib
+
+    old, new = (to_yaml(_comparable(obj)).splitlines(True) for obj in (before, after))
+    return "".join(
+        escape_control(line)
+        for line in difflib.unified_diff(old, new, f"live/{name}", f"after/{name}")
+    )
+
+
+def _colored(text: str) -> str:
+    """Color a diff as git does."""
+    codes = {"+": "32", "-": "31", "@": "36"}
+    return "".join(
+        f"\x1b[{codes[line[0]]}m{line.rstrip(chr(10))}\x1b[0m\n" if line[:1] in codes else line
+        for line in text.splitlines(True)
+    )
+
+
+def _comparable(obj: Object) -> Object:
+    shown = deep_copy(obj)
+    shown.pop("status", None)
+    metadata = shown.get("metadata", {})
+    for key in _SERVER_SIDE:
+        metadata.pop(key, None)
+    annotations = metadata.get("annotations") or {}
+    annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
+    if PINS_ANNOTATION in annotations:
+        annotations[PINS_ANNOTATION] = "(record of what pin added)"
+    return shown

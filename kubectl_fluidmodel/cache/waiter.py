@@ -32,6 +32,9 @@ _SYNC_TIMEOUT = 5.0
 """Seconds for which nothing is reported until the first lists are complete."""
 _NODE_GRACE_PERIOD = 15.0
 """Seconds for which a chosen node may be missing before the wait ends."""
+_FAILED_GRACE_PERIOD = 40.0
+"""Seconds for which a Dataset that was Bound may be Failed. Fluid's health check sets that for any
+error, also a conflict of two writes, and takes it back at the next one, 15 s later."""
 _TOTALS_TIMEOUT = 45.0
 """Seconds for Fluid to update its totals after a load (it syncs every 15 s)."""
 
@@ -55,6 +58,8 @@ class CacheWaiter:
     _started_at: float = field(default_factory=time.time)
     _sync_deadline: float = field(default_factory=lambda: time.monotonic() + _SYNC_TIMEOUT)
     _nodes_missing_since: float | None = None
+    _was_bound: bool = False
+    _failed_since: float | None = None
     _reported: CacheProgress | None = None
     _reported_at: float = 0.0
 
@@ -79,6 +84,7 @@ class CacheWaiter:
             seen = seen or dataset is not None
             claim = self.informer.get(kinds.PVCS, self.target.name)
             bound = get_path(claim, "status", "phase") == "Bound"
+            self._was_bound = self._was_bound or status.parse_dataset(dataset).is_bound
             return status.parse_dataset(dataset).is_bound and bound
 
         self._wait_until(is_bound)
@@ -197,7 +203,12 @@ class CacheWaiter:
             self.on_progress(progress)
 
     def _raise_if_failed(self, progress: CacheProgress) -> None:
-        if any(step.state == FAILED and step.name == "Dataset" for step in progress.steps):
+        if not any(step.state == FAILED and step.name == "Dataset" for step in progress.steps):
+            self._failed_since = None
+            return
+        now = time.monotonic()
+        self._failed_since = self._failed_since or now
+        if not self._was_bound or now - self._failed_since >= _FAILED_GRACE_PERIOD:
             raise FluidModelError(
                 f"Dataset {self.target.name} failed",
                 next(iter(progress.problems), progress.current.detail),

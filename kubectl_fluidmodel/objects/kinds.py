@@ -63,6 +63,7 @@ WEBHOOKS = Kind(
     namespaced=False,
 )
 JOBS = Kind("batch", "v1", "Job", "jobs")
+AUTOSCALERS = Kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 CRDS = Kind(
     "apiextensions.k8s.io",
     "v1",

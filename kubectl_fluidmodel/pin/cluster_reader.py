@@ -12,6 +12,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from kubectl_fluidmodel.dynamo.autoscaling import is_autoscaled
+from kubectl_fluidmodel.dynamo.graph import Graph
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError
@@ -88,6 +90,22 @@ def read_cache(
         pods=pods,
         unread=tuple(unread),
     )
+
+
+def read_autoscalers(client: Client, graph: Graph) -> tuple[tuple[Object, ...], str]:
+    """Read the autoscalers of a graph's namespace, if one may scale a component of it.
+
+    Returns:
+        The autoscalers, and why they could not be read (else empty).
+    """
+    if not any(map(is_autoscaled, graph.components)):
+        return (), ""
+    try:
+        return tuple(
+            client.list_objects(kinds.AUTOSCALERS, graph.namespace or client.namespace)
+        ), ""
+    except ForbiddenError as err:
+        return (), err.reason
 
 
 def _namespaces_with_dataset(client: Client, name: str) -> tuple[str, ...]:

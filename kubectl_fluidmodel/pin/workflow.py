@@ -19,7 +19,7 @@ from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.serialize import to_yaml
 from kubectl_fluidmodel.pin import preflight
-from kubectl_fluidmodel.pin.cluster_reader import CountingClient, read_cache
+from kubectl_fluidmodel.pin.cluster_reader import CountingClient, read_autoscalers, read_cache
 from kubectl_fluidmodel.pin.graph_patch import (
     GraphChange,
     apply_change,
@@ -66,8 +66,11 @@ def pin_graphs(request: PinRequest, options: PinOptions, watchdog: Watchdog) -> 
                 _print_request_patch(served.object, reference, full)
             preflight.require_cache_label(info)
             change = GraphChange.of(served, functools.partial(_pin, full), options.cache)
-            context = PreflightContext(info, change.before, change.result, full)
+            autoscalers, unread = read_autoscalers(client, change.result.graph)
+            context = PreflightContext(info, change.before, change.result, full, autoscalers)
             findings = preflight.run_preflight(context)
+            if unread:
+                print_note(f"note: how many replicas autoscalers may ask for is unknown: {unread}")
             change, stored = _change_graph(client, options, printer, change, findings)
             if options.dry_run == "none":
                 _follow(client, options, printer, change, stored, info, watchdog)

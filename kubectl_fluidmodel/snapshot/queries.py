@@ -199,6 +199,7 @@ INSPECT_QUERIES: tuple[ListQuery, ...] = (
         k.JOBS, needs_caches=True, transform=_keep_labelled, prefilter=_prefilter(*_CACHE_LABELS)
     ),
     ListQuery(k.EVENTS, fields="type=Warning"),
+    ListQuery(k.AUTOSCALERS),
 )
 """Return the queries of `inspect`."""
 

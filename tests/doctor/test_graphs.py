@@ -324,6 +324,41 @@ def sized(total: str) -> Fault:
     return edit
 
 
+def autoscaled(maximum: int, *, adapter: bool = True) -> Fault:
+    """A HorizontalPodAutoscaler of the decode workers."""
+
+    def edit(snapshot: Snapshot) -> None:
+        component = decode(snapshot)
+        if adapter:
+            component["scalingAdapter"] = {}
+        target = {
+            "apiVersion": "nvidia.com/v1beta1",
+            "kind": "DynamoGraphDeploymentScalingAdapter",
+            "name": f"chat-{component['name'].lower()}",
+        }
+        b.add_objects(
+            snapshot,
+            kinds.AUTOSCALERS,
+            {
+                "metadata": {"name": "by-load", "namespace": NS},
+                "spec": {"scaleTargetRef": target, "maxReplicas": maximum},
+            },
+        )
+
+    return edit
+
+
+def planned(*arguments: str) -> Fault:
+    """A planner in the graph."""
+
+    def edit(snapshot: Snapshot) -> None:
+        container = add(snapshot, "Planner", "planner")["podTemplate"]["spec"]
+        container.pop("affinity", None)
+        container["containers"][0] = {"name": "main", "image": "p", "args": list(arguments)}
+
+    return edit
+
+
 def measured(mapped: float, parallel: dict[int, float]) -> Fault:
     """Rates that `bench` saved, in bytes per second."""
     rates = ReadRates("2026-11-29T08:00:00Z", "gpu-0", mapped=mapped, parallel=parallel)
@@ -504,6 +539,22 @@ CASES: dict[str, GraphCase] = {
     "just enough": GraphCase(
         fault=gpus(4, replicas=2),
         codes=[],
+    ),
+    "an autoscaler that the cache's nodes are enough for": GraphCase(
+        fault=autoscaled(2),
+        codes=[],
+    ),
+    "an autoscaler with more replicas than the cache's nodes hold": GraphCase(
+        fault=autoscaled(50),
+        codes=["FM729"],
+    ),
+    "an autoscaler of a component without an adapter": GraphCase(
+        fault=autoscaled(50, adapter=False),
+        codes=[],
+    ),
+    "a planner with more GPUs than the cache's nodes have": GraphCase(
+        fault=planned("--config", '{"mode": "disagg", "max_gpu_budget": 32}'),
+        codes=["FM729"],
     ),
     "a planner bound": GraphCase(
         fault=lambda s: add(s, "Planner", "planner")["podTemplate"]["spec"]["containers"][0].update(

@@ -22,7 +22,9 @@ from kubectl_fluidmodel.doctor.graph_usage import (
     reading_workers,
 )
 from kubectl_fluidmodel.dynamo import scheduling
+from kubectl_fluidmodel.dynamo.autoscaling import replica_limit, shortfall
 from kubectl_fluidmodel.dynamo.component import Role
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import gpus, kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, name_of
 from kubectl_fluidmodel.objects.scheduler import Filter, Obstacle
@@ -178,6 +180,46 @@ def cache_nodes_have_enough_gpus(context: CheckContext) -> Iterator[Finding]:
                 )
             ),
         )
+
+
+@register_check(
+    "FM729",
+    "the cache's nodes hold the replicas that autoscalers may add",
+    severity=Severity.WARNING,
+    needs=(kinds.AUTOSCALERS,),
+)
+def cache_nodes_hold_the_maximum_of_replicas(context: CheckContext) -> Iterator[Finding]:
+    """An autoscaler or Dynamo's planner may add replicas for which the cache has no node.
+
+    The component requires the cache's nodes, so these replicas would stay Pending. Their number is
+    the `maxReplicas` of a HorizontalPodAutoscaler on the component's scaling adapter (KEDA creates
+    one, too), or the planner's `max_gpu_budget` divided by the GPUs of a replica. `cache` with more
+    `--replicas` adds copies while the cache runs.
+    """
+    autoscalers = context.snapshot.of_kind(kinds.AUTOSCALERS)
+    for use, nodes in _bound_workers(context):
+        component = use.component
+        limit = replica_limit(use.graph, component, autoscalers)
+        by_name = {name_of(node): gpus.allocatable_gpus(node) for node in nodes}
+        lacking = shortfall(component, limit, by_name)
+        if limit.replicas <= component.replicas or lacking is None:
+            continue  # FM727 is about the replicas of now
+        yield Finding(
+            use.about,
+            f"component {component.name} {lacking}",
+            (
+                use.field_evidence("replicas", f"{component.replicas}"),
+                Evidence(use.about, "maximum", f"{limit.replicas} by {limit.source}"),
+            ),
+            _more_copies_fix(context, lacking.nodes_needed),
+        )
+
+
+def _more_copies_fix(context: CheckContext, nodes: int) -> Fix:
+    if not nodes or context.cache.dataset is None or not names.has_own_spec(context.cache.dataset):
+        return Fix("create the cache on more or larger nodes", "advice")
+    flags = ("--replicas", str(nodes))
+    return Fix(fix_commands.cache_command(context.cache, flags=flags, in_place=True))
 
 
 @register_check("FM728", "only workers are bound to the cache's nodes", severity=Severity.WARNING)

@@ -106,6 +106,8 @@ class PreflightContext:
     before: Object
     result: PinResult
     request: PinRequest
+    autoscalers: tuple[Object, ...] = ()
+    """The HorizontalPodAutoscalers of the namespace, if a component is scaled by one."""
 
     @property
     def graph(self) -> Graph:

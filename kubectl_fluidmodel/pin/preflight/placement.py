@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterator
 
+from kubectl_fluidmodel.dynamo.autoscaling import replica_limit, shortfall
 from kubectl_fluidmodel.dynamo.component import Component
 from kubectl_fluidmodel.dynamo.scheduling import GpuRequest, pack_pods, unschedulable_reasons
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import gpus
 from kubectl_fluidmodel.objects.access import Object, full_name, name_of
 from kubectl_fluidmodel.objects.gpus import Gpus
 from kubectl_fluidmodel.objects.node_selector import REQUIRED
 from kubectl_fluidmodel.objects.taints import untolerated
-from kubectl_fluidmodel.output.shell import kubectl
+from kubectl_fluidmodel.output.shell import Operand, kubectl
 from kubectl_fluidmodel.output.units import pluralize
 from kubectl_fluidmodel.pin.preflight.context import (
     REFUSE,
@@ -49,7 +51,8 @@ def check_placement(context: PreflightContext) -> Iterator[PreflightFinding]:
     if not all(suitable.values()):
         return
     spread = list(_check_multinode(workers, suitable, level))
-    yield from spread or _check_gpus(context, workers, suitable, level)
+    found = spread or list(_check_gpus(context, workers, suitable, level))
+    yield from found or _check_growth(context, workers, suitable)
 
 
 def _suitable_nodes(
@@ -68,10 +71,10 @@ def _suitable_nodes(
         if not against:
             suitable.append(node)
     if not suitable:
-        names = ", ".join(name_of(node) for node in nodes[:3]) + (", …" if len(nodes) > 3 else "")
+        listed = ", ".join(name_of(node) for node in nodes[:3]) + (", …" if len(nodes) > 3 else "")
         yield PreflightFinding(
             level,
-            f"component {component.name} cannot run on any cache node ({names})",
+            f"component {component.name} cannot run on any cache node ({listed})",
             "; ".join(
                 text if count == len(nodes) else f"{text} ({pluralize(count, 'node')})"
                 for text, count in reasons.most_common(4)
@@ -147,6 +150,29 @@ def _check_gpus(
     unplaced = Counter(pack_pods(known, free))
     if unplaced:
         yield _gpus_in_use(unplaced, others, len(nodes), level)
+
+
+def _check_growth(
+    context: PreflightContext, workers: list[Component], suitable: dict[str, list[Object]]
+) -> Iterator[PreflightFinding]:
+    """Warn of replicas that an autoscaler or the planner may add, and no cache node can hold."""
+    cache = context.cache
+    for worker in workers:
+        nodes = {name_of(node): gpus.allocatable_gpus(node) for node in suitable[worker.name]}
+        limit = replica_limit(context.graph, worker, context.autoscalers)
+        lacking = shortfall(worker, limit, nodes)
+        if lacking is None or context.request.preferred:
+            continue
+        source = names.source_uri(cache.dataset) if cache.dataset else ""
+        more = ("--name", cache.name, "--replicas", str(lacking.nodes_needed))
+        yield PreflightFinding(
+            WARN,
+            f"component {worker.name} {lacking}",
+            "",
+            str(kubectl("fluidmodel", "cache", Operand(source), *more, namespace=cache.namespace))
+            if source and lacking.nodes_needed
+            else "--preferred",
+        )
 
 
 def _too_few_gpus(

@@ -26,7 +26,7 @@ from kubectl_fluidmodel.fluid.placement import Candidate, NodeRequirement, Place
 from kubectl_fluidmodel.model import sizing
 from kubectl_fluidmodel.model.files import FileListing
 from kubectl_fluidmodel.model.sizing import HeapSizes, Medium
-from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, get_path
+from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, annotations_of, get_path
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.output.shell import kubectl
 from kubectl_fluidmodel.output.units import format_bytes
@@ -144,6 +144,7 @@ def build_desired(
     affinity, tolerations = _affinity_and_tolerations(options, chosen, existing)
     source_mount = build_mount(options.source, options.name, namespace, credentials)
     annotations = source_annotations(options.recorded_uri, options.commit, listing)
+    annotations |= _update_annotations(options, existing)
     if listing and listing.junk:
         notes += skipped_file_notes(listing, loaded=paths == ("/",))
     dataset_object = dataset.build_dataset(
@@ -227,6 +228,16 @@ def source_annotations(uri: str, commit: str, listing: FileListing | None) -> di
             skipped = sum(file.size for file in listing.junk)
             found[names.EXCLUDED_BYTES_ANNOTATION] = str(skipped)
     return found
+
+
+def _update_annotations(options: CacheOptions, existing: ExistingObjects) -> dict[str, str]:
+    """What a Dataset records for `update`. What it replaces stays when `cache` runs again."""
+    recorded = annotations_of(existing.dataset or {}).get(names.REPLACES_ANNOTATION, "")
+    found = {
+        names.REVISION_ANNOTATION: options.revision,
+        names.REPLACES_ANNOTATION: options.replaces or recorded,
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def _model_bytes(options: CacheOptions, listing: FileListing | None) -> int:

@@ -36,6 +36,7 @@ from kubectl_fluidmodel.stage.events import Message, Started
 from kubectl_fluidmodel.stage.job_description import container_args, staged_source
 from kubectl_fluidmodel.stage.options import TransferOptions
 from kubectl_fluidmodel.stage.progress import STAGE_STEP, ProgressAggregator, ProgressSnapshot
+from kubectl_fluidmodel.stage.status import StagingStatus, read_status
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class HubStaging:
             source=self.layout.source,
             origin=Source("hf", self.files.repo).uri,
             commit=self.files.commit,
+            revision=self.options.revision or _followed_revision(self.files),
             expected=self.files.listing(),
         )
 
@@ -87,6 +89,16 @@ class HubStaging:
         from kubectl_fluidmodel.stage.report import summary_lines
 
         return [*summary_lines(self.files), *self.job.network_notes()]
+
+    def status(self) -> StagingStatus:
+        """Return how much of the model is in its bucket, or can be copied there.
+
+        Raises:
+            FluidModelError: the store refuses.
+            UnreachableError: the store does not respond.
+        """
+        with self._open_store() as store:
+            return read_status(store, self.files, self.staging.to)
 
     def is_staged(self) -> bool:
         """Return whether the model is in its bucket, with a valid manifest."""
@@ -220,6 +232,11 @@ class HubStaging:
         if self.client is None:
             raise FluidModelError("staging in the cluster needs a cluster")
         return self.client
+
+
+def _followed_revision(files: StagingPlan) -> str:
+    """Return the branch or tag that was asked for; empty for `main`, and for a commit."""
+    return "" if files.revision in ("main", files.commit) else files.revision
 
 
 def _creation_order(made: Object) -> tuple[str, str]:

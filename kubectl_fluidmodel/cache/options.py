@@ -108,6 +108,10 @@ class CacheOptions:
     """For a staged model, its URI on the Hub: `hf://org/model`. The source is then its bucket."""
     commit: str = ""
     """For a staged model, its commit on the Hub."""
+    revision: str = ""
+    """For a staged model, the branch or tag that its updates follow; empty for `main`."""
+    replaces: str = ""
+    """The name of the cache that this one replaces; empty if `update` does not make it."""
     reader: ReaderPod | None = None
     """The pod that reads the cache to verify it; None if Alluxio's list is sufficient."""
     expected: FileListing | None = None

@@ -21,6 +21,10 @@ FLUID_CLAIM_BYTES = 100 << 50
 _MAX_REASONS = 3
 
 
+class NotAdmittedError(FluidModelError):
+    """A ResourceQuota or LimitRange does not admit the pods or the claim."""
+
+
 def require_cache_admitted(
     client: Client, namespace: str, desired: DesiredCache, existing: ExistingObjects
 ) -> None:
@@ -29,7 +33,7 @@ def require_cache_admitted(
     Existing objects of the cache already count as used.
 
     Raises:
-        FluidModelError: they do not; with the numbers.
+        NotAdmittedError: they do not; with the numbers.
     """
     if existing.runtime is None or desired.immutable_changes:
         demand = cache_demand(desired, with_claim=existing.dataset is None)
@@ -40,7 +44,7 @@ def require_job_admitted(client: Client, namespace: str, job: Object) -> None:
     """Check that the quotas and limits admit the pods of a staging Job.
 
     Raises:
-        FluidModelError: they do not; with the numbers.
+        NotAdmittedError: they do not; with the numbers.
     """
     spec = get_path(job, "spec", "template", "spec", default={})
     pod = {"metadata": {"name": name_of(job)}, "spec": spec}
@@ -84,7 +88,7 @@ def _require_admitted(client: Client, namespace: str, demand: Demand, about: str
     found = violations(demand, quotas, limit_ranges)
     if found:
         more = f"; and {len(found) - _MAX_REASONS} more" if len(found) > _MAX_REASONS else ""
-        raise FluidModelError(
+        raise NotAdmittedError(
             f"namespace {namespace} does not admit {about}",
             "; ".join(found[:_MAX_REASONS]) + more,
             kubectl("describe", "resourcequotas,limitranges", namespace=namespace),

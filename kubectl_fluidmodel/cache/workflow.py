@@ -99,34 +99,15 @@ def run(
     Raises:
         FluidModelError: names the obstacle and a solution.
     """
-    deadline = time.monotonic() + options.timeout
-    staging = HubStaging.plan(options, client.namespace, client) if options.staging else None
-    workflow = CacheWorkflow(
-        client,
-        client.namespace,
-        staging.staged_options() if staging else options,
-        reporter,
-        deadline,
-        staging,
-        raise_if_hopeless,
-    )
-    checked = workflow.preflight()
+    workflow = CacheWorkflow.open(client, options, reporter, raise_if_hopeless)
+    checked, staging = workflow.preflight(), workflow.staging
     if staging is not None:
         ahead = workflow.plan_ahead(checked, staging)
         dry_run_on_server(client, ahead.desired, lambda _: None, staging.job.objects())
         if not workflow.stage(staging):
             return None
         checked = workflow.after_staging(checked)
-    plan = workflow.plan(checked)
-    verification = workflow.execute(plan)
-    return CacheResult(
-        workflow.namespace,
-        plan.options,
-        plan.source,
-        plan.desired,
-        verification,
-        workflow.verify_by_reading(plan),
-    )
+    return workflow.build(checked)
 
 
 @dataclass
@@ -144,6 +125,26 @@ class CacheWorkflow:
     raise_if_hopeless: Callable[[], None] = lambda: None
     _logged: set[str] = field(default_factory=set)
 
+    @classmethod
+    def open(
+        cls,
+        client: Client,
+        options: CacheOptions,
+        reporter: ProgressReporter,
+        raise_if_hopeless: Callable[[], None] = lambda: None,
+    ) -> CacheWorkflow:
+        """Return the workflow; for a Hub model, its commit is resolved and its files are listed.
+
+        Raises:
+            FluidModelError: the Hub refuses.
+            UnreachableError: the Hub does not respond.
+        """
+        deadline = time.monotonic() + options.timeout
+        staging = HubStaging.plan(options, client.namespace, client) if options.staging else None
+        staged = staging.staged_options() if staging else options
+        namespace = client.namespace
+        return cls(client, namespace, staged, reporter, deadline, staging, raise_if_hopeless)
+
     def preflight(self) -> PreflightResult:
         """Run all checks before the first write.
 
@@ -155,8 +156,16 @@ class CacheWorkflow:
             permissions += job_permissions(self.namespace)
         return preflight.run_preflight(self.client, self.options, self.namespace, permissions)
 
-    def plan_ahead(self, checked: PreflightResult, staging: HubStaging) -> CachePlan:
+    def plan_ahead(
+        self, checked: PreflightResult, staging: HubStaging, *, readers_end: bool = False
+    ) -> CachePlan:
         """Plan the cache of a model that is not staged yet, from its list of files.
+
+        Args:
+            checked: Results of the preflight.
+            staging: How the model is staged.
+            readers_end: Whether pods may still read from a cache that has to be recreated, because
+                somebody stops them before that.
 
         Raises:
             FluidModelError: names what would prevent the cache, before anything is transferred.
@@ -167,7 +176,7 @@ class CacheWorkflow:
         for job in staging.job.objects():
             quota_check.require_job_admitted(self.client, self.namespace, job)
         plan = self.plan(checked)
-        if plan.desired.immutable_changes:
+        if plan.desired.immutable_changes and not readers_end:
             self.require_no_readers(plan.desired)
         return plan
 
@@ -211,6 +220,23 @@ class CacheWorkflow:
             self._log_once(f"warning: {warning}")
         quota_check.require_cache_admitted(self.client, self.namespace, desired, checked.existing)
         return CachePlan(self.options, checked, source, desired)
+
+    def build(self, checked: PreflightResult) -> CacheResult:
+        """Plan the cache, create it, wait for it and verify it.
+
+        Raises:
+            FluidModelError: names the obstacle and a solution.
+        """
+        plan = self.plan(checked)
+        verification = self.execute(plan)
+        return CacheResult(
+            self.namespace,
+            plan.options,
+            plan.source,
+            plan.desired,
+            verification,
+            self.verify_by_reading(plan),
+        )
 
     def execute(self, plan: CachePlan) -> Verification | None:
         """Create the cache, wait for it, load it and verify it.

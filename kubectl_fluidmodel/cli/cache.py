@@ -20,8 +20,7 @@ from kubectl_fluidmodel.cli.flags import (
 )
 from kubectl_fluidmodel.cli.model_flags import (
     hub_flags,
-    pod_flags,
-    stage_workers_flag,
+    staging_job_flags,
     store_flags,
 )
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
@@ -77,25 +76,7 @@ _STAGING_FLAGS = flag_group(
         metavar="s3://BUCKET[/PREFIX]",
         help="Where to stage a Hub model; required for org/model.",
     ),
-    option(
-        "--stage-on",
-        group="Hub",
-        type=click.Choice(["cluster", "client"]),
-        default="cluster",
-        show_default=True,
-        help="Where the transfer runs: in a Job or on this machine.",
-    ),
-    *pod_flags("stage", group="Hub", pod="the Job", target="the Hub"),
-    stage_workers_flag("Hub", "Parallel connections per shard"),
-    option(
-        "--shards",
-        group="Hub",
-        metavar="N",
-        type=click.IntRange(1, 100),
-        default=1,
-        show_default=True,
-        help="Pods that share the transfer.",
-    ),
+    *staging_job_flags(),
 )
 
 _CACHE_FLAGS = flag_group(
@@ -255,16 +236,16 @@ def _build(work: CacheCommand, run: RunFlags) -> int:
         return work.dry_run_client()
     if run.dry_run == "server":
         return work.dry_run_server()
-    return work.run(_hopeless_check)
+    return work.run(hopeless_check)
 
 
 def _adopt(work: AdoptCommand, run: RunFlags) -> int:
     if run.dry_run != "none":
         return work.dry_run(on_server=run.dry_run == "server")
-    return work.run(_hopeless_check)
+    return work.run(hopeless_check)
 
 
-def _hopeless_check(client: Client, name: str) -> Callable[[], None]:
+def hopeless_check(client: Client, name: str) -> Callable[[], None]:
     """Return the check that ends a wait if doctor finds a problem that waiting cannot fix."""
     from kubectl_fluidmodel.doctor.failure_monitor import (
         CACHE_FAILURES,

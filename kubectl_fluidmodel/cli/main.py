@@ -28,6 +28,7 @@ VERBS: dict[str, str] = {
     "unpin": "Remove from a graph what `pin` added",
     "inspect": "Show cached models, where they are, and which pods read them",
     "doctor": "Find what is broken and why, and print the fix",
+    "update": "Move graphs to the newest commit of a model, and remove the old cache",
     "bench": "Measure how fast a cache reads on its node",
     "stage": "Copy a model from the Hugging Face Hub to a bucket and verify every byte",
     "uncache": "Remove what `cache` created, and nothing else",

@@ -120,3 +120,28 @@ def pod_flags(prefix: str, *, group: str, pod: str, target: str) -> tuple[Callab
             "configmap/ca:ca.crt.",
         ),
     )
+
+
+def staging_job_flags() -> tuple[Callable[[F], F], ...]:
+    """Return the flags of where and how a Hub model is staged, for `flag_group`."""
+    return (
+        option(
+            "--stage-on",
+            group="Hub",
+            type=click.Choice(["cluster", "client"]),
+            default="cluster",
+            show_default=True,
+            help="Where the transfer runs: in a Job or on this machine.",
+        ),
+        *pod_flags("stage", group="Hub", pod="the Job", target="the Hub"),
+        stage_workers_flag("Hub", "Parallel connections per shard"),
+        option(
+            "--shards",
+            group="Hub",
+            metavar="N",
+            type=click.IntRange(1, 100),
+            default=1,
+            show_default=True,
+            help="Pods that share the transfer.",
+        ),
+    )

@@ -118,13 +118,11 @@ def command(options: PinOptions) -> int:
     """
     from kubectl_fluidmodel.pin.run import run_pin
 
-    run_pin(options, _watch_with_doctor)
+    run_pin(options, watch_with_doctor)
     return 0
 
 
-def _watch_with_doctor(
-    client: Client, namespace: str, cache: str, graph: str
-) -> Callable[[], None]:
+def watch_with_doctor(client: Client, namespace: str, cache: str, graph: str) -> Callable[[], None]:
     """Return a check for `--wait` that raises an error if doctor finds what waiting cannot fix."""
     from kubectl_fluidmodel.doctor.failure_monitor import (
         GRAPH_FAILURES,

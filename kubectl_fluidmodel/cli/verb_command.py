@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 HEADINGS = (
     "Model",
+    "Update",
     "Hub",
     "Store",
     "Work",
@@ -119,7 +120,11 @@ def option(*names: str, group: str, **settings: Any) -> Callable[[F], F]:
 
 
 def flag_group(
-    cls: type, argument: str, *flags: Callable[[Any], Any], prefix: str = ""
+    cls: type,
+    argument: str,
+    *flags: Callable[[Any], Any],
+    prefix: str = "",
+    defaults: Collection[str] = (),
 ) -> Callable[[F], F]:
     """Return a decorator for flags that a command receives together, as one dataclass.
 
@@ -128,12 +133,17 @@ def flag_group(
         argument: The name of the command's parameter.
         flags: The decorators of the flags, in the order of `--help`.
         prefix: The prefix of the parameter names that the fields omit.
+        defaults: The fields without a flag, which keep their defaults.
     """
 
     def with_flags(function: F) -> F:
         @functools.wraps(function)
         def with_group(*args: Any, **kwargs: Any) -> Any:
-            given = {each.name: kwargs.pop(prefix + each.name) for each in fields(cls)}
+            given = {
+                each.name: kwargs.pop(prefix + each.name)
+                for each in fields(cls)
+                if each.name not in defaults
+            }
             return function(*args, **{argument: cls(**given)}, **kwargs)
 
         decorated: Any = with_group

@@ -239,6 +239,10 @@ def eligible_nodes(
     return plain or alone, ["no node has GPUs, so any ready node may hold the cache"]
 
 
+class NoFittingNodeError(FluidModelError):
+    """No node, or too few nodes, have the room for a cache."""
+
+
 def select_nodes(
     candidates: Sequence[Candidate],
     requirement: NodeRequirement,
@@ -252,7 +256,7 @@ def select_nodes(
     caches, most free memory, and name.
 
     Raises:
-        FluidModelError: too few nodes fit; it has the reason for each node, and what would help.
+        NoFittingNodeError: too few nodes fit; it has the reason for each node, and what would help.
     """
     reasons = {
         node.name: node.rejection_reason(requirement, existing=node.name in current)
@@ -291,14 +295,14 @@ def _placement_reason(chosen: Sequence[Candidate], current: Sequence[str]) -> st
 
 def _no_fit_error(
     total: int, fitting: int, replicas: int, rejected: Sequence[tuple[str, str]]
-) -> FluidModelError:
+) -> NoFittingNodeError:
     message = (
         "no node fits the cache" if fitting == 0 else f"only {fitting} of {replicas} nodes fit"
     )
     if total == 0:
-        return FluidModelError(message, "the cluster has no nodes", "kubectl get nodes")
+        return NoFittingNodeError(message, "the cluster has no nodes", "kubectl get nodes")
     reason = group_by_reason(rejected) or f"there {'is' if total == 1 else 'are'} {total}"
-    return FluidModelError(message, reason, _placement_hint(rejected))
+    return NoFittingNodeError(message, reason, _placement_hint(rejected))
 
 
 def _placement_hint(rejected: Sequence[tuple[str, str]]) -> str:

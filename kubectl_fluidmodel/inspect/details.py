@@ -19,6 +19,7 @@ from kubectl_fluidmodel.inventory.master_report import CachedFile
 from kubectl_fluidmodel.inventory.read_rates import ReadRates, read_rates
 from kubectl_fluidmodel.inventory.runtimes import RuntimeComponent
 from kubectl_fluidmodel.inventory.staging_status import StagedModel, staged_model
+from kubectl_fluidmodel.inventory.succession import predecessor_of, successor_of
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
@@ -71,6 +72,10 @@ class CacheDetails(CacheSummary):
     """One cache in detail; fields are None if unknown."""
 
     hub: HubStatus | None
+    replaces: str
+    """The cache that `update` replaces with this one, if it still exists."""
+    replaced_by: str
+    """The cache with which `update` replaces this one."""
     mounts: tuple[tuple[str, str], ...]
     """(mount point, path in the cache)."""
     is_managed: bool
@@ -172,6 +177,8 @@ def _describe_cache(
     return CacheDetails(
         **vars(summary),
         hub=live.hub.get(key),
+        replaces=predecessor_of(dataset or {}, snapshot.of_kind(names.DATASETS)),
+        replaced_by=successor_of(dataset or {}, snapshot.of_kind(names.DATASETS)),
         mounts=tuple(
             (str(mount.get("mountPoint", "")), alluxio_path(mount))
             for mount in get_list(dataset, "spec", "mounts")

@@ -127,6 +127,7 @@ class DetailsPage:
 
 def _source_section(page: DetailsPage, details: CacheDetails) -> str:
     rows = [("model", details.uri or UNKNOWN, "")]
+    update = kubectl("fluidmodel", "update", Operand(details.name), namespace=details.namespace)
     if details.commit:
         rows.append(("commit", details.commit, ""))
     if details.hub is not None:
@@ -135,7 +136,14 @@ def _source_section(page: DetailsPage, details: CacheDetails) -> str:
         elif details.hub.commit == details.commit:
             rows.append(("hub", "this is the newest commit", "good"))
         else:
-            rows.append(("hub", f"has moved to {details.hub.commit[:12]}", "warn"))
+            moved = f"has moved to {details.hub.commit[:12]}"
+            rows.append(("hub", moved + ("" if details.replaced_by else f": {update}"), "warn"))
+    if details.replaced_by:
+        rows.append(("update", f"is being replaced by {details.replaced_by}: {update}", "warn"))
+    if details.replaces:
+        rows.append(
+            ("update", f"replaces {details.replaces}, which still exists: {update}", "warn")
+        )
     for point, path in details.mounts:
         if point != details.uri or path != "/":
             rows.append(("mounted", f"{point} at {path}", ""))

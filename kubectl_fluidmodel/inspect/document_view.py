@@ -73,6 +73,8 @@ def _cache_document(details: CacheDetails, price_per_gib: float | None = None) -
             "commit": details.commit or None,
             "mounts": [{"mountPoint": point, "path": path} for point, path in details.mounts],
             "hub": _hub_document(details),
+            "replaces": details.replaces or None,
+            "replacedBy": details.replaced_by or None,
         },
         "staging": _staging_document(details),
         "phase": details.phase,

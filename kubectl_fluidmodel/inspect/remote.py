@@ -12,6 +12,7 @@ from kubectl_fluidmodel.inspect.details import HubStatus, LiveDetails
 from kubectl_fluidmodel.inventory import master_report, staging_status
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.staging_status import StagedModel
+from kubectl_fluidmodel.inventory.succession import revision_of
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError
 from kubectl_fluidmodel.objects.access import annotations_of, get_list, get_path
@@ -50,7 +51,7 @@ def fetch_live_details(client: Client, snapshot: Snapshot, cache: Cache) -> Live
 
 
 def latest_hub_commit(cache: Cache) -> HubStatus | None:
-    """Return the current commit of the model's main branch; None for other sources."""
+    """Return the newest commit of the branch that a cache follows; None for other sources."""
     dataset = cache.dataset or {}
     source = names.source_uri(dataset)
     if not source.startswith("hf://") or not annotations_of(dataset).get(names.COMMIT_ANNOTATION):
@@ -58,7 +59,7 @@ def latest_hub_commit(cache: Cache) -> HubStatus | None:
     from kubectl_fluidmodel.hub.client import HubClient as Api
     from kubectl_fluidmodel.hub.http import load_credentials
 
-    repo, _, revision = source.removeprefix("hf://").partition("@")
+    repo = source.removeprefix("hf://").partition("@")[0]
     try:
         client = Api(
             load_credentials(),
@@ -66,7 +67,9 @@ def latest_hub_commit(cache: Cache) -> HubStatus | None:
             retry_timeout=_RETRY_TIMEOUT,
             connections=1,
         )
-        return HubStatus(commit=client.resolve_commit(repo, revision, retry_timeout=_RETRY_TIMEOUT))
+        return HubStatus(
+            commit=client.resolve_commit(repo, revision_of(cache), retry_timeout=_RETRY_TIMEOUT)
+        )
     except FluidModelError as err:
         return HubStatus(reason=err.reason or err.message)
 

@@ -26,7 +26,9 @@ _MAX_LISTED_FILES = 40
 def summary_lines(plan: StagingPlan) -> list[str]:
     """The commit, its number of files and its size, what is left out, and a note if any."""
     files = f"{pluralize(len(plan.files), 'file')}, {format_bytes(plan.bytes)}"
-    first = f"{plan.repo}@{plan.revision} is commit {plan.commit[:12]}: {files}"
+    is_commit = plan.revision == plan.commit
+    revision = "" if is_commit else f"@{plan.revision}"
+    first = f"{plan.repo}{revision} is commit {plan.commit[:12]}: {files}"
     lines = (escape_control(first), format_skipped(plan), unloadable_note(plan))
     return [line for line in lines if line]
 
@@ -95,7 +97,9 @@ def _format_status(status: StagingStatus, layout: StagingLayout) -> str:
     text = f"already in the store: {files}"
     if status.resumable_bytes:
         text += f", and {format_bytes(status.resumable_bytes)} of unfinished uploads"
-    return f"{text}; {format_bytes(status.remaining_bytes)} to stage"
+    if status.copied_bytes:
+        text += f"; {format_bytes(status.copied_bytes)} to copy from other commits in the bucket"
+    return f"{text}; {format_bytes(status.remaining_bytes)} to stage from the Hub"
 
 
 def plan_document(
@@ -114,6 +118,7 @@ def plan_document(
             "files": status.files,
             "bytes": status.bytes,
             "bytesBegun": status.resumable_bytes,
+            "bytesToCopy": status.copied_bytes,
             "bytesLeft": status.remaining_bytes,
             "manifest": status.has_manifest,
         }

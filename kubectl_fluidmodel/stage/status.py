@@ -7,6 +7,7 @@ from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.bucket import Bucket, NoSuchUploadError, OperationUnavailableError
+from kubectl_fluidmodel.stage.reuse import ReusableFiles
 from kubectl_fluidmodel.stage.staged_files import StagedFiles
 
 _RETRY_TIMEOUT = 15.0
@@ -24,7 +25,9 @@ class StagingStatus:
     resumable_bytes: int = 0
     """Of unfinished uploads that another run resumes."""
     remaining_bytes: int = 0
-    """To be read from the Hub."""
+    """Of the rest: to be read from the Hub."""
+    copied_bytes: int = 0
+    """Of other files that a run copies from other commits, within the bucket."""
     has_manifest: bool = False
     """Whether a manifest has all files of the plan."""
 
@@ -39,18 +42,22 @@ def read_status(store: S3Store, plan: StagingPlan, destination: BucketPrefix) ->
     bucket = Bucket(store, destination.bucket, retry_timeout=_RETRY_TIMEOUT)
     if not bucket.exists():
         return StagingStatus(False, remaining_bytes=plan.bytes)
-    staged_files = StagedFiles(bucket, StagingLayout(destination, plan.repo, plan.commit))
+    layout = StagingLayout(destination, plan.repo, plan.commit)
+    staged_files, reusable = StagedFiles(bucket, layout), ReusableFiles(bucket, layout)
     staged_files.refresh()
     existing = [file for file in plan.files if staged_files.existing_etag(file)]
     existing_bytes = sum(file.size for file in existing)
     missing = set(plan.files) - set(existing)
-    resumable_bytes = sum(_resumable_bytes(staged_files, file) for file in missing)
+    copied = {file for file in missing if file.size and reusable.find(file)}
+    copied_bytes = sum(file.size for file in copied)
+    resumable_bytes = sum(_resumable_bytes(staged_files, file) for file in missing - copied)
     return StagingStatus(
         True,
         len(existing),
         existing_bytes,
         resumable_bytes,
-        plan.bytes - existing_bytes - resumable_bytes,
+        plan.bytes - existing_bytes - resumable_bytes - copied_bytes,
+        copied_bytes,
         has_manifest=staged_files.has_complete_manifest(plan),
     )
 

@@ -1,0 +1,110 @@
+"""Which caches of a namespace hold commits of one model that replace each other. Pure.
+
+`update` builds the cache of a new commit beside the old one. The new cache has the name of the
+first one with the commit's beginning, and its Dataset records which cache it replaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    annotations_of,
+    metadata_of,
+    name_of,
+    namespace_of,
+)
+
+_SHORT_COMMIT = 7
+"""Digits of a commit in a cache's name, as git and the Hub abbreviate commits."""
+
+
+def commit_of(cache: Cache) -> str:
+    """The commit of the Hub that a cache holds; empty for other sources."""
+    return annotations_of(cache.dataset or {}).get(names.COMMIT_ANNOTATION, "")
+
+
+def revision_of(cache: Cache) -> str:
+    """The branch or tag of the Hub that a cache follows; `main` unless another was asked for."""
+    return annotations_of(cache.dataset or {}).get(names.REVISION_ANNOTATION) or "main"
+
+
+def replaced_name(cache: Cache) -> str:
+    """The name of the cache that a cache replaces or replaced; empty if it replaces none."""
+    return annotations_of(cache.dataset or {}).get(names.REPLACES_ANNOTATION, "")
+
+
+def successor_name(name: str, own_commit: str, commit: str) -> str:
+    """Return the name of the cache of a newer commit.
+
+    Args:
+        name: The cache to replace: `llama`, or `llama-1a2b3c4` if it replaced another one itself.
+        own_commit: The commit of that cache; empty if `name` has none in it.
+        commit: The newer commit, 40 hexadecimal digits.
+
+    Returns:
+        `llama-9f8e7d6`, of a length that Fluid accepts.
+    """
+    own = f"-{own_commit[:_SHORT_COMMIT]}"
+    base = name.removesuffix(own) if own_commit else name
+    room = names.MAX_NAME_LENGTH - _SHORT_COMMIT - 1
+    return f"{base[:room].rstrip('-')}-{commit[:_SHORT_COMMIT]}"
+
+
+def model_caches(caches: Sequence[Cache], namespace: str, name: str) -> list[Cache]:
+    """Return the caches that replace each other and are meant by a name, oldest first.
+
+    Args:
+        caches: All that are known.
+        namespace: Of the name.
+        name: Of one of these caches, or that of the first one, even if it is removed.
+    """
+    near = [each for each in caches if each.namespace == namespace and each.dataset is not None]
+    found = [
+        each
+        for each in near
+        if each.name == name
+        or (commit_of(each) and each.name == successor_name(name, "", commit_of(each)))
+    ]
+    while True:
+        known = {each.name for each in found}
+        linked = known | {replaced_name(each) for each in found}
+        more = [
+            each
+            for each in near
+            if each.name not in known and (each.name in linked or replaced_name(each) in known)
+        ]
+        if not more:
+            break
+        found += more
+    return sorted(found, key=lambda each: (_created(each), each.name))
+
+
+def successor_of(dataset: Object, datasets: Sequence[Object]) -> str:
+    """Return the name of the newest Dataset that replaces another one; empty if there is none."""
+    found = [
+        each
+        for each in datasets
+        if namespace_of(each) == namespace_of(dataset)
+        and annotations_of(each).get(names.REPLACES_ANNOTATION) == name_of(dataset)
+    ]
+    return name_of(max(found, key=_creation_time)) if found else ""
+
+
+def predecessor_of(dataset: Object, datasets: Sequence[Object]) -> str:
+    """Return the name of the Dataset that another one replaces; empty if there is none any more."""
+    name = annotations_of(dataset).get(names.REPLACES_ANNOTATION, "")
+    known = {(namespace_of(each), name_of(each)) for each in datasets}
+    return name if (namespace_of(dataset), name) in known else ""
+
+
+def _created(cache: Cache) -> str:
+    return _creation_time(cache.dataset or {})
+
+
+def _creation_time(obj: Mapping[str, Any]) -> str:
+    return str(metadata_of(obj).get("creationTimestamp", ""))

@@ -1,0 +1,122 @@
+"""The flags of `update`, and the options of the cache that it makes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kubectl_fluidmodel.cache.options import CacheFlags, CacheOptions, StagingFlags
+from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.hub.options import HubOptions
+from kubectl_fluidmodel.objectstore.options import StoreOptions
+from kubectl_fluidmodel.update.options import UpdateFlags, UpdateOptions, parse_update_options
+from kubectl_fluidmodel.update.state import find_state
+from kubectl_fluidmodel.update.successor import cache_options
+from tests.update.samples import NEW, OLD, cache
+
+
+def parse(text: str, cache_flags: CacheFlags | None = None, **flags) -> UpdateOptions:
+    return parse_update_options(
+        text,
+        UpdateFlags(**flags),
+        cache_flags or CacheFlags(),
+        StoreOptions(),
+        StagingFlags(stage_on="client"),
+        HubOptions(),
+        60.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "revision"),
+    [
+        ("llama", "llama", ""),
+        ("llama@v1.1", "llama", "v1.1"),
+        ("llama@refs/pr/3", "llama", "refs/pr/3"),
+        (f"llama@{NEW}", "llama", NEW),
+    ],
+)
+def test_name_and_revision(text, name, revision):
+    found = parse(text)
+    assert (found.name, found.revision) == (name, revision)
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "words"),
+    [
+        ("@main", {}, "is not NAME or NAME@REVISION"),
+        ("llama@", {}, "is not NAME or NAME@REVISION"),
+        ("llama@-x", {}, "is not NAME or NAME@REVISION"),
+        ("llama", {"in_place": True, "to_step": "pin"}, "the steps in place are stage and cache"),
+        (
+            "llama",
+            {"in_place": True, "cache_flags": CacheFlags(nodes=("gpu-1",))},
+            "the cache stays on its nodes",
+        ),
+    ],
+)
+def test_wrong_usage(text, flags, words):
+    with pytest.raises(UsageError) as caught:
+        parse(text, **flags)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "steps"),
+    [
+        ({}, "stage cache pin retire"),
+        ({"to_step": "stage"}, "stage"),
+        ({"to_step": "pin"}, "stage cache pin"),
+        ({"in_place": True}, "stage cache"),
+        ({"in_place": True, "to_step": "stage"}, "stage"),
+    ],
+)
+def test_steps(flags, steps):
+    assert " ".join(parse("llama", **flags).steps) == steps
+
+
+def made(options: UpdateOptions, asked: str = "main", followed: str = "") -> CacheOptions:
+    old = cache("llama", OLD, **({"revision": followed} if followed else {}))
+    old.runtimes[0]["spec"]["replicas"] = 2
+    state = find_state([old], "ns", "llama", NEW, in_place=options.in_place)
+    return cache_options(options, state, asked)
+
+
+def test_the_new_cache_is_like_the_old_one():
+    found = made(parse("llama"))
+    assert found.source.uri == f"hf://org/llama@{NEW}"
+    assert (found.name, found.replaces) == ("llama-9f8e7d6", "llama")
+    assert (found.replicas, found.replicas_given) == (2, True)
+    assert (found.medium, found.path, found.quota) == ("MEM", "/dev/shm", None)
+    assert found.staging is not None and found.staging.to.uri == "s3://models/llm"
+    assert found.staging.on == "client"
+    assert found.store == StoreOptions("http://minio:9000", None, "llama-store")
+    assert (found.nodes, found.load, found.wait, found.revision) == ((), True, True, "")
+
+
+def test_flags_take_precedence():
+    flags = CacheFlags(nodes=("gpu-1",))
+    options = replace(parse("llama", flags), store=StoreOptions(s3_secret="mine"))
+    found = made(options)
+    assert (found.nodes, found.replicas, found.store.s3_secret) == (("gpu-1",), 1, "mine")
+
+
+def test_in_place_nothing_is_replaced():
+    found = made(parse("llama", in_place=True))
+    assert (found.name, found.replaces) == ("llama", "")
+
+
+@pytest.mark.parametrize(
+    ("followed", "asked", "recorded"),
+    [
+        ("", "main", ""),
+        ("", "v1.1", "v1.1"),
+        ("v1.1", "v1.1", "v1.1"),
+        ("v1.1", "main", ""),
+        ("v1.1", NEW, "v1.1"),
+        ("", NEW, ""),
+    ],
+)
+def test_later_updates_follow_the_branch_that_was_asked_for(followed, asked, recorded):
+    assert made(parse("llama"), asked, followed).revision == recorded

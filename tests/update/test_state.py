@@ -1,0 +1,182 @@
+"""How far an update is, by the objects of the cluster: states, and the step that is next."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.update.state import caches_to_update, find_state
+from tests.update.samples import NEW, NEWER, OLD, cache, chat
+
+LLAMA = "llama-9f8e7d6"
+
+
+def new(**more):
+    return cache(LLAMA, NEW, replaces="llama", **more)
+
+
+STATES = {
+    "nothing done": ([cache("llama", OLD, graphs=(chat(),))], "llama", "cache pin retire"),
+    "the cache is being built": (
+        [cache("llama", OLD, graphs=(chat(),)), new(phase="NotBound", cached="0.00B")],
+        "llama",
+        "cache pin retire",
+    ),
+    "the cache is half loaded": (
+        [cache("llama", OLD, graphs=(chat(),)), new(cached="5.00GiB")],
+        "llama",
+        "cache pin retire",
+    ),
+    "the cache is loaded": (
+        [cache("llama", OLD, graphs=(chat(),)), new()],
+        "llama",
+        "pin retire",
+    ),
+    "one of two graphs is moved": (
+        [cache("llama", OLD, graphs=(chat(name="b"),)), new(graphs=(chat(LLAMA, "a"),))],
+        LLAMA,
+        "pin retire",
+    ),
+    "the last graph rolls out": (
+        [
+            cache("llama", OLD, readers=(("chat-work-1", "chat"),)),
+            new(graphs=(chat(LLAMA),)),
+        ],
+        "llama",
+        "pin retire",
+    ),
+    "all graphs are moved": (
+        [cache("llama", OLD), new(graphs=(chat(LLAMA),))],
+        "llama",
+        "retire",
+    ),
+    "the old cache is removed": ([new(graphs=(chat(LLAMA),))], "llama", ""),
+    "the old cache is removed, by the new name": ([new()], LLAMA, ""),
+    "it was the newest from the start": ([cache("llama", NEW)], "llama", ""),
+    "a second update before the first was finished": (
+        [
+            cache("llama", OLD, graphs=(chat(),)),
+            cache("llama-5555555", NEWER, replaces="llama", graphs=(chat("llama-5555555", "b"),)),
+        ],
+        "llama",
+        "cache pin retire",
+    ),
+}
+
+
+def steps(state) -> str:
+    """What is left, as `plan_steps` judges it."""
+    left = [] if state.is_cached else ["cache"]
+    left += ["pin"] if any(each.graphs or each.rolling for each in state.old) else []
+    return " ".join(left + (["retire"] if state.old else []))
+
+
+@pytest.mark.parametrize("case", STATES)
+def test_what_is_left(case):
+    caches, name, expected = STATES[case]
+    state = find_state(caches, "ns", name, NEW)
+    assert steps(state) == expected
+    assert state.is_done is (not expected)
+    assert state.name == ("llama" if case.startswith("it was") else LLAMA)
+
+
+def test_the_new_cache_takes_its_settings_from_the_old_one_until_it_exists():
+    old = cache("llama", OLD)
+    assert find_state([old], "ns", "llama", NEW).template is old
+    made = new()
+    assert find_state([old, made], "ns", "llama", NEW).template is made
+    made.runtimes.clear()
+    assert find_state([old, made], "ns", "llama", NEW).template is old
+
+
+def test_the_way_back_is_an_update_to_the_old_commit():
+    old, made = cache("llama", OLD), new(graphs=(chat(LLAMA),))
+    state = find_state([old, made], "ns", LLAMA, OLD)
+    assert (state.name, [each.name for each in state.old]) == ("llama", [LLAMA])
+    assert state.is_cached and not state.is_done
+    assert [each.reference for each in state.old[0].graphs] == ["chat"]
+
+
+def test_readers_without_a_graph_are_known():
+    old = cache("llama", OLD, graphs=(chat(),), readers=(("chat-work-1", "chat"), ("job-x", "")))
+    (each,) = find_state([old], "ns", "llama", NEW).old
+    assert each.other_readers == ("job-x",) and each.rolling == ()
+
+
+def test_pods_of_old_operators_belong_to_their_graph():
+    old = cache("llama", OLD, graphs=(chat(),), readers=(("p", ""),))
+    old.readers[0].pod["metadata"]["labels"] = {"nvidia.com/selector": "chat-work"}
+    (each,) = find_state([old], "ns", "llama", NEW).old
+    assert each.other_readers == ()
+
+
+MANAGED = {"argocd.argoproj.io/tracking-id": "x"}
+
+
+@pytest.mark.parametrize(
+    ("graph", "obstacle", "solution"),
+    [
+        (chat(), "", ""),
+        (chat("", "chat"), "it is not pinned to llama", "kubectl fluidmodel pin llama dgd/chat"),
+        (
+            chat(labels=MANAGED),
+            "Argo CD manages it",
+            "kubectl fluidmodel pin llama-9f8e7d6 -f FILE --replace llama, and commit it",
+        ),
+    ],
+    ids=["by pin", "by hand", "GitOps"],
+)
+def test_what_others_manage_is_named_with_the_command(graph, obstacle, solution):
+    old = cache("llama", OLD, graphs=(graph,))
+    (use,) = find_state([old], "ns", "llama", NEW).old[0].graphs
+    assert use.obstacle == obstacle and use.solution.startswith(solution)
+    assert use.workers == (0 if "not pinned" in obstacle else 2)
+
+
+def test_in_place_the_cache_keeps_its_name_and_nothing_is_replaced():
+    old = cache("llama", OLD, graphs=(chat(),))
+    state = find_state([old], "ns", "llama", NEW, in_place=True)
+    assert (state.name, state.old, state.is_cached) == ("llama", (), False)
+    assert find_state([old], "ns", "llama", OLD, in_place=True).is_done
+    with pytest.raises(FluidModelError, match="cannot be updated in place") as caught:
+        find_state([old, new()], "ns", "llama", NEW, in_place=True)
+    assert LLAMA in caught.value.reason
+
+
+def adopted():
+    found = cache("llama", OLD)
+    found.dataset["metadata"]["labels"]["fluidmodel.io/adopted"] = "true"
+    return found
+
+
+def plain():
+    found = cache("llama", OLD)
+    notes = found.dataset["metadata"]["annotations"]
+    notes["fluidmodel.io/source"] = "s3://models/llama"
+    del notes["fluidmodel.io/commit"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("caches", "words"),
+    [
+        ([], "namespace ns has no cache llama"),
+        ([plain()], "llama has no newer commit to update to: it caches s3://models/llama, and"),
+        ([adopted()], "llama cannot be updated: it was made by hand"),
+    ],
+    ids=["none", "no commit", "adopted"],
+)
+def test_one_line_for_what_cannot_be_updated(caches, words):
+    with pytest.raises(FluidModelError) as caught:
+        caches_to_update(caches, "ns", "llama")
+    assert str(caught.value).startswith(words)
+
+
+def test_a_cache_that_is_being_deleted_is_not_complete():
+    made = new()
+    dataset = copy.deepcopy(made.dataset)
+    dataset["metadata"]["deletionTimestamp"] = "2026-03-01T00:00:00Z"
+    assert not find_state([replace(made, dataset=dataset)], "ns", "llama", NEW).is_cached

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ LEFT_OUT = (
 )
 #: Of glibc besides libc.so.6; PEP 600 lets wheels be linked with these.
 GLIBC = ("libdl.so.2", "libm.so.6", "libpthread.so.0", "libresolv.so.2", "librt.so.1")
+#: Seconds for which an archive stays that another one replaces.
+_KEPT = 3600.0
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -170,7 +173,9 @@ def archived(name: str, files: Files, settings: dict[str, Any]) -> Path:
         if not archive.exists():
             unfinished = write(archive.with_suffix(".unfinished"), name, files, settings)
             for old in archive.parent.glob(f"{stem}-{'?' * 12}.tar"):
-                old.unlink()
+                # Another clone of this repository may be about to use a new one of its own.
+                if time.time() - old.stat().st_mtime > _KEPT:
+                    old.unlink()
             unfinished.replace(archive)
     return archive
 

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from tests.hub.faults import TokenBucket
 from tests.hub.repo import Repo
-from tests.hub.server import FakeHub
+from tests.hub.server import LOOPBACK, FakeHub
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.hub")
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+    parser.add_argument("--address", default=LOOPBACK, help="to listen at (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--connection-rate", type=float, default=0, help="MB/s per connection")
     parser.add_argument("--total-rate", type=float, default=0, help="MB/s in all")
@@ -29,7 +30,7 @@ def main() -> int:
     hub.connection_rate = args.connection_rate * 1e6
     hub.total = TokenBucket(args.total_rate * 1e6)
     hub.latency = args.latency
-    hub.start(args.port)
+    hub.start(args.port, args.address)
     print(json.dumps({"endpoint": hub.endpoint}), flush=True)
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from tests.hub.faults import Fault, TokenBucket
 from tests.hub.repo import Blob, Repo
 
+LOOPBACK = "127.0.0.1"
 _CHUNK = 256 << 10
 
 
@@ -64,15 +65,17 @@ class FakeHub:
 
     # -- life --------------------------------------------------------------------------------
 
-    def start(self, port: int = 0) -> FakeHub:
+    def start(self, port: int = 0, address: str = LOOPBACK) -> FakeHub:
+        """Listen at an address; any port if none is given."""
         for on, wanted in (("hub", port), ("cdn", 0)):
-            server = _Server(("127.0.0.1", wanted), _Handler)
+            server = _Server((address, wanted), _Handler)
             server.hub, server.on = self, on
             self._servers.append(server)
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        self.endpoint = f"http://127.0.0.1:{self._servers[0].server_address[1]}"
+        self.endpoint = f"http://{address}:{self._servers[0].server_address[1]}"
         # Another name, so that it is another host even to who compares names without ports.
-        self.cdn = f"http://localhost:{self._servers[1].server_address[1]}"
+        other = "localhost" if address == LOOPBACK else address
+        self.cdn = f"http://{other}:{self._servers[1].server_address[1]}"
         return self
 
     def stop(self) -> None:

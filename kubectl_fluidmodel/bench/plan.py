@@ -1,7 +1,7 @@
 """What a pod of `bench` reads, and what it reports: the protocol between client and pod. Pure.
 
-The pod gets the plan as JSON in an environment variable. It prints one JSON object per line; other
-lines come from Python or the kernel and are kept for error messages.
+The pod gets the plan as JSON in an environment variable, and prints its events as JSON lines. Other
+lines come from Python or the kernel, and are kept for error messages.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import asdict
 from enum import Enum
 from typing import Any
 
+from kubectl_fluidmodel.output.event_log import EventLog
 from kubectl_fluidmodel.output.units import pluralize
 from kubectl_fluidmodel.records import dataclass
 
@@ -166,35 +167,6 @@ class ReaderFinished:
 
 
 Event = CaseStarted | ReadProgress | CaseDone | CaseSkipped | ReaderFailed | ReaderFinished
-_EVENTS: dict[str, type[Any]] = {
-    "started": CaseStarted,
-    "progress": ReadProgress,
-    "done": CaseDone,
-    "skipped": CaseSkipped,
-    "failed": ReaderFailed,
-    "finished": ReaderFinished,
-}
-_NAMES = {kind: name for name, kind in _EVENTS.items()}
-
-
-def event_to_line(event: Event) -> str:
-    """Return the event as a line of the pod's log."""
-    return json.dumps({"event": _NAMES[type(event)], **asdict(event)})
-
-
-def event_from_line(line: str) -> Event | None:
-    """Parse a line; None if it is not an event, or one of another version of the image."""
-    try:
-        data = json.loads(line) if line.startswith("{") else None
-        if not isinstance(data, dict):
-            return None
-        kind = _EVENTS[data.pop("event")]
-        if kind is CaseDone:
-            return CaseDone(_measurement_from_document(data["measurement"]))
-        event: Event = kind(**data)
-        return event
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def _measurement_from_document(data: dict[str, Any]) -> Measurement:
@@ -206,7 +178,20 @@ def _measurement_from_document(data: dict[str, Any]) -> Measurement:
     )
 
 
+EVENTS: EventLog[Event] = EventLog(
+    {
+        "started": CaseStarted,
+        "progress": ReadProgress,
+        "done": CaseDone,
+        "skipped": CaseSkipped,
+        "failed": ReaderFailed,
+        "finished": ReaderFinished,
+    },
+    parsers={CaseDone: lambda fields: CaseDone(_measurement_from_document(fields["measurement"]))},
+)
+
+
 def last_text(lines: Sequence[str]) -> str:
     """Return the last line that is not an event: the output of a pod that crashed."""
-    texts = [line.strip() for line in lines if line.strip() and event_from_line(line) is None]
+    texts = [line.strip() for line in lines if line.strip() and EVENTS.from_line(line) is None]
     return texts[-1] if texts else ""

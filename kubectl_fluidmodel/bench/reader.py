@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kubectl_fluidmodel.bench.plan import (
+    EVENTS,
     MIB,
     BenchPlan,
     CaseDone,
@@ -32,13 +33,13 @@ from kubectl_fluidmodel.bench.plan import (
     ReaderFinished,
     ReadProgress,
     Source,
-    event_to_line,
     plan_from_json,
 )
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid.claim_job import MOUNT_PATH
 from kubectl_fluidmodel.model.files import is_weights
 from kubectl_fluidmodel.model.sample import RangeReadError
+from kubectl_fluidmodel.output.event_log import report_progress
 from kubectl_fluidmodel.records import dataclass
 
 PLAN_VARIABLE = "FLUIDMODEL_BENCH"
@@ -46,7 +47,6 @@ _MAX_SEGMENT, _MIN_SEGMENT = 64 * MIB, MIB
 """Size of the segment that a reader reads at once: about a large tensor, or less if the model is
 too small for several segments per reader."""
 _SEGMENTS_PER_MODEL = 64
-_PROGRESS_INTERVAL = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def run_plan(plan: BenchPlan, root: Path, emit: Callable[[Event], None]) -> None
     meter = _Meter()
     files = _find_weights(root)
     mount = _SegmentSource(files, plan)
-    with _report_progress(meter, emit):
+    with report_progress(lambda: emit(ReadProgress(meter.bytes))):
         last: list[Segment] = []
         for case in plan.cases:
             emit(CaseStarted(case.label))
@@ -286,33 +286,9 @@ def _measure_store(case: ReadCase, plan: BenchPlan, meter: _Meter) -> Measuremen
     return _measure(case, segments, get, plan.case_seconds, meter)
 
 
-@contextmanager
-def _report_progress(meter: _Meter, emit: Callable[[Event], None]) -> Iterator[None]:
-    """Emit the progress every second, even while every reader hangs in the kernel."""
-    stop = threading.Event()
-
-    def report() -> None:
-        while not stop.wait(_PROGRESS_INTERVAL):
-            emit(ReadProgress(meter.bytes))
-
-    thread = threading.Thread(target=report, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
 def main() -> int:
     """Run in the pod: read the plan from the environment, measure, print events."""
-    lock = threading.Lock()
-
-    def emit(event: Event) -> None:
-        with lock:
-            sys.stdout.write(event_to_line(event) + "\n")
-            sys.stdout.flush()
-
+    emit = EVENTS.printer()
     try:
         run_plan(plan_from_json(os.environ[PLAN_VARIABLE]), Path(MOUNT_PATH), emit)
     except CannotReadError as err:

@@ -14,6 +14,7 @@ from kubectl_fluidmodel.bench.job import MEMORY_LIMIT, MODULE, PURPOSE, build_be
 from kubectl_fluidmodel.bench.node_choice import BenchNode, choose_cache_node, choose_other_node
 from kubectl_fluidmodel.bench.options import ANY_NODE, BenchOptions
 from kubectl_fluidmodel.bench.plan import (
+    EVENTS,
     MOUNT_CASES,
     OTHER_NODE_CASES,
     STORE_CASE,
@@ -25,7 +26,6 @@ from kubectl_fluidmodel.bench.plan import (
     ReaderFailed,
     ReaderFinished,
     ReadProgress,
-    event_from_line,
     last_text,
 )
 from kubectl_fluidmodel.bench.result import BenchResult, NodeResult
@@ -310,7 +310,7 @@ class _Reading:
         )
 
     def _handle_line(self, line: str, progress: _BenchProgress) -> None:
-        event = event_from_line(line)
+        event = EVENTS.from_line(line)
         if event is None:
             self.lines = [*self.lines, line][-20:]
         elif isinstance(event, CaseStarted):

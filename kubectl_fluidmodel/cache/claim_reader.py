@@ -1,24 +1,22 @@
 """Reads every file of a cache through its claim and prints their hashes; runs in a pod.
 
 The pod does not know what it should find: it reports path, size and hashes of each file, and
-`read_verification.py` compares them. Lines are JSON objects; `parse_line` parses them.
+`read_verification.py` compares them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from kubectl_fluidmodel.fluid.claim_job import MOUNT_PATH
+from kubectl_fluidmodel.output.event_log import EventLog, report_progress
 from kubectl_fluidmodel.records import dataclass
 
 _BLOCK = 16 * 1024**2
@@ -27,7 +25,6 @@ _READERS = 4
 more parallel reads (fluid#5802)."""
 _MAX_GIT_BYTES = 16 * 1024**2
 """The Hub lists git's blob IDs for files below 10 MB; larger ones have a SHA-256."""
-_PROGRESS_INTERVAL = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,30 +63,14 @@ class ReadFinished:
 
 
 Event = FileRead | ReadFailed | ReadProgress | ReadFinished
-_EVENTS: dict[str, type[Any]] = {
-    "file": FileRead,
-    "failed": ReadFailed,
-    "progress": ReadProgress,
-    "finished": ReadFinished,
-}
-_NAMES = {kind: name for name, kind in _EVENTS.items()}
-
-
-def format_event(event: Event) -> str:
-    """Return the event as a line of the pod's log."""
-    return json.dumps({"event": _NAMES[type(event)], **asdict(event)})
-
-
-def parse_line(line: str) -> Event | None:
-    """Parse a line; None if it is not an event."""
-    try:
-        data = json.loads(line) if line.startswith("{") else None
-        if not isinstance(data, dict):
-            return None
-        event: Event = _EVENTS[data.pop("event")](**data)
-        return event
-    except (ValueError, KeyError, TypeError):
-        return None
+EVENTS: EventLog[Event] = EventLog(
+    {
+        "file": FileRead,
+        "failed": ReadFailed,
+        "progress": ReadProgress,
+        "finished": ReadFinished,
+    }
+)
 
 
 class _Reading:
@@ -132,21 +113,10 @@ def read_claim(root: Path, emit: Callable[[Event], None]) -> None:
     """
     started = time.monotonic()
     reading = _Reading(root, emit)
-    stop = threading.Event()
-
-    def report() -> None:
-        while not stop.wait(_PROGRESS_INTERVAL):
-            emit(ReadProgress(reading.bytes))
-
-    reporter = threading.Thread(target=report, daemon=True)
-    reporter.start()
-    try:
+    with report_progress(lambda: emit(ReadProgress(reading.bytes))):
         files = _list_files(root, emit)
         with ThreadPoolExecutor(_READERS) as pool:
             list(pool.map(reading.read, files))
-    finally:
-        stop.set()
-        reporter.join()
     emit(ReadFinished(reading.bytes, time.monotonic() - started))
 
 
@@ -170,14 +140,7 @@ def _list_files(root: Path, emit: Callable[[Event], None]) -> list[Path]:
 
 def main() -> int:
     """Run in the pod: read the claim, print events."""
-    lock = threading.Lock()
-
-    def emit(event: Event) -> None:
-        with lock:
-            sys.stdout.write(format_event(event) + "\n")
-            sys.stdout.flush()
-
-    read_claim(Path(MOUNT_PATH), emit)
+    read_claim(Path(MOUNT_PATH), EVENTS.printer())
     return 0
 
 

@@ -13,11 +13,11 @@ from dataclasses import field
 
 from kubectl_fluidmodel.cache import hints
 from kubectl_fluidmodel.cache.claim_reader import (
+    EVENTS,
     FileRead,
     ReadFailed,
     ReadFinished,
     ReadProgress,
-    parse_line,
 )
 from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
 from kubectl_fluidmodel.errors import FluidModelError
@@ -229,7 +229,7 @@ class _NodeReading:
 
     def handle(self, line: str) -> None:
         """Handle one line of the pod's log."""
-        event = parse_line(line)
+        event = EVENTS.from_line(line)
         self.started = True
         if isinstance(event, FileRead):
             self.read[event.path] = event

@@ -1,14 +1,12 @@
 """Events of a transfer, and their form in a JSON log.
 
 A Job's pods log one JSON object per line, and another version of this package may read them. So
-the names on the wire are fixed: `_WIRE_NAMES` and `_WIRE_FIELDS` map them to the names used here.
+the names in the log are fixed: `EVENTS` maps them to the names used here.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
+from kubectl_fluidmodel.output.event_log import EventLog
 from kubectl_fluidmodel.records import dataclass
 
 
@@ -88,47 +86,26 @@ class Completed:
 
 Event = Started | TransferProgress | FileDone | FileFailed | Message | Completed
 
-_WIRE_NAMES: dict[type[Any], str] = {
-    Started: "Began",
-    TransferProgress: "Progress",
-    FileDone: "FileDone",
-    FileFailed: "FileFailed",
-    Message: "Note",
-    Completed: "Ended",
-}
-_WIRE_FIELDS = {
-    "destination": "to",
-    "already_present": "found",
-    "in_flight": "moving",
-    "last_retry": "trouble",
-    "outcome": "how",
-    "reason": "why",
-}
-_TYPES = {name: kind for kind, name in _WIRE_NAMES.items()}
-_ATTRIBUTES = {wire: attribute for attribute, wire in _WIRE_FIELDS.items()}
-
-
-def event_to_document(event: Event) -> dict[str, Any]:
-    """The event as a JSON object; `event_from_document` is the inverse."""
-    fields = {_WIRE_FIELDS.get(name, name): value for name, value in asdict(event).items()}
-    return {"event": _WIRE_NAMES[type(event)], **fields}
-
-
-def event_from_document(document: dict[str, Any]) -> Event | None:
-    """Parse the JSON object of a log line.
-
-    Returns:
-        The event, or None for an object that is no event or one of an unknown version.
-    """
-    kind = _TYPES.get(str(document.get("event", "")))
-    if kind is None:
-        return None
-    fields = {_ATTRIBUTES.get(name, name): value for name, value in document.items()}
-    del fields["event"]
-    try:
-        if "active" in fields:
-            fields["active"] = tuple(fields["active"])
-        event: Event = kind(**fields)
-        return event
-    except TypeError:
-        return None
+EVENTS: EventLog[Event] = EventLog(
+    {
+        "Began": Started,
+        "Progress": TransferProgress,
+        "FileDone": FileDone,
+        "FileFailed": FileFailed,
+        "Note": Message,
+        "Ended": Completed,
+    },
+    fields={
+        "destination": "to",
+        "already_present": "found",
+        "in_flight": "moving",
+        "last_retry": "trouble",
+        "outcome": "how",
+        "reason": "why",
+    },
+    parsers={
+        TransferProgress: lambda fields: TransferProgress(
+            **{**fields, "active": tuple(fields.get("active", ()))}
+        )
+    },
+)

@@ -7,7 +7,6 @@ any time.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import field
@@ -30,9 +29,10 @@ from kubectl_fluidmodel.objects.access import (
 )
 from kubectl_fluidmodel.objects.jobs import COMPLETE, RUNNING, end_condition, job_state
 from kubectl_fluidmodel.objects.plugin_pod import no_image_error
+from kubectl_fluidmodel.output.event_log import parse_document
 from kubectl_fluidmodel.output.shell import command
 from kubectl_fluidmodel.records import dataclass
-from kubectl_fluidmodel.stage.events import Message, event_from_document
+from kubectl_fluidmodel.stage.events import EVENTS, Message
 from kubectl_fluidmodel.stage.job import INDEX_ANNOTATION
 from kubectl_fluidmodel.stage.job_description import STAGE_CONTAINER
 from kubectl_fluidmodel.stage.progress import ProgressAggregator, ProgressSnapshot
@@ -193,14 +193,14 @@ class _JobWatcher:
         shard = _shard_index(pod)
         lines = text.splitlines()
         for line in lines:
-            document = _parse_event_line(line)
+            document = parse_document(line)
             if document is None:
                 log.last_lines = [*log.last_lines, line][-5:]
                 continue
             if document.get("event") == "Error":
                 log.error = _parse_error(document)
                 continue
-            event = event_from_document(document)
+            event = EVENTS.from_document(document)
             if event is None or line in log.seen_lines:
                 continue
             log.seen_lines.add(line)
@@ -347,16 +347,6 @@ def _shard_index(pod: Object) -> int:
 
 def _created_at(pod: Object) -> str:
     return str(get_path(pod, "metadata", "creationTimestamp", default=""))
-
-
-def _parse_event_line(line: str) -> dict[str, Any] | None:
-    if not line.startswith("{"):
-        return None
-    try:
-        document = json.loads(line)
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) and "event" in document else None
 
 
 def _parse_error(document: dict[str, Any]) -> FluidModelError:

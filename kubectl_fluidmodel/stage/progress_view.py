@@ -12,11 +12,11 @@ from kubectl_fluidmodel.model.plan import StagingPlan
 from kubectl_fluidmodel.output.live import ProgressView
 from kubectl_fluidmodel.output.units import format_bytes
 from kubectl_fluidmodel.stage.events import (
+    EVENTS,
     Event,
     Message,
     Started,
     TransferProgress,
-    event_to_document,
 )
 from kubectl_fluidmodel.stage.progress import ProgressAggregator
 from kubectl_fluidmodel.stage.report import summary_lines
@@ -103,7 +103,7 @@ class JsonEventLog:
         self._write_line(event)
 
     def _write_line(self, event: Event) -> None:
-        sys.stdout.write(json.dumps(event_to_document(event)) + "\n")
+        sys.stdout.write(EVENTS.to_line(event) + "\n")
         sys.stdout.flush()
 
 

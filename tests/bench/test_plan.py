@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.bench.plan import (
+    EVENTS,
     MIB,
     MOUNT_CASES,
     OTHER_NODE_CASES,
@@ -24,14 +25,12 @@ from kubectl_fluidmodel.bench.plan import (
     ReaderFinished,
     ReadProgress,
     Source,
-    event_from_line,
-    event_to_line,
     last_text,
     plan_from_json,
 )
 
 PLAN = BenchPlan((*MOUNT_CASES, STORE_CASE), 8 * MIB, 10.0, seed=7, store='{"host": "models"}')
-EVENTS = [
+SAMPLES = [
     CaseStarted("cache, memory map"),
     ReadProgress(17),
     CaseDone(Measurement(MOUNT_CASES[3], 100 * MIB, 1.5, 0.25)),
@@ -45,16 +44,16 @@ def test_the_pod_reads_the_plan_that_the_client_wrote() -> None:
     assert plan_from_json(PLAN.to_json()) == PLAN
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
 def test_the_client_reads_the_event_that_the_pod_printed(event: Event) -> None:
-    line = event_to_line(event)
+    line = EVENTS.to_line(event)
     assert "\n" not in line
-    assert event_from_line(line) == event
+    assert EVENTS.from_line(line) == event
 
 
 @given(st.text(max_size=80))
 def test_a_line_that_is_no_event_is_none_and_never_an_error(line: str) -> None:
-    assert event_from_line(line) is None or line.startswith("{")
+    assert EVENTS.from_line(line) is None or line.startswith("{")
 
 
 @pytest.mark.parametrize(
@@ -70,13 +69,13 @@ def test_a_line_that_is_no_event_is_none_and_never_an_error(line: str) -> None:
     ids=json.dumps,
 )
 def test_an_event_of_another_version_is_none(document: dict[str, object]) -> None:
-    assert event_from_line(json.dumps(document)) is None
+    assert EVENTS.from_line(json.dumps(document)) is None
 
 
 def test_the_last_text_is_what_a_crashed_pod_printed() -> None:
-    lines = ["Traceback …", "MemoryError: no memory", event_to_line(ReadProgress(1)), ""]
+    lines = ["Traceback …", "MemoryError: no memory", EVENTS.to_line(ReadProgress(1)), ""]
     assert last_text(lines) == "MemoryError: no memory"
-    assert last_text([event_to_line(ReadProgress(1))]) == ""
+    assert last_text([EVENTS.to_line(ReadProgress(1))]) == ""
 
 
 def test_no_case_reads_with_as_many_threads_as_hang_alluxios_fuse() -> None:

@@ -12,13 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.cache.claim_reader import (
+    EVENTS,
     Event,
     FileRead,
     ReadFailed,
     ReadFinished,
     ReadProgress,
-    format_event,
-    parse_line,
     read_claim,
 )
 
@@ -88,12 +87,12 @@ def test_a_claim_that_is_not_there_is_reported(tmp_path: Path) -> None:
     ids=lambda event: type(event).__name__,
 )
 def test_the_client_reads_what_the_pod_prints(event: Event) -> None:
-    line = format_event(event)
+    line = EVENTS.to_line(event)
     assert "\n" not in line
-    assert parse_line(line) == event
+    assert EVENTS.from_line(line) == event
 
 
 @given(st.text(max_size=60))
 def test_any_other_line_is_none(line: str) -> None:
-    assert parse_line(line) is None
-    assert parse_line(json.dumps({"event": line})) is None
+    assert EVENTS.from_line(line) is None
+    assert EVENTS.from_line(json.dumps({"event": line})) is None

@@ -15,10 +15,11 @@ from kubectl_fluidmodel.cli.main import main
 from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
 from kubectl_fluidmodel.objects.plugin_pod import SecretKey, parse_network
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix
+from kubectl_fluidmodel.output.event_log import parse_document
 from kubectl_fluidmodel.stage import job_run
 from kubectl_fluidmodel.stage.checkpoint import parse_checkpoint
 from kubectl_fluidmodel.stage.command import StageCommand, StageOptions
-from kubectl_fluidmodel.stage.events import event_from_document, event_to_document
+from kubectl_fluidmodel.stage.events import EVENTS
 from kubectl_fluidmodel.stage.job import JobSettings, build_job
 from kubectl_fluidmodel.stage.job_description import cache_flags
 from kubectl_fluidmodel.stage.manifest import parse_manifest
@@ -89,15 +90,15 @@ def test_the_log_of_a_pod_is_parsed_line_by_line(name: str) -> None:
         document = json.loads(line)
         if document["event"] == "Error":
             continue
-        event = event_from_document(dict(document))
+        event = EVENTS.from_document(dict(document))
         assert event is not None, line
-        assert json.loads(json.dumps(event_to_document(event))) == document
+        assert json.loads(json.dumps(EVENTS.to_document(event))) == document
 
 
 def test_the_log_of_a_pod_becomes_progress() -> None:
     aggregator = ProgressAggregator(0, 2)
     for line in (FOLDER / "pod.log").read_text().splitlines():
-        event = event_from_document(json.loads(line))
+        event = EVENTS.from_document(json.loads(line))
         assert event is not None
         aggregator.handle(event)
     assert aggregator.snapshot().steps[0].state == "done"
@@ -107,7 +108,7 @@ def test_the_log_of_a_pod_becomes_progress() -> None:
 
 def test_the_error_of_a_pod_is_parsed() -> None:
     last = (FOLDER / "pod-failed.log").read_text().splitlines()[-1]
-    document = job_run._parse_event_line(last)
+    document = parse_document(last)
     assert document is not None and document["event"] == "Error"
     err = job_run._parse_error(document)
     assert err.message == "config.json does not match its hash"

@@ -18,12 +18,11 @@ from kubectl_fluidmodel.stage import checkpoint, manifest
 from kubectl_fluidmodel.stage.buffer_pool import MIB, BufferPool, require_part_fits
 from kubectl_fluidmodel.stage.checkpoint import UploadCheckpoint, UploadedPart
 from kubectl_fluidmodel.stage.events import (
+    EVENTS,
     Completed,
     FileFailed,
     Started,
     TransferProgress,
-    event_from_document,
-    event_to_document,
 )
 from kubectl_fluidmodel.stage.file_hasher import Crc32
 from kubectl_fluidmodel.stage.manifest import Manifest, ManifestEntry
@@ -186,7 +185,7 @@ def test_one_buffer_larger_than_the_limit_is_granted() -> None:
     assert buffers.acquire(1) is not None
 
 
-EVENTS = [
+SAMPLES = [
     Started("hf://a/b@c", "s3://x", 10, 2, 1, 4),
     TransferProgress(5, 10, 1, 2, 0, 5, 5, 3, ("a",), "trouble"),
     FileFailed("a", "why"),
@@ -194,15 +193,15 @@ EVENTS = [
 ]
 
 
-@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("event", SAMPLES)
 def test_events_survive_a_json_log(event: object) -> None:
-    line = json.dumps(event_to_document(event))  # type: ignore[arg-type]
-    assert event_from_document(json.loads(line)) == event
+    line = EVENTS.to_line(event)  # type: ignore[arg-type]
+    assert EVENTS.from_line(line) == event
 
 
 def test_log_lines_of_unknown_versions_are_ignored() -> None:
-    assert event_from_document({"event": "Later"}) is None
-    assert event_from_document({"event": "Progress", "other": 1}) is None
+    assert EVENTS.from_document({"event": "Later"}) is None
+    assert EVENTS.from_document({"event": "Progress", "other": 1}) is None
 
 
 def test_progress_is_summed_over_shards() -> None:

@@ -35,7 +35,7 @@ def read_cluster(
         ForbiddenError: Datasets may not be listed, so every cache would seem to be missing.
     """
     client.list_objects(names.DATASETS, namespace, metadata_only=True)  # raises if denied
-    snapshot = collector.collect(client, namespace, queries.INSPECT_QUERIES)
+    snapshot = collector.collect(client, namespace, queries.PRUNE_QUERIES)
     for line in summarize_failures(snapshot.read_failures):
         note(f"note: {line}")
     owned: list[Object] = []

@@ -177,11 +177,23 @@ CACHE_QUERIES: tuple[ListQuery, ...] = (
     ListQuery(names.DATA_LOADS),
 )
 
-INSPECT_QUERIES: tuple[ListQuery, ...] = (
-    *CACHE_QUERIES,
+_READER_QUERIES: tuple[ListQuery, ...] = (
     ListQuery(GRAPHS),
     ListQuery(COMPONENTS),
     ListQuery(k.PODS, needs_caches=True, transform=_keep_pod, prefilter=POD_PREFILTER),
+)
+
+PRUNE_QUERIES: tuple[ListQuery, ...] = (
+    ListQuery(names.DATASETS, keeps_all=True),
+    ListQuery(names.ALLUXIO_RUNTIMES),
+    ListQuery(names.DATA_LOADS),
+    *_READER_QUERIES,
+)
+"""The queries of `prune`: the caches that it may have created, and what reads them."""
+
+INSPECT_QUERIES: tuple[ListQuery, ...] = (
+    *CACHE_QUERIES,
+    *_READER_QUERIES,
     ListQuery(k.PVCS, needs_caches=True, transform=_keep_claim),
     ListQuery(k.PVS, ListScope.CLUSTER, needs_caches=True, transform=_keep_volume),
     # Fluid counts a node's caches in this label, so that one selector finds all cache nodes.
@@ -201,7 +213,7 @@ INSPECT_QUERIES: tuple[ListQuery, ...] = (
     ListQuery(k.EVENTS, fields="type=Warning"),
     ListQuery(k.AUTOSCALERS),
 )
-"""Return the queries of `inspect`."""
+"""The queries of `inspect`."""
 
 DOCTOR_QUERIES: tuple[ListQuery, ...] = (
     *(read for read in INSPECT_QUERIES if read.kind not in (k.NODES, k.EVENTS, k.PVCS)),
@@ -217,4 +229,4 @@ DOCTOR_QUERIES: tuple[ListQuery, ...] = (
     ListQuery(k.WEBHOOKS, ListScope.CLUSTER),
     ListQuery(k.NAMESPACES, ListScope.NAMESPACE_OBJECT),
 )
-"""Return the queries of `doctor`."""
+"""The queries of `doctor`."""

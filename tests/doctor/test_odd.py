@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.doctor import junit, report
@@ -119,7 +119,20 @@ def test_skipped_check_names_the_missing_permission(check: Check) -> None:
         assert whys and all(kind.resource in why for why in whys), kind.resource
 
 
+_SEEN_AS = {"FM209": "FM302", "FM444": "FM730", "FM608": "FM205"}
+"""Checks that report in other terms what another check explains better, if it may see more."""
+
+
+def case_named(title: str) -> str:
+    """The fault whose name ends with a title."""
+    return next(each for each in cases.faults() if each.endswith(title))
+
+
 @settings(max_examples=150)
+@example(case_named("FM221"), {"statefulsets.apps"})
+@example(case_named("a streamer without JNI-FUSE"), {"alluxioruntimes.data.fluid.io"})
+@example(case_named("TensorRT-LLM with few files"), {"datasets.data.fluid.io"})
+@example(case_named("another's placement"), {"pods"})
 @given(st.sampled_from(sorted(cases.faults())), st.sets(st.sampled_from(sorted(KINDS)), max_size=3))
 def test_fewer_permissions_give_no_additional_findings(name: str, hidden: set[str]) -> None:
     snapshot = cases.snapshot_with_fault(name)
@@ -130,12 +143,11 @@ def test_fewer_permissions_give_no_additional_findings(name: str, hidden: set[st
     assert broken(found) == []
     # A fallback counts where nothing else tells why, and what does may be what is hidden.
     plain = {each.check.code for each in found.problems if not each.check.fallback}
-    assert plain <= seen
+    assert {code for code in plain - seen if _SEEN_AS.get(code) not in seen} == set()
 
 
 def test_hub_layout_cache_is_healthy_without_access_to_datasets() -> None:
     """What the store listed is of the Dataset's mounts: without them nobody knows what is there."""
-    name = next(each for each in cases.faults() if each.endswith("cache of the Hub's layout"))
-    snapshot = cases.snapshot_with_fault(name)
+    snapshot = cases.snapshot_with_fault(case_named("cache of the Hub's layout"))
     b.forbid_listing(snapshot, KINDS["datasets.data.fluid.io"])
     assert "FM743" not in {each.check.code for each in b.run_checks(snapshot).problems}

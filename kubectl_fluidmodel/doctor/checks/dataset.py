@@ -28,6 +28,7 @@ from kubectl_fluidmodel.fluid import (
 )
 from kubectl_fluidmodel.inventory import runtimes
 from kubectl_fluidmodel.inventory.cache import MASTER, WORKER, Cache
+from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import (
     Object,
     get_list,
@@ -117,8 +118,12 @@ def _setup_error_is_resolved(context: CheckContext, cache: Cache, text: str) -> 
 
     Fluid retries every 20 s and renews the condition each time.
     """
-    if _TIER_TOO_LARGE.search(text) and MASTER in cache.workloads:
-        return True  # Fluid checks this before it installs anything
+    # Fluid checks this before it installs anything.
+    is_installed = MASTER in cache.workloads or not context.snapshot.was_read(
+        kinds.STATEFUL_SETS, cache.namespace
+    )
+    if _TIER_TOO_LARGE.search(text) and is_installed:
+        return True
     renewed = [
         parse_time(each.get("lastUpdateTime"))
         for each in get_list(cache.dataset, "status", "conditions")

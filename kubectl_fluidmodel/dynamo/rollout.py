@@ -48,7 +48,8 @@ class PodStatus:
     name: str
     node: str
     ready: bool
-    on_cache_node: bool
+    on_cache_node: bool | None
+    """Whether its node holds the cache; None if the cache's nodes are not known."""
     problem: str
     """Message of the scheduler or the kubelet; empty without a problem."""
     unschedulable: bool
@@ -110,7 +111,9 @@ class RolloutStatus:
         """Pods that must be on a cache node and run elsewhere."""
         must = {item.component for item in self.expected if item.mode == MODE_REQUIRED}
         return [
-            row for row in self.pods if row.node and not row.on_cache_node and row.component in must
+            row
+            for row in self.pods
+            if row.node and row.on_cache_node is False and row.component in must
         ]
 
     def summary(self) -> str:
@@ -141,7 +144,7 @@ def rollout_status(
     pods: Iterable[Object],
     claim: str,
     labels: tuple[str, ...],
-    cache_nodes: set[str],
+    cache_nodes: set[str] | None,
 ) -> RolloutStatus:
     """Compute how far the roll-out of the expected components is.
 
@@ -151,7 +154,7 @@ def rollout_status(
         pods: all pods that `pod_selector` selects.
         claim: the claim that new pods mount.
         labels: keys of the labels of the cache's nodes; new pods require one of them.
-        cache_nodes: names of the cache's nodes.
+        cache_nodes: names of the cache's nodes; None if they may not be read.
     """
     status = RolloutStatus(_is_observed(graph.object), expected)
     modes = {item.component: item.mode for item in expected}
@@ -175,7 +178,7 @@ def _is_observed(graph: Object) -> bool:
     return seen is None or generation is None or int(seen) >= int(generation)
 
 
-def _pod_status(component: str, pod: Object, cache_nodes: set[str]) -> PodStatus:
+def _pod_status(component: str, pod: Object, cache_nodes: set[str] | None) -> PodStatus:
     node = str(get_path(pod, "spec", "nodeName", default=""))
     problem, unschedulable = startup_problem(pod)
     return PodStatus(
@@ -186,7 +189,7 @@ def _pod_status(component: str, pod: Object, cache_nodes: set[str]) -> PodStatus
             condition.get("type") == "Ready" and condition.get("status") == "True"
             for condition in get_path(pod, "status", "conditions", default=[])
         ),
-        on_cache_node=node in cache_nodes,
+        on_cache_node=None if cache_nodes is None else node in cache_nodes,
         problem=problem,
         unschedulable=unschedulable,
         gated=bool(scheduling_gates(pod)),

@@ -132,10 +132,9 @@ class PinPrinter:
         """Print every pod, its node, and whether the cache is there."""
         click.echo(report.rollout_table(status), nl=False, err=self.options.output is not None)
         if status.done and not status.misplaced:
-            print_note(
-                f"{change.reference}: {pluralize(status.total, 'pod')} ready"
-                f", {sum(pod.on_cache_node for pod in status.pods)} on a cache node"
-            )
+            local = [pod.on_cache_node for pod in status.pods]
+            where = "" if None in local else f", {local.count(True)} on a cache node"
+            print_note(f"{change.reference}: {pluralize(status.total, 'pod')} ready{where}")
 
     def __enter__(self) -> PinPrinter:
         return self

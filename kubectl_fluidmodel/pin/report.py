@@ -35,7 +35,7 @@ def rollout_table(status: RolloutStatus) -> str:
             row.component,
             row.node or "-",
             _pod_state(row),
-            "yes" if row.on_cache_node else "no",
+            {True: "yes", False: "no", None: "<unknown>"}[row.on_cache_node],
         )
         for row in status.pods
     ]

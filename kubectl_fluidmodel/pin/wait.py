@@ -49,7 +49,8 @@ class RolloutTarget:
     claim: str
     labels: tuple[str, ...]
     """Keys of the labels of the cache's nodes."""
-    cache_nodes: set[str]
+    cache_nodes: set[str] | None
+    """None if the nodes may not be read: then only the scheduler knows where pods may run."""
 
     @staticmethod
     def of(change: GraphChange, stored: Object, cache: CacheInfo) -> RolloutTarget:
@@ -62,7 +63,7 @@ class RolloutTarget:
             expected=expected_pods((c, modes[c.name]) for c in components if c.name in modes),
             claim=cache.name,
             labels=(cache.label, *cache.equal_labels),
-            cache_nodes={name_of(node) for node in cache.nodes or []},
+            cache_nodes=None if cache.nodes is None else set(map(name_of, cache.nodes)),
         )
 
     @property

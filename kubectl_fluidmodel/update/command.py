@@ -14,6 +14,7 @@ from kubectl_fluidmodel.cache.workflow import dry_run_on_server
 from kubectl_fluidmodel.errors import CommandInterruptedError, FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags
+from kubectl_fluidmodel.objects.plugin_pod import no_image_error
 from kubectl_fluidmodel.output.console import print_note, wants_color
 from kubectl_fluidmodel.output.live import ProgressView
 from kubectl_fluidmodel.output.shell import kubectl
@@ -57,6 +58,8 @@ class UpdateCommand:
         reporter = ProgressView(color=self.color)
         planner = Planner(client, self.options, reporter, self.hopeless_check)
         plan = planner.plan(target, read_only=not on_server)
+        if plan.staging.job.lacks_image and not plan.facts.status.has_manifest:
+            print_note(f"note: {no_image_error()}")
         if on_server:
             jobs = plan.staging.job.objects()
             dry_run_on_server(client, plan.ahead.desired, print_note, jobs)
@@ -85,14 +88,13 @@ class UpdateCommand:
                 options,
                 self.connection,
                 self.color,
-                planner,
                 self.watchdog,
                 reporter.log,
                 deadline,
             )
             with self._recovery(work, target):
-                plan = planner.plan(target, read_only=False)
                 reporter.log(view.headline(target.state, target.repo, target.revision))
+                plan = planner.plan(target, read_only=False)
                 work.stage_and_cache(plan)
         work.log = print_note
         with self._recovery(work, target):

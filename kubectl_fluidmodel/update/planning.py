@@ -155,7 +155,6 @@ class Planner:
         """
         client, options, state = self.client, self.options, target.state
         wanted = cache_options(options, state, target.revision)
-        secret = self._shared_secret(wanted, state)
         workflow = self.open(wanted)
         staging = staging_of(workflow)
         if read_only:
@@ -163,6 +162,7 @@ class Planner:
         else:
             self._require_permissions(state, wanted, staging)
             checked = workflow.preflight()
+        secret = self._shared_secret(wanted, state)
         ahead = self._plan_ahead(state, workflow, checked)
         facts = StagingFacts(staging.files, staging.layout, staging.status())
         steps = plan_steps(state, options, facts, ahead.desired)
@@ -223,6 +223,13 @@ class Planner:
         return secret if labels_of(secret).get(names.MODEL_LABEL) in owners else None
 
 
-def with_secret(wanted: CacheOptions, secret: str) -> CacheOptions:
-    """Return the options with another Secret for the store."""
-    return replace(wanted, store=replace(wanted.store, s3_secret=secret))
+def with_secret(workflow: CacheWorkflow, secret: str) -> CacheWorkflow:
+    """Return a workflow that uses another Secret with the same keys of the store."""
+
+    def changed(options: CacheOptions) -> CacheOptions:
+        return replace(options, store=replace(options.store, s3_secret=secret))
+
+    staging = staging_of(workflow)
+    options = changed(staging.options)
+    renewed = replace(staging, options=options, job=replace(staging.job, options=options))
+    return replace(workflow, options=changed(workflow.options), staging=renewed)

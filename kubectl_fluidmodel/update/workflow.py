@@ -32,7 +32,6 @@ from kubectl_fluidmodel.pin.workflow import Watchdog
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.update.options import CACHE, PIN, RETIRE, STAGE, UpdateOptions
 from kubectl_fluidmodel.update.planning import (
-    Planner,
     Target,
     UpdatePlan,
     find_target,
@@ -54,7 +53,6 @@ class UpdateWorkflow:
     options: UpdateOptions
     connection: ConfigFlags
     color: str
-    planner: Planner
     watchdog: Watchdog
     log: Callable[[str], None] = print_note
     deadline: float = 0.0
@@ -81,9 +79,8 @@ class UpdateWorkflow:
         workflow = plan.workflow
         if plan.shared_secret is not None:
             copy = self._copy_secret(plan.shared_secret, plan.state.name)
-            workflow = self.planner.open(with_secret(plan.options, copy))
-            staging = staging_of(workflow)
-        workflow.stage(staging)
+            workflow = with_secret(workflow, copy)
+        workflow.stage(staging_of(workflow))
         if CACHE not in self.options.steps:
             return
         self.step = CACHE

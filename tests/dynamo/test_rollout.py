@@ -78,3 +78,10 @@ def test_permanent_problems_fail_the_rollout(trouble: str, broken: bool) -> None
         assert caught.value.exit_code == 1 and trouble in str(caught.value)
     else:
         wait.raise_if_failed(found, "dgd/g", "ns")
+
+
+@pytest.mark.parametrize(("local", "misplaced"), [(True, 0), (False, 1), (None, 0)])
+def test_a_pod_is_misplaced_only_where_the_cache_is_known_not_to_be(local, misplaced):
+    pod = PodStatus("worker", "w-0", "gpu-1", True, local, "", False)
+    status = RolloutStatus(True, [ExpectedPods("worker", 1, "required")], [pod])
+    assert len(status.misplaced) == misplaced and status.done

@@ -127,23 +127,9 @@ class DetailsPage:
 
 def _source_section(page: DetailsPage, details: CacheDetails) -> str:
     rows = [("model", details.uri or UNKNOWN, "")]
-    update = kubectl("fluidmodel", "update", Operand(details.name), namespace=details.namespace)
     if details.commit:
         rows.append(("commit", details.commit, ""))
-    if details.hub is not None:
-        if not details.hub.commit:
-            rows.append(("hub", f"not queried: {details.hub.reason}", "dim"))
-        elif details.hub.commit == details.commit:
-            rows.append(("hub", "this is the newest commit", "good"))
-        else:
-            moved = f"has moved to {details.hub.commit[:12]}"
-            rows.append(("hub", moved + ("" if details.replaced_by else f": {update}"), "warn"))
-    if details.replaced_by:
-        rows.append(("update", f"is being replaced by {details.replaced_by}: {update}", "warn"))
-    if details.replaces:
-        rows.append(
-            ("update", f"replaces {details.replaces}, which still exists: {update}", "warn")
-        )
+    rows += _update_rows(details)
     for point, path in details.mounts:
         if point != details.uri or path != "/":
             rows.append(("mounted", f"{point} at {path}", ""))
@@ -153,6 +139,32 @@ def _source_section(page: DetailsPage, details: CacheDetails) -> str:
     if usage.source_changed:
         rows.append(("", f"Fluid now counts {format_bytes(usage.fluid_bytes)} there", "warn"))
     return page.format_facts(rows)
+
+
+def _update_rows(details: CacheDetails) -> list[tuple[str, str, str]]:
+    """Return whether the Hub has a newer commit, and an update that is not finished."""
+
+    def update(name: str) -> str:
+        return kubectl("fluidmodel", "update", Operand(name), namespace=details.namespace)
+
+    rows = []
+    hub = details.hub
+    if hub is not None and not hub.commit:
+        rows.append(("hub", f"not queried: {hub.reason}", "dim"))
+    elif hub is not None and hub.commit == details.commit:
+        rows.append(("hub", "this is the newest commit", "good"))
+    elif hub is not None:
+        moved = f"has moved to {hub.commit[:12]}"
+        command = "" if details.replaced_by else f": {update(details.name)}"
+        rows.append(("hub", f"{moved}{command}", "warn"))
+    if details.replaced_by:
+        rows.append(("update", f"is being replaced by {details.replaced_by}", "warn"))
+    if details.replaces:
+        command = update(f"{details.name}@{details.commit[:12]}")
+        rows.append(
+            ("update", f"replaces {details.replaces}, which still exists: {command}", "warn")
+        )
+    return rows
 
 
 def _staging_section(page: DetailsPage, details: CacheDetails) -> str:

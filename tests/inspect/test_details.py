@@ -7,12 +7,19 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.inspect.details import CacheDetails, LiveDetails, describe_caches
+from kubectl_fluidmodel.inspect.details import (
+    CacheDetails,
+    HubStatus,
+    LiveDetails,
+    describe_caches,
+)
+from kubectl_fluidmodel.inspect.details_view import DetailsPage, _source_section
 from kubectl_fluidmodel.inventory import master_report
 from kubectl_fluidmodel.inventory.usage import CacheUsage
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure
 from tests.inventory import samples
+from tests.update import samples as update_samples
 
 GIB = 1 << 30
 
@@ -373,3 +380,21 @@ def test_staging_by_our_annotations_and_its_job() -> None:
     assert found.manifest == f"s3://b/pre/org/m/.fluidmodel/{commit}/manifest.json"
     assert found.verified is None, "nobody looked"
     assert describe(*samples.cache()).staging is None
+
+
+def test_an_update_that_is_not_finished_shows_in_both_caches() -> None:
+    old = update_samples.cache("llama", update_samples.OLD)
+    new = update_samples.cache("llama-9f8e7d6", update_samples.NEW, replaces="llama")
+    snapshot = samples.snapshot(old.dataset, new.dataset)
+    first, second = describe_caches(snapshot)
+    assert (first.replaced_by, first.replaces) == ("llama-9f8e7d6", "")
+    assert (second.replaced_by, second.replaces) == ("", "llama")
+    (alone,) = describe_caches(samples.snapshot(new.dataset))
+    assert (alone.replaced_by, alone.replaces) == ("", ""), "the old one is removed"
+    key = ("ns", "llama")
+    live = LiveDetails(hub={key: HubStatus(update_samples.NEW)})
+    view = _source_section(DetailsPage(None, False), describe_caches(snapshot, live=live)[0])
+    assert "has moved to 9f8e7d611111\n" in view
+    assert "is being replaced by llama-9f8e7d6\n" in view
+    view = _source_section(DetailsPage(None, False), second)
+    assert "still exists: kubectl fluidmodel update llama-9f8e7d6@9f8e7d611111 -n ns\n" in view

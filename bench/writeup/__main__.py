@@ -23,11 +23,13 @@ from pathlib import Path
 from bench.writeup.chart import svg_chart
 from bench.writeup.figures import (
     ELSEWHERE,
+    HUB,
     PLACEMENTS,
     WHOLE,
     Load,
     link_rates,
     markdown_table,
+    preheating_text,
     problems,
     rows_of,
 )
@@ -114,9 +116,11 @@ def measure(cluster: Cluster, size: int, options: argparse.Namespace) -> int:
         amplification = first.wire / first.bytes
         say(f"from another node, each byte is {amplification:.1f} on the wire")
         measured: dict[str, list[Load]] = {each.key: [] for each in PLACEMENTS}
+        preheated: list[Load] = []
         for number in range(options.rounds):
             # What else the machine does changes its speed: so the links are shaped in each round.
             local = statistics.median(plane.load(WHOLE).rate for _ in range(CALIBRATION))
+            preheated.append(plane.load(WHOLE, "page-cache"))
             rates = link_rates(local, amplification)
             plane.shape(rates)
             what = f"round {number + 1} of {options.rounds}"
@@ -132,6 +136,7 @@ def measure(cluster: Cluster, size: int, options: argparse.Namespace) -> int:
         plane.close()
     rows = rows_of(measured)
     print(markdown_table(rows))
+    print(f"\n{preheating_text(preheated, measured[WHOLE.key], measured[HUB.key])}")
     options.chart.write_text(svg_chart(rows, f"{format_bytes(size)}, Alluxio 2.9.3"))
     say(f"chart: {options.chart}")
     wrong = problems(rows)

@@ -149,3 +149,24 @@ def rows_of(measured: Mapping[str, Sequence[Load]]) -> list[Row]:
         )
         for each in PLACEMENTS
     ]
+
+
+def preheating_text(
+    preheated: Sequence[Load], local: Sequence[Load], downloaded: Sequence[Load]
+) -> str:
+    """What the page cache is worth, in a line; by the rounds' rates.
+
+    Args:
+        preheated: Loads of a complete cache on the own node whose pages the node has.
+        local: The same without the pages.
+        downloaded: Loads from the Hub; what was downloaded is in a local disk's page cache.
+    """
+    seconds = [each.load for each in preheated]
+    rounds = list(zip(preheated, local, downloaded, strict=True))
+    times = statistics.median(hot.rate / cold.rate for hot, cold, _ in rounds)
+    share = statistics.median(hot.rate / disk.rate for hot, _, disk in rounds)
+    return (
+        f"whole on one node and preheated: {statistics.median(seconds):.1f} s "
+        f"({min(seconds):.1f} to {max(seconds):.1f}), {times:.1f} times as fast as without, and "
+        f"{share:.2f} times as fast as files in a local disk's page cache"
+    )

@@ -121,8 +121,12 @@ class Plane:
 
     # -- measuring ---------------------------------------------------------------------------
 
-    def load(self, placement: Placement) -> Load:
+    def load(self, placement: Placement, way: str = "cache") -> Load:
         """Load the model once, as a worker of that placement does.
+
+        Args:
+            placement: Where the model is.
+            way: `page-cache` to read what an earlier load of that placement left there.
 
         Raises:
             RuntimeError: the loader fails.
@@ -131,7 +135,7 @@ class Plane:
             place, words = ("", READER), ["hub", f"{_DOWNLOADS}/model", REPOSITORY]
         else:
             cache = ENTIRE if placement == WHOLE else SPREAD
-            place, words = (cache, FIRST if placement == BESIDE else READER), ["cache", "/model"]
+            place, words = (cache, FIRST if placement == BESIDE else READER), [way, "/model"]
         pod = self._pods[place]
         before = self._received(place[1])
         try:
@@ -220,26 +224,30 @@ class Plane:
         files = [path.name for path in sorted(self.folder.iterdir())]
         with ThreadPoolExecutor(2) as pool:
             halves = (files[: SHARDS // 2 + 1], files[SHARDS // 2 + 1 :])
-            list(pool.map(self._load_into, self._workers(), halves))
+            list(pool.map(self._load_into, *zip(*self._workers(), strict=True), halves))
         held = sum(self.shares().values())
         if held < 0.999:  # the report rounds
             raise RuntimeError(f"{SPREAD} holds {held:.0%} of the model")
 
-    def _workers(self) -> list[str]:
-        """The workers' pods, in the order of the nodes."""
+    def _workers(self) -> list[tuple[str, str]]:
+        """The workers' pods and their addresses, in the order of the nodes."""
         selector = f"release={SPREAD},role=alluxio-worker"
         pods = self.cluster.api.list("v1", "Pod", self.namespace, labelSelector=selector)
         ordered = sorted(pods, key=lambda pod: NODES.index(pod["spec"]["nodeName"]))
-        return [str(pod["metadata"]["name"]) for pod in ordered]
+        return [(pod["metadata"]["name"], pod["status"]["hostIP"]) for pod in ordered]
 
-    def _load_into(self, worker: str, files: Sequence[str]) -> None:
+    def _load_into(self, worker: str, address: str, files: Sequence[str]) -> None:
         """Load files into one worker.
 
         A DataLoad gives each block to any of them. Of the 1,056 blocks of the write-up's model
         about half come to each; of the few blocks here, chance makes nearly anything.
         """
         for file in files:
-            self._exec(worker, "alluxio", "fs", "load", "--local", f"/{file}")
+            # Alluxio's shell finds the worker beside it by this name; only FUSE pods have it.
+            named = f"ALLUXIO_CLIENT_HOSTNAME={address}"
+            said = self._exec(worker, "env", named, "alluxio", "fs", "load", "--local", f"/{file}")
+            if "loaded" not in said:
+                raise RuntimeError(f"{file} was not loaded by {worker}: {said.strip()}")
 
     def _phase(self, kind: str) -> str:
         return str(status(self.cluster, kind, self.namespace, SPREAD).get("phase") or "")

@@ -43,6 +43,7 @@ class CacheFlags:
     node_selector: str | None = None
     gcs_secret: str | None = None
     verify: str = "list"
+    preheat: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class StagingOptions:
 
 @dataclass(frozen=True)
 class ReaderPod:
-    """The pod of `--verify read`."""
+    """The pod of `--verify read` and `--preheat`."""
 
     image: str
     network: PodNetwork = field(default_factory=PodNetwork)
@@ -113,7 +114,11 @@ class CacheOptions:
     replaces: str = ""
     """The name of the cache that this one replaces; empty if `update` does not make it."""
     reader: ReaderPod | None = None
-    """The pod that reads the cache to verify it; None if Alluxio's list is sufficient."""
+    """The pod that reads the cache; None if there is no image for it, or nothing to read."""
+    verify_by_reading: bool = False
+    """Whether that pod has to read every file in this run."""
+    preheat: str = "auto"
+    """`auto`: where nothing is in the way; `on`: or fail; `off`."""
     expected: FileListing | None = None
     """For a model that is not staged yet, the files that its bucket will hold."""
 
@@ -125,6 +130,11 @@ class CacheOptions:
     def recorded_uri(self) -> str:
         """The URI that the Dataset records, and that later runs with the same name must have."""
         return self.origin or self.source.uri
+
+    @property
+    def must_read(self) -> bool:
+        """Whether a cache that cannot be read through its claim is an error."""
+        return self.verify_by_reading or self.preheat == "on"
 
     @property
     def placement_given(self) -> bool:
@@ -179,6 +189,8 @@ def parse_options(
         timeout=waiting[1],
         staging=_parse_staging(parsed, staging or StagingFlags(), hub or HubOptions()),
         reader=_parse_reader(flags, staging or StagingFlags(), wait=waiting[0]),
+        verify_by_reading=flags.verify == "read",
+        preheat=flags.preheat,
     )
 
 
@@ -234,22 +246,24 @@ def _parse_staging(source: Source, flags: StagingFlags, hub: HubOptions) -> Stag
 
 
 def _parse_reader(flags: CacheFlags, pod: StagingFlags, *, wait: bool) -> ReaderPod | None:
-    """The pod that reads the cache, where `--verify read` asks for one.
+    """Return the pod that reads the cache; None if nothing asks for it, or it has no image.
 
     Raises:
-        UsageError: it has no image, or there is nothing to read or nobody waits for it.
+        UsageError: it is required and has no image, or there is nothing to read or nobody waits.
     """
-    if flags.verify != "read":
-        return None
-    if flags.load is False or not wait:
+    asked = "--verify read" if flags.verify == "read" else ""
+    asked = asked or ("--preheat on" if flags.preheat == "on" else "")
+    reads = flags.load is not False and wait
+    if asked and not reads:
         flag = "--no-load" if flags.load is False else "--no-wait"
-        raise UsageError(f"--verify read with {flag}", "only a loaded cache can be read")
+        raise UsageError(f"{asked} with {flag}", "only a loaded cache can be read")
+    if not asked and (flags.preheat == "off" or not reads):
+        return None
     image = require_image(pod.image)
-    if not image:
-        raise UsageError(
-            "--verify read needs an image that has this plugin", "", build_image_hint()
-        )
-    return ReaderPod(image, parse_network(None, None, None, pod.pull_secrets))
+    if asked and not image:
+        raise UsageError(f"{asked} needs an image that has this plugin", "", build_image_hint())
+    network = parse_network(None, None, None, pod.pull_secrets)
+    return ReaderPod(image, network) if image else None
 
 
 def _missing_bucket_error(source: Source) -> UsageError:

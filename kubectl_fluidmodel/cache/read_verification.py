@@ -1,7 +1,8 @@
-"""`cache --verify read`: a pod on each node of the cache reads every file through the claim.
+"""A pod on a node of the cache reads every file through the claim, and it is compared.
 
 Alluxio's list shows what its workers hold. This verifies what a pod gets: the FUSE client, the
-mount and every byte. It also starts the FUSE client and fills the node's page cache.
+mount and every byte. It also starts the FUSE client and fills the node's page cache, which is what
+`preheating.py` uses it for.
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ class ExpectedFile:
     is_git: bool = False
 
 
+class WrongContentError(FluidModelError):
+    """A pod reads something else than the source has."""
+
+
 def expected_files(
     listing: FileListing | None, staged: Sequence[PlanFile]
 ) -> dict[str, ExpectedFile]:
@@ -108,8 +113,8 @@ def compare_files(
 
 
 @dataclass(frozen=True)
-class ReadVerifier:
-    """Reads a cache on each of its nodes, one after the other."""
+class ClaimReads:
+    """Reads a cache with a pod on one of its nodes."""
 
     client: Client
     namespace: str
@@ -120,23 +125,12 @@ class ReadVerifier:
     deadline: float
     """The time.monotonic() at which the last wait ends."""
 
-    def verify(self, expected: Mapping[str, ExpectedFile]) -> ReadVerification:
-        """Read the cache, and compare every file.
+    def worker_nodes(self) -> list[ClaimNode]:
+        """Return the nodes of ready workers, each with its worker's tolerations.
 
         Raises:
-            FluidModelError: no worker is running, a pod fails, or a file differs.
+            FluidModelError: no worker is ready.
         """
-        nodes = self._worker_nodes()
-        results = [self._read_on(node, expected) for node in nodes]
-        return ReadVerification(
-            nodes=tuple(node.name for node in nodes),
-            files=len(expected) or min(len(each.read) for each in results),
-            bytes=max(each.bytes for each in results),
-            hashed=sum(bool(each.digest) for each in expected.values()),
-        )
-
-    def _worker_nodes(self) -> list[ClaimNode]:
-        """Return the nodes of ready workers, each with its worker's tolerations."""
         labels = f"release={self.name},role=alluxio-worker"
         pods = self.client.list_objects(PODS, self.namespace, labels=labels)
         found = {
@@ -154,8 +148,14 @@ class ReadVerifier:
             )
         return [found[name] for name in sorted(found)]
 
-    def _read_on(self, node: ClaimNode, expected: Mapping[str, ExpectedFile]) -> _NodeReading:
-        reading = _NodeReading(node.name, sum(each.size for each in expected.values()))
+    def read_on(self, node: ClaimNode, expected: Mapping[str, ExpectedFile]) -> NodeReading:
+        """Read every file on a node, and compare it.
+
+        Raises:
+            WrongContentError: a file differs, is missing or cannot be read.
+            FluidModelError: the pod does not run to its end, or finds nothing.
+        """
+        reading = NodeReading(node.name, sum(each.size for each in expected.values()))
         left = max(1.0, self.deadline - time.monotonic())
         job = self._build_job(node, left)
 
@@ -177,13 +177,14 @@ class ReadVerifier:
         wrong = compare_files(expected, reading.read, reading.failed)
         if not expected:
             wrong = [f"{path}: {reason}" for path, reason in sorted(reading.failed.items())]
+        error = WrongContentError if reading.read else FluidModelError
         if not succeeded or not reading.finished:
-            wrong = [reading.last_text or f"the pod of Job {name_of(job)} failed"]
+            error, wrong = FluidModelError, [reading.last_text or f"Job {name_of(job)} failed"]
         if not reading.read and not wrong:
             wrong = ["the claim is empty"]
         if wrong:
             more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-            raise FluidModelError(
+            raise error(
                 f"what a pod on {node.name} reads from cache {self.name} is wrong",
                 "; ".join(wrong[:3]) + more,
                 hints.doctor(self.name, self.namespace),
@@ -211,7 +212,7 @@ class ReadVerifier:
 
 
 @dataclass
-class _NodeReading:
+class NodeReading:
     """The events of the pod on one node; also shown in the progress view."""
 
     node: str

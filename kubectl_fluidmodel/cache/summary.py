@@ -26,8 +26,11 @@ def summary_text(result: CacheResult) -> str:
         if verification.files is not None:
             amount = f"{pluralize(verification.files, 'file')}, {cached}, every byte proven"
         head = f"{options.name} is cached: {amount}, {where}"
-        if result.reading is not None:
-            head += f"; read through the claim on {', '.join(result.reading.nodes)}"
+        reading = result.reading
+        if options.verify_by_reading and reading.verification is not None:
+            head += f"; read through the claim on {', '.join(reading.verification.nodes)}"
+        elif reading.nodes:
+            head += f"; preheated on {', '.join(node.name for node in reading.nodes)}"
     elif options.load:
         head = f"{options.name} is being built {where}; run the same command again to wait for it"
     else:
@@ -58,7 +61,16 @@ def summary_document(result: CacheResult) -> dict[str, Any]:
         "path": desired.medium.path,
         "quotaBytes": desired.quota,
         "persistentVolumeClaim": options.name,
-        "proof": proof_document(verification, result.reading),
+        "proof": proof_document(verification, result.reading.verification),
+        "preheated": [
+            {
+                "node": node.name,
+                "bytes": node.bytes,
+                "seconds": round(node.seconds, 1),
+                "before": node.before,
+            }
+            for node in result.reading.nodes
+        ],
     }
 
 

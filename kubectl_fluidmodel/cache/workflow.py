@@ -31,9 +31,10 @@ from kubectl_fluidmodel.cache.hub_staging import HubStaging
 from kubectl_fluidmodel.cache.loader import CacheLoader
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.cache.preflight import PreflightResult
+from kubectl_fluidmodel.cache.preheating import Preheater, Preheating, skipped_note
 from kubectl_fluidmodel.cache.progress import CacheProgress
 from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
-from kubectl_fluidmodel.cache.read_verification import ReadVerification, ReadVerifier
+from kubectl_fluidmodel.cache.read_verification import ClaimReads
 from kubectl_fluidmodel.cache.source_info import SourceInfo, read_source
 from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.cache.waiter import CacheWaiter, open_waiter
@@ -74,8 +75,8 @@ class CacheResult:
     desired: DesiredCache
     verification: Verification | None
     """None if nothing was loaded or waited for."""
-    reading: ReadVerification | None = None
-    """None if the cache was not read."""
+    reading: Preheating = field(default_factory=Preheating)
+    """What was read through the claim."""
 
 
 def run(
@@ -152,7 +153,7 @@ class CacheWorkflow:
             FluidModelError: names the obstacle.
         """
         permissions = list(self.staging.job.required_permissions()) if self.staging else []
-        if self.options.reader is not None:
+        if self.options.must_read:
             permissions += job_permissions(self.namespace)
         return preflight.run_preflight(self.client, self.options, self.namespace, permissions)
 
@@ -235,7 +236,7 @@ class CacheWorkflow:
             plan.source,
             plan.desired,
             verification,
-            self.verify_by_reading(plan),
+            self.read_through_claim(plan),
         )
 
     def execute(self, plan: CachePlan) -> Verification | None:
@@ -273,26 +274,32 @@ class CacheWorkflow:
             waiter.wait_for_fluid_totals()  # for `kubectl get dataset`
             return verification
 
-    def verify_by_reading(self, plan: CachePlan) -> ReadVerification | None:
-        """Read the cache through its claim on each of its nodes, where the options say so.
+    def read_through_claim(self, plan: CachePlan) -> Preheating:
+        """Read the cache on each of its nodes: to preheat it, to verify it, or both.
 
         Raises:
-            FluidModelError: with what a pod reads that is not the source's.
+            FluidModelError: a pod reads something else than the source has, or cannot read what it
+                had to.
         """
-        reader = self.options.reader
-        if reader is None:
-            return None
-        verifier = ReadVerifier(
+        options = self.options
+        if not (options.wait and options.load and (options.must_read or options.preheat != "off")):
+            return Preheating()
+        if options.reader is None:
+            reason = "there is no image for its pod"
+            self.reporter.log(skipped_note(reason, options, self.namespace))
+            return Preheating()
+        reads = ClaimReads(
             self.client,
             self.namespace,
-            self.options.name,
-            reader.image,
-            reader.network,
+            options.name,
+            options.reader.image,
+            options.reader.network,
             self.reporter,
             self.deadline,
         )
         staged = self.staging.files.files if self.staging else ()
-        return verifier.verify(read_verification.expected_files(plan.source.listing, staged))
+        preheater = Preheater(self.client, self.namespace, options, reads, self.reporter)
+        return preheater.run(read_verification.expected_files(plan.source.listing, staged))
 
     def require_no_readers(self, desired: DesiredCache) -> None:
         """Raises: FluidModelError: pods read from a cache that has to be recreated."""

@@ -141,6 +141,15 @@ _CACHE_FLAGS = flag_group(
         "through the claim, in a pod on each node, and compare hashes.",
     ),
     option(
+        "--preheat",
+        group="Cache",
+        type=click.Choice(["auto", "on", "off"]),
+        default="auto",
+        show_default=True,
+        help="Read the model once on each node, so that workers start from its page cache; auto: "
+        "if there is an image, permission and memory for it.",
+    ),
+    option(
         "--node",
         "nodes",
         group="Placement",

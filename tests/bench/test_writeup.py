@@ -19,6 +19,7 @@ from bench.writeup.figures import (
     Row,
     link_rates,
     markdown_table,
+    preheating_text,
     problems,
     rows_of,
 )
@@ -73,6 +74,14 @@ def test_another_order_is_told_with_both() -> None:
 def test_a_last_row_above_a_fifth_of_the_first_is_told() -> None:
     [told] = problems(medians(hub=60, elsewhere=100, beside=80, whole=13))
     assert told == "whole takes 0.22 of hub, more than 0.20"
+
+
+def test_preheating_is_compared_round_by_round() -> None:
+    hot, cold, disk = [load(2), load(4), load(3)], [load(10), load(16), load(30)], [load(2)] * 3
+    assert preheating_text(hot, cold, disk) == (
+        "whole on one node and preheated: 3.0 s (2.0 to 4.0), 5.0 times as fast as without, and "
+        "0.67 times as fast as files in a local disk's page cache"
+    )
 
 
 def test_the_chart_is_svg_with_two_bars_for_each_row_readable_in_light_and_dark() -> None:

@@ -117,4 +117,5 @@ def test_reading_takes_an_image_and_a_cache_that_is_loaded_and_waited_for(
         parse_options("s3://models/llama", CacheFlags(verify="read", load=False))
     with pytest.raises(UsageError, match="--verify read with --no-wait"):
         parse_options("s3://models/llama", read, waiting=(False, 1.0))
+    monkeypatch.delenv("FLUIDMODEL_IMAGE")
     assert parse_options("s3://models/llama", CacheFlags()).reader is None

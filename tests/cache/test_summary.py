@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kubectl_fluidmodel.cache.preheating import PreheatedNode, Preheating
 from kubectl_fluidmodel.cache.read_verification import ReadVerification
 from kubectl_fluidmodel.cache.source_info import SourceInfo
 from kubectl_fluidmodel.cache.summary import summary_document, summary_text
@@ -104,20 +105,30 @@ def test_the_document() -> None:
             "files": 2,
             "read": None,
         },
+        "preheated": [],
     }
     assert summary_document(make_result(None))["proof"] is None
 
 
 def test_a_cache_that_was_read_says_where_and_how_much_was_hashed() -> None:
-    reading = ReadVerification(("gpu-1",), files=2, bytes=20 * GIB, hashed=1)
-    result = replace(make_result(BY_FILE), reading=reading)
-    assert summary_document(result)["proof"]["read"] == {
+    nodes = (PreheatedNode("gpu-1", 20 * GIB, 10.04), PreheatedNode("gpu-2", 20 * GIB, 9.0, True))
+    verification = ReadVerification(("gpu-1",), files=2, bytes=20 * GIB, hashed=1)
+    result = replace(make_result(BY_FILE), reading=Preheating(nodes, verification))
+    document = summary_document(result)
+    assert document["proof"]["read"] == {
         "nodes": ["gpu-1"],
         "bytes": 20 * GIB,
         "files": 2,
         "hashedFiles": 1,
     }
+    assert document["preheated"] == [
+        {"node": "gpu-1", "bytes": 20 * GIB, "seconds": 10.0, "before": False},
+        {"node": "gpu-2", "bytes": 20 * GIB, "seconds": 9.0, "before": True},
+    ]
     head = summary_text(result).splitlines()[0]
+    assert head.endswith("in memory; preheated on gpu-1, gpu-2")
+    verified = replace(result, options=replace(result.options, verify_by_reading=True))
+    head = summary_text(verified).splitlines()[0]
     assert head.endswith("in memory; read through the claim on gpu-1")
 
 

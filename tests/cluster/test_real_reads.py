@@ -52,16 +52,26 @@ def test_bench_shows_what_a_cache_on_the_own_node_is_worth(cached: Cached, with_
     assert f"measured on {HOLDER}: the model loads in" in " ".join(shown.split())
 
 
+def cache(cached: Cached, with_image: str, *flags: str) -> dict[str, Any]:
+    """The document of another run of `cache`, with an image for the pods that read."""
+    words = ("cache", cached.bucket.uri("demo"), "--name", "demo", "--node", HOLDER)
+    done = cached.plugin(*words, "--image", with_image, *flags, "-o", "json", timeout=400).ok()
+    document: dict[str, Any] = json.loads(done.out)
+    assert jobs(cached) == []
+    return document
+
+
 def test_a_cache_is_read_to_its_last_byte_by_an_unprivileged_pod(
     cached: Cached, with_image: str
 ) -> None:
-    done = cached.plugin(
-        *("cache", cached.bucket.uri("demo"), "--name", "demo", "--node", HOLDER),
-        *("--verify", "read", "--image", with_image, "-o", "json"),
-        timeout=400,
-    ).ok()
-    read = json.loads(done.out)["proof"]["read"]
+    document = cache(cached, with_image, "--verify", "read")
+    read = document["proof"]["read"]
     assert read["nodes"] == [HOLDER]
     assert read["files"] == len(cached.digests())
     assert read["bytes"] >= WEIGHTS
-    assert jobs(cached) == []
+    assert [each["before"] for each in document["preheated"]] == [False]
+
+
+def test_what_was_read_is_not_read_again_to_preheat(cached: Cached, with_image: str) -> None:
+    [node] = cache(cached, with_image)["preheated"]
+    assert node["node"] == HOLDER and node["before"]

@@ -1,4 +1,4 @@
-"""`cache --verify read`: pods read a directory as the claim, and every byte is compared."""
+"""`cache --verify read` and `--preheat`: pods read a directory as the claim, and it is compared."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from kubectl_fluidmodel.fluid.names import PREHEATED_ANNOTATION
 from tests import weights
 from tests.cluster.fixtures import Result
 from tests.cluster.image import STAGE
+from tests.cluster.objects import FLUID
 from tests.cluster.plugin import Plugin, error_line
 from tests.hub import FakeHub, Repo
 
@@ -42,14 +44,14 @@ def claim(cluster: Any, namespace: str) -> Path:
 
 def build(plugin: Plugin, bucket: Any, hub: FakeHub, *more: str) -> Result:
     words = ("cache", MODEL, "--to", bucket.uri("models"), "--endpoint-hub", hub.endpoint)
-    here = ("--stage-on", "client", "--name", "tiny", "--verify", "read", "--image", STAGE)
-    return plugin(*words, *here, *more, timeout=240)
+    here = ("--stage-on", "client", "--name", "tiny", "--image", STAGE)
+    return plugin(*words, *here, *(more or ("--verify", "read")), timeout=240)
 
 
 def test_every_file_is_read_through_the_claim_and_compared_with_the_hub(
     cluster: Any, namespace: str, plugin: Plugin, bucket: Any, hub: FakeHub, claim: Path
 ) -> None:
-    done = build(plugin, bucket, hub, "-o", "json").ok()
+    done = build(plugin, bucket, hub, "--verify", "read", "-o", "json").ok()
     read = json.loads(done.out)["proof"]["read"]
     assert read["files"] == read["hashedFiles"] == len(FILES)
     assert read["bytes"] == sum(map(len, FILES.values()))
@@ -76,3 +78,36 @@ def test_an_empty_mount_fails(plugin: Plugin, bucket: Any, hub: FakeHub, claim: 
     refused = build(plugin, bucket, hub)
     assert refused.code == 1
     assert "config.json: missing" in error_line(refused)
+
+
+def test_preheating_reads_every_file_without_being_asked_and_records_it(
+    cluster: Any, namespace: str, plugin: Plugin, bucket: Any, hub: FakeHub, claim: Path
+) -> None:
+    done = build(plugin, bucket, hub, "-o", "json").ok()
+    document = json.loads(done.out)
+    [node] = document["preheated"]
+    assert node["bytes"] == sum(map(len, FILES.values())) and not node["before"]
+    dataset = cluster.api.get(FLUID, "Dataset", "tiny", namespace)
+    records = json.loads(dataset["metadata"]["annotations"][PREHEATED_ANNOTATION])
+    assert list(records) == [node["node"]] == document["nodes"]
+
+
+def test_preheating_that_reads_another_byte_fails(
+    plugin: Plugin, bucket: Any, hub: FakeHub, claim: Path
+) -> None:
+    (claim / "config.json").write_bytes(b"{}")
+    refused = build(plugin, bucket, hub, "--preheat", "auto")
+    assert refused.code == 1
+    assert "config.json: 2 bytes instead of" in error_line(refused)
+
+
+def test_a_mount_that_cannot_be_read_is_a_note_unless_preheating_was_asked_for(
+    plugin: Plugin, bucket: Any, hub: FakeHub, claim: Path
+) -> None:
+    shutil.rmtree(claim)
+    claim.mkdir()
+    done = build(plugin, bucket, hub, "--preheat", "auto").ok()
+    [note] = [line for line in done.err.splitlines() if "not preheated" in line]
+    assert "config.json: missing" in note and "try: kubectl fluidmodel cache" in note
+    assert "every byte proven" in done.out and "preheated" not in done.out
+    assert build(plugin, bucket, hub, "--preheat", "on").code == 1

@@ -1,0 +1,188 @@
+"""`cache --preheat`: on each node of the cache, a pod reads the model once through the claim.
+
+Fluid runs one FUSE client per node and cache, and mounts it with `kernel_cache`: what one pod has
+read, later pods of that node read from the page cache, until the kernel needs the memory. So the
+first worker neither waits for the FUSE client to start nor reads through it.
+
+`--verify read` is the same, but reads again what was read before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+
+from kubectl_fluidmodel.cache.options import CacheOptions
+from kubectl_fluidmodel.cache.preheat_record import (
+    PreheatRecord,
+    content_id,
+    format_records,
+    fuse_clients,
+    preheat_records,
+)
+from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
+from kubectl_fluidmodel.cache.read_verification import (
+    ClaimReads,
+    ExpectedFile,
+    NodeReading,
+    ReadVerification,
+    WrongContentError,
+)
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid.claim_job import ClaimNode
+from kubectl_fluidmodel.fluid.placement import build_candidate
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import KubeError
+from kubectl_fluidmodel.kube.job_run import job_permissions
+from kubectl_fluidmodel.kube.permissions import denied
+from kubectl_fluidmodel.objects.kinds import NODES, PODS
+from kubectl_fluidmodel.output.shell import Command, Operand, kubectl
+from kubectl_fluidmodel.output.units import format_bytes
+from kubectl_fluidmodel.records import dataclass
+
+
+@dataclass(frozen=True)
+class PreheatedNode:
+    """A node that has read the model, now or in an earlier run."""
+
+    name: str
+    bytes: int
+    seconds: float
+    before: bool = False
+    """Whether an earlier run did."""
+
+
+@dataclass(frozen=True)
+class Preheating:
+    """What was read through the claim."""
+
+    nodes: tuple[PreheatedNode, ...] = ()
+    verification: ReadVerification | None = None
+    """None if not every node was read in this run."""
+
+
+@dataclass(frozen=True)
+class Preheater:
+    """Reads a cache on each of its nodes, and records it on the Dataset."""
+
+    client: Client
+    namespace: str
+    options: CacheOptions
+    reads: ClaimReads
+    reporter: ProgressReporter
+    _records: dict[str, PreheatRecord] = field(default_factory=dict)
+
+    def run(self, expected: Mapping[str, ExpectedFile]) -> Preheating:
+        """Read the cache on each node, unless this content was read there already.
+
+        What is merely faster with it never fails: without `--preheat on` or `--verify read`, an
+        obstacle is a note.
+
+        Args:
+            expected: The model's files by path; empty if they could not be listed.
+
+        Raises:
+            WrongContentError: a pod reads something else than the source has.
+            FluidModelError: a cache that was to be read cannot be read.
+        """
+        try:
+            nodes = self.reads.worker_nodes()
+            obstacle = "" if self.options.must_read else self._obstacle(nodes, expected)
+            if not obstacle:
+                return self._read(nodes, expected)
+        except WrongContentError:
+            raise
+        except FluidModelError as err:
+            if self.options.must_read:
+                raise
+            obstacle = f"{err.message}: {err.reason}" if err.reason else err.message
+        self.reporter.log(skipped_note(obstacle, self.options, self.namespace))
+        return Preheating()
+
+    def _obstacle(self, nodes: Sequence[ClaimNode], expected: Mapping[str, ExpectedFile]) -> str:
+        """Return why `--preheat auto` does not read; empty if it does."""
+        missing = denied(self.client, job_permissions(self.namespace))
+        if missing:
+            return f"missing permission to {missing[0]}"
+        size = sum(file.size for file in expected.values())
+        for node in nodes:
+            free = self._free_memory(node.name)
+            if free is None:
+                return f"the free memory of {node.name} is not known"
+            if free < size:
+                return (
+                    f"{node.name} has {format_bytes(max(0, free))} of memory that no pod requests, "
+                    f"for a model of {format_bytes(size)}"
+                )
+        return ""
+
+    def _free_memory(self, node: str) -> int | None:
+        """Return the bytes of a node that no pod requests: pages stay there longest."""
+        try:
+            pods = self.client.list_objects(PODS, fields=f"spec.nodeName={node}")
+            return build_candidate(self.client.get(NODES, node), pods).capacity.memory
+        except KubeError:
+            return None
+
+    def _read(self, nodes: Sequence[ClaimNode], expected: Mapping[str, ExpectedFile]) -> Preheating:
+        content = content_id(self.options.recorded_uri, expected)
+        before = self._valid_records(content)
+        self._records.update(before)
+        found, readings = [], []
+        for node in nodes:
+            record = None if self.options.verify_by_reading else before.get(node.name)
+            if record is not None:
+                self.reporter.log(f"{node.name} has read this model already")
+                found.append(PreheatedNode(node.name, record.bytes, record.seconds, before=True))
+                continue
+            reading = self.reads.read_on(node, expected)
+            readings.append(reading)
+            found.append(PreheatedNode(node.name, reading.bytes, reading.seconds))
+            self._record(node.name, content, reading)
+        whole = len(readings) == len(nodes)
+        return Preheating(tuple(found), _verification(readings, expected) if whole else None)
+
+    def _valid_records(self, content: str) -> dict[str, PreheatRecord]:
+        dataset = self.client.get(names.DATASETS, self.options.name, self.namespace)
+        clients = self._clients()
+        return {
+            node: record
+            for node, record in preheat_records(dataset).items()
+            if (record.content, record.client) == (content, clients.get(node))
+        }
+
+    def _record(self, node: str, content: str, reading: NodeReading) -> None:
+        """Record a node at once: an interrupted run continues with the next one."""
+        client = self._clients().get(node, "")
+        self._records[node] = PreheatRecord(content, client, reading.bytes, reading.seconds)
+        value = {names.PREHEATED_ANNOTATION: format_records(self._records)}
+        body = {"metadata": {"annotations": value}}
+        self.client.patch(names.DATASETS, self.options.name, self.namespace, body)
+
+    def _clients(self) -> dict[str, str]:
+        labels = f"release={self.options.name},role=alluxio-fuse"
+        return fuse_clients(self.client.list_objects(PODS, self.namespace, labels=labels))
+
+
+def _verification(
+    readings: Sequence[NodeReading], expected: Mapping[str, ExpectedFile]
+) -> ReadVerification:
+    return ReadVerification(
+        nodes=tuple(each.node for each in readings),
+        files=len(expected) or min(len(each.read) for each in readings),
+        bytes=max(each.bytes for each in readings),
+        hashed=sum(bool(each.digest) for each in expected.values()),
+    )
+
+
+def skipped_note(reason: str, options: CacheOptions, namespace: str) -> str:
+    """Return the line that says why the cache is not preheated, and how to do it."""
+    return f"note: not preheated: {reason}; try: {_command(options, namespace)}"
+
+
+def _command(options: CacheOptions, namespace: str) -> Command:
+    words = ("fluidmodel", "cache", Operand(options.recorded_uri.removeprefix("hf://")))
+    named = ("--name", options.name, "--preheat", "on")
+    image = ("--image", options.reader.image if options.reader else "IMAGE")
+    return kubectl(*words, *named, *image, namespace=namespace)

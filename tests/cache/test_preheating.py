@@ -1,0 +1,196 @@
+"""When `cache` reads the model once on each node, and what it says where it does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.cache.options import CacheFlags, ReaderPod, StagingFlags, parse_options
+from kubectl_fluidmodel.cache.preheating import Preheater, Preheating, skipped_note
+from kubectl_fluidmodel.cache.read_verification import (
+    ExpectedFile,
+    NodeReading,
+    WrongContentError,
+)
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.fluid.claim_job import ClaimNode
+from kubectl_fluidmodel.objects.kinds import NODES, Kind
+
+SOURCE = "s3://models/llama"
+WITH_IMAGE = StagingFlags(image="img:1")
+
+
+@pytest.fixture(autouse=True)
+def no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLUIDMODEL_IMAGE", raising=False)
+
+
+def test_auto_reads_where_it_has_an_image_and_something_to_read() -> None:
+    assert parse_options(SOURCE, CacheFlags(), staging=WITH_IMAGE).reader == ReaderPod("img:1")
+    assert parse_options(SOURCE, CacheFlags()).reader is None
+    assert parse_options(SOURCE, CacheFlags(load=False), staging=WITH_IMAGE).reader is None
+    not_waiting = parse_options(SOURCE, CacheFlags(), staging=WITH_IMAGE, waiting=(False, 1.0))
+    assert not_waiting.reader is None
+
+
+def test_only_what_was_asked_for_is_an_error_if_it_cannot_be_done() -> None:
+    assert not parse_options(SOURCE, CacheFlags(), staging=WITH_IMAGE).must_read
+    for flags in (CacheFlags(preheat="on"), CacheFlags(preheat="off", verify="read")):
+        assert parse_options(SOURCE, flags, staging=WITH_IMAGE).must_read
+
+
+def test_off_reads_nothing() -> None:
+    found = parse_options(SOURCE, CacheFlags(preheat="off"), staging=WITH_IMAGE)
+    assert found.reader is None and not found.must_read
+
+
+def test_on_needs_an_image_a_load_and_somebody_who_waits() -> None:
+    on = CacheFlags(preheat="on")
+    with pytest.raises(UsageError, match="--preheat on needs an image"):
+        parse_options(SOURCE, on)
+    with pytest.raises(UsageError, match="--preheat on with --no-wait"):
+        parse_options(SOURCE, on, staging=WITH_IMAGE, waiting=(False, 1.0))
+    with pytest.raises(UsageError, match="--preheat on with --no-load"):
+        parse_options(SOURCE, CacheFlags(preheat="on", load=False), staging=WITH_IMAGE)
+
+
+def test_a_cache_that_is_not_preheated_is_told_with_the_reason_and_the_command() -> None:
+    options = parse_options("s3://models/llama@1;2", CacheFlags(name="demo"))
+    assert skipped_note("gpu-0 is full", options, "team") == (
+        "note: not preheated: gpu-0 is full; try: kubectl fluidmodel cache 's3://models/llama@1;2' "
+        "--name demo --preheat on --image IMAGE -n team"
+    )
+    with_image = parse_options(SOURCE, CacheFlags(), staging=WITH_IMAGE)
+    assert skipped_note("x", with_image, "default").endswith("--image img:1 -n default")
+
+
+class FakeCluster:
+    """Two nodes with 100 bytes of memory each, a Dataset, and a FUSE client per node."""
+
+    def __init__(self) -> None:
+        self.dataset: dict[str, Any] = {"metadata": {"name": "llama"}}
+        self.restarts = 0
+        self.may_create_jobs = True
+        self.memory = "100"
+
+    def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any]:
+        if kind is not NODES:
+            return self.dataset
+        return {"metadata": {"name": name}, "status": {"allocatable": {"memory": self.memory}}}
+
+    def list_objects(self, kind: Kind, namespace: str = "", **selectors: str) -> list[Any]:
+        if selectors.get("fields"):
+            return []
+        status = {"containerStatuses": [{"restartCount": self.restarts}]}
+        return [
+            {"metadata": {"uid": node}, "spec": {"nodeName": node}, "status": status}
+            for node in ("gpu-0", "gpu-1")
+        ]
+
+    def create(self, kind: Kind, obj: Any, **options: Any) -> dict[str, Any]:
+        return {"status": {"allowed": self.may_create_jobs}}
+
+    def patch(self, kind: Kind, name: str, namespace: str, body: Any) -> None:
+        self.dataset["metadata"].update(body["metadata"])
+
+
+@dataclass
+class FakeReads:
+    """The pods that read: which node was read, and what went wrong there."""
+
+    failures: dict[str, FluidModelError] = field(default_factory=dict)
+    read: list[str] = field(default_factory=list)
+
+    def worker_nodes(self) -> list[ClaimNode]:
+        return [ClaimNode("gpu-0"), ClaimNode("gpu-1")]
+
+    def read_on(self, node: ClaimNode, expected: Any) -> NodeReading:
+        if node.name in self.failures:
+            raise self.failures[node.name]
+        self.read.append(node.name)
+        return NodeReading(node.name, 9, bytes=9, seconds=0.5)
+
+
+class Log:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def log(self, text: str) -> None:
+        self.lines.append(text)
+
+
+EXPECTED = {"model.safetensors": ExpectedFile(9)}
+
+
+def preheat(
+    cluster: FakeCluster, reads: FakeReads, expected: Any = EXPECTED, **flags: Any
+) -> tuple[Preheating, list[str]]:
+    options = parse_options(SOURCE, CacheFlags(**flags), staging=WITH_IMAGE)
+    log = Log()
+    preheater: Any = Preheater
+    return preheater(cluster, "models", options, reads, log).run(expected), log.lines
+
+
+def test_every_node_is_read_once_for_one_content_and_one_fuse_client() -> None:
+    cluster, reads = FakeCluster(), FakeReads()
+    first, _ = preheat(cluster, reads)
+    assert reads.read == ["gpu-0", "gpu-1"]
+    assert first.verification is not None and first.verification.bytes == 9
+    again, said = preheat(cluster, reads)
+    assert reads.read == ["gpu-0", "gpu-1"]
+    assert [node.before for node in again.nodes] == [True, True] and again.verification is None
+    assert said == ["gpu-0 has read this model already", "gpu-1 has read this model already"]
+    preheat(cluster, reads, {"model.safetensors": ExpectedFile(8)})
+    assert len(reads.read) == 4
+    cluster.restarts = 1
+    preheat(cluster, reads, {"model.safetensors": ExpectedFile(8)})
+    assert len(reads.read) == 6
+
+
+def test_verifying_reads_again() -> None:
+    cluster, reads = FakeCluster(), FakeReads()
+    preheat(cluster, reads)
+    found, _ = preheat(cluster, reads, verify="read")
+    assert len(reads.read) == 4 and found.verification is not None
+
+
+def test_an_interrupted_run_continues_with_the_next_node() -> None:
+    cluster, reads = FakeCluster(), FakeReads({"gpu-1": FluidModelError("no", "full", "")})
+    with pytest.raises(FluidModelError):
+        preheat(cluster, reads, preheat="on")
+    reads.failures.clear()
+    preheat(cluster, reads)
+    assert reads.read == ["gpu-0", "gpu-1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"memory": "8"}, "gpu-0 has 8 B of memory that no pod requests, for a model of 9 B"),
+        ({"memory": ""}, "the free memory of gpu-0 is not known"),
+        ({"may_create_jobs": False}, "missing permission to create jobs.batch in namespace models"),
+    ],
+)
+def test_auto_says_what_is_in_the_way_and_on_does_not_look(
+    change: dict[str, Any], reason: str
+) -> None:
+    cluster, reads = FakeCluster(), FakeReads()
+    for name, value in change.items():
+        setattr(cluster, name, value)
+    found, [note] = preheat(cluster, reads)
+    assert note.startswith(f"note: not preheated: {reason}; try: kubectl fluidmodel cache")
+    assert found == Preheating() and reads.read == []
+    preheat(cluster, reads, preheat="on")
+    assert reads.read == ["gpu-0", "gpu-1"]
+
+
+def test_a_pod_that_cannot_run_fails_only_what_was_asked_for_but_wrong_bytes_fail_all() -> None:
+    cannot = FakeReads({"gpu-0": FluidModelError("pod x did not start", "no image", "")})
+    _, [note] = preheat(FakeCluster(), cannot)
+    assert note.startswith("note: not preheated: pod x did not start: no image; try: ")
+    with pytest.raises(FluidModelError, match="did not start"):
+        preheat(FakeCluster(), cannot, preheat="on")
+    with pytest.raises(WrongContentError):
+        preheat(FakeCluster(), FakeReads({"gpu-0": WrongContentError("wrong", "", "")}))

@@ -116,10 +116,13 @@ def caches_to_update(caches: Sequence[Cache], namespace: str, name: str) -> list
                 f"it caches {names.source_uri(cache.dataset or {})}, and only models of the Hub "
                 "that this plugin staged have commits",
             )
-        if not names.has_own_spec(cache.dataset or {}):
+        tool = detect_gitops_tool(cache.dataset or {})
+        if tool or not names.has_own_spec(cache.dataset or {}):
             raise FluidModelError(
                 f"{cache.name} cannot be updated",
-                "it was made by hand, so a new cache would not have its settings",
+                f"{tool} manages it, and would create it again"
+                if tool
+                else "it was made by hand, so a new cache would not have its settings",
                 kubectl(*("fluidmodel", "cache", "SOURCE", "--name", "OTHER"), namespace=namespace),
             )
     return found

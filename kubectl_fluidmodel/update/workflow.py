@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import field, replace
 
-from kubectl_fluidmodel.cache import apply, preflight, removal
+from kubectl_fluidmodel.cache import apply, removal
 from kubectl_fluidmodel.cache.summary import summary_text
 from kubectl_fluidmodel.cache.workflow import dry_run_on_server
 from kubectl_fluidmodel.errors import FluidModelError
@@ -179,8 +179,7 @@ class UpdateWorkflow:
     def _require_stopped(self, plan: UpdatePlan) -> None:
         """Raises: FluidModelError: pods read from the cache that is about to be recreated."""
         state = plan.state
-        existing = preflight.existing_objects(self.client, plan.options, state.namespace)
-        if existing.dataset is None or state.is_cached:
+        if not plan.ahead.desired.immutable_changes:  # it was recreated by an earlier run
             return
         pods = removal.pods_mounting(self.client, state.namespace, state.name)
         if pods:

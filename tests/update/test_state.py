@@ -152,6 +152,12 @@ def adopted():
     return found
 
 
+def in_git():
+    found = cache("llama", OLD)
+    found.dataset["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = "x"
+    return found
+
+
 def plain():
     found = cache("llama", OLD)
     notes = found.dataset["metadata"]["annotations"]
@@ -166,8 +172,9 @@ def plain():
         ([], "namespace ns has no cache llama"),
         ([plain()], "llama has no newer commit to update to: it caches s3://models/llama, and"),
         ([adopted()], "llama cannot be updated: it was made by hand"),
+        ([in_git()], "llama cannot be updated: Argo CD manages it, and would create it again"),
     ],
-    ids=["none", "no commit", "adopted"],
+    ids=["none", "no commit", "adopted", "GitOps"],
 )
 def test_one_line_for_what_cannot_be_updated(caches, words):
     with pytest.raises(FluidModelError) as caught:

@@ -9,6 +9,7 @@ from kubectl_fluidmodel.cache.hints import RBAC_DOCS, adopt
 from kubectl_fluidmodel.errors import FluidModelError, WaitTimeoutError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.pod_problems import warning_events
+from kubectl_fluidmodel.fluid.reference import references_to
 from kubectl_fluidmodel.kube import permissions
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
@@ -125,6 +126,8 @@ def require_removable(
             kubectl("get", "datasets", "-L", names.MANAGED_BY_LABEL, namespace=namespace),
         )
     _require_dataset_owned(client, namespace, name)
+    dataset = next((obj for obj in found if obj["kind"] == names.DATASETS.name), None)
+    require_unreferenced(client, dataset, f"cannot remove cache {name}")
     adopted = [kubectl_name(obj) for obj in found if names.is_adopted(obj)]
     if adopted:
         keep = kubectl("fluidmodel", "uncache", Operand(name), "--release", namespace=namespace)
@@ -143,6 +146,38 @@ def require_removable(
             f"{unpin}, or --force",
         )
     return found
+
+
+def require_unreferenced(client: Client, dataset: Object | None, message: str) -> None:
+    """Check that no Dataset of another namespace refers to this one.
+
+    Fluid keeps a Dataset while there are references, but not its runtime, so even `--force` would
+    leave half a cache.
+
+    Args:
+        client: The cluster.
+        dataset: The Dataset, if there is one.
+        message: What cannot be done.
+
+    Raises:
+        FluidModelError: names the references.
+    """
+
+    def exists(namespace: str, name: str) -> bool:
+        try:
+            return client.get_or_none(names.DATASETS, name, namespace) is not None
+        except ForbiddenError:
+            return True
+
+    found = [each for each in references_to(dataset) if exists(*each)]
+    if found:
+        listed = ", ".join("/".join(each) for each in found[:5]) + ("…" if len(found) > 5 else "")
+        namespace, name = found[0]
+        raise FluidModelError(
+            message,
+            f"other namespaces refer to it: {listed}",
+            kubectl("fluidmodel", "uncache", Operand(name), namespace=namespace),
+        )
 
 
 def _require_dataset_owned(client: Client, namespace: str, name: str) -> None:

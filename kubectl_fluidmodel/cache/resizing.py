@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from kubectl_fluidmodel.cache.hints import RBAC_DOCS
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import worker_set
+from kubectl_fluidmodel.fluid.reference import references_to
 from kubectl_fluidmodel.kube import permissions
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
@@ -61,12 +62,8 @@ def require_unread(
     Raises:
         FluidModelError: pods do, or it cannot be checked.
     """
-    places = [(namespace, name)]
-    for reference in get_path(dataset, "status", "datasetRef", default=[]):
-        other, _, claim = str(reference).partition("/")
-        places.append((other, claim))
     readers = []
-    for place, claim in places:
+    for place, claim in [(namespace, name), *references_to(dataset)]:
         try:
             pods = client.list_objects(kinds.PODS, place)
         except ForbiddenError as err:

@@ -40,6 +40,7 @@ from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.cache.waiter import CacheWaiter, open_waiter
 from kubectl_fluidmodel.cache.watch import CacheTarget
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.kube.job_run import job_permissions
@@ -304,6 +305,11 @@ class CacheWorkflow:
     def require_no_readers(self, desired: DesiredCache) -> None:
         """Raises: FluidModelError: pods read from a cache that has to be recreated."""
         name = self.options.name
+        dataset = self.client.get_or_none(names.DATASETS, name, self.namespace)
+        changes = "; ".join(desired.immutable_changes)
+        removal.require_unreferenced(
+            self.client, dataset, f"cache {name} has to be recreated for this ({changes})"
+        )
         try:
             reading = removal.pods_mounting(self.client, self.namespace, name)
         except ForbiddenError as err:
@@ -314,8 +320,7 @@ class CacheWorkflow:
             ) from err
         if reading:
             raise FluidModelError(
-                f"cache {name} has to be recreated for this "
-                f"({'; '.join(desired.immutable_changes)})",
+                f"cache {name} has to be recreated for this ({changes})",
                 f"pods read from it: {', '.join(reading[:5])}",
                 f"stop them, or {hints.other_name(name)}",
             )

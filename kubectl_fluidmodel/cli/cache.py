@@ -11,6 +11,8 @@ from kubectl_fluidmodel.cache.adoption.command import AdoptCommand
 from kubectl_fluidmodel.cache.adoption.options import parse_adopt_options
 from kubectl_fluidmodel.cache.command import CacheCommand
 from kubectl_fluidmodel.cache.options import CacheFlags, StagingFlags, parse_options
+from kubectl_fluidmodel.cache.reference.command import ReferenceCommand
+from kubectl_fluidmodel.cache.reference.options import is_reference, parse_reference_options
 from kubectl_fluidmodel.cli.flags import (
     color_flag,
     connection_flags,
@@ -48,6 +50,9 @@ kubectl fluidmodel cache s3://models/llama --node gpu-7 --medium SSD --path /mnt
 
 # Take over a cache that was made by hand; shows how it differs, and changes only its labels
 kubectl fluidmodel cache llama-3-3-70b-instruct-model --adopt
+
+# The cache of another namespace, for graphs of this one
+kubectl fluidmodel cache dataset://models/llama -n team-a
 
 # The YAML for git; needs no cluster
 kubectl fluidmodel cache s3://models/llama --s3-secret keys --quota 160Gi --dry-run -o yaml
@@ -220,7 +225,8 @@ def command(
     gs://bucket/prefix, https://host/dir/, hdfs://host:port/dir, nfs://server/export,
     pvc://claim/dir or local:///dir. Creates the Secret, Dataset, runtime and DataLoad; Fluid
     creates the PVC. You can run the command again at any time: it resumes from the current state.
-    With --adopt, SOURCE can also be the name of a Dataset.
+    With --adopt, SOURCE can also be the name of a Dataset. dataset://NAMESPACE/NAME makes the cache
+    of another namespace readable in this one.
     """
     waiting = (run.wait, parse_timeout(run.timeout) or 0.0)
     if run.price_per_gib is not None and (run.dry_run == "none" or run.adopt):
@@ -229,6 +235,10 @@ def command(
         if run.adopt:
             adopt_options = parse_adopt_options(source, cache, store, staging, hub, waiting)
             return _adopt(AdoptCommand(adopt_options, connection, run.output, run.color), run)
+        if is_reference(source):
+            others = (store, staging, hub)
+            reference = parse_reference_options(source, cache, others, waiting)
+            return _refer(ReferenceCommand(reference, connection, run.output), run)
         options = parse_options(source, cache, store, staging, hub, waiting)
         work = CacheCommand(options, connection, run.output, run.color, run.price_per_gib)
         return _build(work, run)
@@ -252,6 +262,12 @@ def _adopt(work: AdoptCommand, run: RunFlags) -> int:
     if run.dry_run != "none":
         return work.dry_run(on_server=run.dry_run == "server")
     return work.run(hopeless_check)
+
+
+def _refer(work: ReferenceCommand, run: RunFlags) -> int:
+    if run.dry_run == "client":
+        return work.dry_run_client()
+    return work.run(dry_run=run.dry_run == "server")
 
 
 def hopeless_check(client: Client, name: str) -> Callable[[], None]:

@@ -195,7 +195,11 @@ ALL_TERMS, SOME_TERMS, PREFERRED, NOT_BOUND = "all", "some", "preferred", "none"
 
 
 def node_label_keys(cache: Cache) -> set[str]:
-    """The label keys that select the cache's nodes."""
+    """The label keys that select the cache's nodes; those of its source for a reference."""
+    if cache.origin is not None:
+        return node_label_keys(cache.origin)
+    if cache.refers_to is not None:
+        return {cache.node_label, *names.node_label_keys(*cache.refers_to)[0]} - {""}
     found = {cache.node_label} - {""}
     kind = str(get_path(cache.runtime, "kind", default="")).removesuffix("Runtime").lower()
     if kind:

@@ -13,6 +13,7 @@ from typing import Any
 
 from kubectl_fluidmodel.dynamo import resources as dynamo
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid.reference import referred_dataset
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import (
     Object,
@@ -102,11 +103,19 @@ class Cache:
 
     @property
     def node_label(self) -> str:
-        """The label of the cache's nodes; empty if it contains an unknown UID."""
+        """The label of the cache's nodes; empty if it contains an unknown UID.
+
+        For a reference, it is its source's: Fluid puts the label on the reference's claim on no
+        node.
+        """
+        if self.origin is not None:
+            return self.origin.node_label
         found = names.cache_label_of_pvc(self.claim) if self.claim else None
-        if found:
+        if found and not self.refers_to:
             return found
         try:
+            if self.refers_to:
+                return names.cache_label(*self.refers_to)
             return names.cache_label(self.namespace, self.name, self.uid)
         except names.UidRequiredError:
             return ""
@@ -114,10 +123,7 @@ class Cache:
     @property
     def refers_to(self) -> tuple[str, str] | None:
         """Return the namespace and name of the Dataset that this one only refers to."""
-        point = str(get_path(self.dataset, "spec", "mounts", 0, "mountPoint", default=""))
-        scheme, _, rest = point.partition("://")
-        namespace, _, name = rest.strip("/").partition("/")
-        return (namespace, name.split("/")[0]) if scheme == "dataset" and name else None
+        return referred_dataset(self.dataset)
 
     @property
     def node_names(self) -> list[str]:

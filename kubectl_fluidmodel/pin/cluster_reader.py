@@ -10,11 +10,13 @@ that somebody else writes it in between costs two requests more (`graph_patch.AT
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.autoscaling import is_autoscaled
 from kubectl_fluidmodel.dynamo.graph import Graph
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid.reference import referred_claim, referred_dataset
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError
 from kubectl_fluidmodel.objects import gpus, kinds
@@ -47,9 +49,9 @@ def read_cache(
     """
     unread: list[str] = []
 
-    def find(kind: Kind) -> Object | None:
+    def find(kind: Kind, place: str = namespace, name: str = name) -> Object | None:
         try:
-            return client.get_or_none(kind, name, namespace)
+            return client.get_or_none(kind, name, place)
         except ForbiddenError as err:
             unread.append(f"{kind.plural} ({err.reason})")
             return None
@@ -60,11 +62,16 @@ def read_cache(
         return CacheInfo(
             name, namespace, other_namespaces=_namespaces_with_dataset(client, name), claim=claim
         )
-    uid = names.uid_of(dataset) if dataset else ""
-    label = _label_on_claim(client, claim) or names.cache_label(namespace, name, uid)
-    runtime_type = str(get_path(dataset, "status", "runtimes", 0, "type", default="alluxio"))
-    equal, dead = names.node_label_keys(namespace, name, runtime_type, uid)
-    runtime = find(names.ALLUXIO_RUNTIMES) if needs_runtime else None
+    source = referred_dataset(dataset) or referred_claim(claim)
+    if source is None:
+        uid = names.uid_of(dataset) if dataset else ""
+        label = _label_on_claim(client, claim) or names.cache_label(namespace, name, uid)
+        runtime_type = str(get_path(dataset, "status", "runtimes", 0, "type", default="alluxio"))
+        equal, dead = names.node_label_keys(namespace, name, runtime_type, uid)
+    else:
+        label, equal, dead = _labels_of_source(client, source)
+        dead += [key for keys in names.node_label_keys(namespace, name) for key in keys]
+    runtime = find(names.ALLUXIO_RUNTIMES, *(source or ())) if needs_runtime else None
     nodes: list[Object] | None = None
     pods: dict[str, list[Object]] = {}
     try:
@@ -90,6 +97,23 @@ def read_cache(
         pods=pods,
         unread=tuple(unread),
     )
+
+
+def _labels_of_source(client: Client, source: tuple[str, str]) -> tuple[str, list[str], list[str]]:
+    """Return the label of a reference's nodes, other labels of them, and those of no node.
+
+    Raises:
+        UidRequiredError: the label has the UID of the source, which may not be read.
+    """
+    uid = ""
+    try:
+        label = names.cache_label(*source)
+    except names.UidRequiredError:
+        with suppress(ForbiddenError):
+            uid = names.uid_of(client.get(names.DATASETS, source[1], source[0]))
+        label = names.cache_label(*source, uid)
+    equal, dead = names.node_label_keys(*source, uid=uid)
+    return label, equal, dead
 
 
 def read_autoscalers(client: Client, graph: Graph) -> tuple[tuple[Object, ...], str]:

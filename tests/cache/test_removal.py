@@ -105,6 +105,36 @@ def test_the_pods_that_read(objects: Objects, pods: list[Object], names_: list[s
     assert removal.pods_mounting(objects.client, "ns", "demo") == names_
 
 
+def referred(*references: str) -> Object:
+    return owned_object(names.DATASETS, status={"datasetRef": list(references)})
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_cache_that_others_refer_to_stays(objects: Objects, force: bool) -> None:
+    """Fluid would keep the Dataset and delete its runtime."""
+    add_objects(objects, (names.DATASETS, referred("team-a/llama", "team-b/gone")))
+    theirs = {"metadata": {"name": "llama", "namespace": "team-a"}}
+    objects.add(names.DATASETS, theirs)
+    with pytest.raises(FluidModelError) as caught:
+        run(objects, force=force)
+    assert caught.value.reason == "other namespaces refer to it: team-a/llama"
+    assert "uncache llama -n team-a" in str(caught.value.hint)
+    assert not any(asked.method == "DELETE" for asked in objects.asked)
+
+
+def test_references_that_are_gone_hold_nothing(objects: Objects) -> None:
+    add_objects(objects, (names.DATASETS, referred("team-b/gone")))
+    lines, _ = run(objects)
+    assert lines == ["dataset.data.fluid.io/demo deleted"]
+
+
+def test_a_reference_that_may_not_be_read_counts(objects: Objects) -> None:
+    add_objects(objects, (names.DATASETS, referred("team-a/llama")))
+    objects.forbidden.add(names.DATASETS.path("team-a", "llama"))
+    with pytest.raises(FluidModelError, match="team-a/llama"):
+        run(objects)
+
+
 def run(objects: Objects, *, force: bool = False) -> tuple[list[str], list[str]]:
     warned: list[str] = []
     lines = removal.uncache(

@@ -59,6 +59,8 @@ NODE = (
     Program("kubelet", "kubelet", "k8s.io/kubernetes/cmd/kubelet"),
     Program("pause", "pause", "fluidmodel.test/pause"),
 )
+#: Fluid's controller of reference Datasets, for the tests of these alone.
+REFERENCES = (Program("thinruntime-controller", "fluid", f"{_FLUID}/thin"),)
 #: Built besides for real nodes with Fluid's CSI plugin.
 DATA_PLANE = (
     Program("fluid-csi", "fluid", f"{_FLUID}/csi"),

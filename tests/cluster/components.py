@@ -256,6 +256,18 @@ def alluxioruntime_controller(layout: Layout) -> Command:
     ], _fluid_env(layout)
 
 
+def thinruntime_controller(layout: Layout, binary: Path) -> Command:
+    """The controller of reference Datasets, which only some tests start."""
+    return [
+        str(binary),
+        "start",
+        "--metrics-addr=127.0.0.1:0",
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
+        "--development=false",
+    ], _fluid_env(layout)
+
+
 def prepare_fluid_home(layout: Layout) -> None:
     """The directory that Fluid's controllers take for their home: their charts are in it."""
     home = layout.state / "fluid-home"

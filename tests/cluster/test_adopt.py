@@ -159,7 +159,7 @@ def test_the_graph_of_the_write_up_goes_on_without_a_restart(
         assert f"unchanged (already pinned to {NAME})" in again.out
         assert "2/2" in plugin("inspect", NAME, "-o", "wide").ok().out
         found = json.loads(plugin("doctor", NAME, "-o", "json").out)
-        problems = [each["code"] for each in found["findings"] if each["code"].startswith("FM7")]
+        problems = [each["code"] for each in found["problems"] if each["code"].startswith("FM7")]
         assert problems == []
 
         after = stored_graph(cluster, namespace)

@@ -102,6 +102,16 @@ def test_a_reference_is_where_its_origin_is() -> None:
     assert found["demo"].origin is found["real"]
     assert found["demo"].node_names == ["gpu-1"]
     assert found["demo"].readers[0].is_local is True
+    assert found["demo"].node_label == found["real"].node_label == "fluid.io/s-data-real"
+
+
+def test_a_reference_has_its_sources_label_although_its_claim_has_another() -> None:
+    """Also where the source's namespace was not read."""
+    labels = {"fluid.io/s-default-demo": "true"}
+    claim = samples.make_object("PersistentVolumeClaim", "demo", labels=labels)
+    dataset = samples.dataset("demo", source="dataset://data/real")
+    (found,) = build_caches(samples.snapshot(dataset, claim))
+    assert found.node_label == "fluid.io/s-data-real"
 
 
 def test_references_in_a_ring_end() -> None:

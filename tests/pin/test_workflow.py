@@ -135,6 +135,27 @@ def test_auto_reads_the_rates_that_bench_saved(
     assert container["command"][-2:] == ["--safetensors-prefetch-num-threads", "4"]
 
 
+def test_a_reference_is_pinned_by_its_sources_label(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The label of its own that its claim has is on no node."""
+    server.objects["Dataset"]["spec"] = {"mounts": [{"mountPoint": "dataset://models/llama"}]}
+    run.run_pin(options(force=True), no_watchdog)
+    assert "fluid.io/s-models-llama" in str(affinity_of(server.graph))
+    assert KEY not in str(affinity_of(server.graph))
+
+
+def test_a_dead_label_of_a_reference_is_replaced(server: Server) -> None:
+    server.objects["Dataset"]["spec"] = {"mounts": [{"mountPoint": "dataset://models/llama"}]}
+    spec = server.graph["spec"]["components"][0]["podTemplate"]["spec"]
+    term = {"matchExpressions": [{"key": KEY, "operator": "In", "values": ["true"]}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    spec["affinity"] = {"nodeAffinity": required}
+    run.run_pin(options(force=True), no_watchdog)
+    assert KEY not in str(affinity_of(server.graph))
+    assert "fluid.io/s-models-llama" in str(affinity_of(server.graph))
+
+
 def test_adopt_records_a_pin_made_by_hand_and_nothing_else(
     server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,244 @@
+"""`cache dataset://NAMESPACE/NAME`: the flags, and what is checked before the first write."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.cache.options import CacheFlags, StagingFlags
+from kubectl_fluidmodel.cache.reference import workflow
+from kubectl_fluidmodel.cache.reference.command import summary_document, summary_text
+from kubectl_fluidmodel.cache.reference.options import (
+    ReferenceOptions,
+    is_reference,
+    parse_reference_options,
+)
+from kubectl_fluidmodel.cache.verification import Verification
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.fluid import installation, names
+from kubectl_fluidmodel.fluid.reference import THIN_CONTROLLER, build_reference
+from kubectl_fluidmodel.hub.options import HubOptions
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.objectstore.options import StoreOptions
+from tests.cache.objects import Objects, objects
+
+__all__ = ["objects"]
+
+OPTIONS = ReferenceOptions(("models", "llama"), "llama")
+
+
+def parse(
+    source: str,
+    flags: CacheFlags = CacheFlags(),  # noqa: B008 - frozen
+    store: StoreOptions = StoreOptions(),  # noqa: B008 - frozen
+) -> ReferenceOptions:
+    others = (store, StagingFlags(), HubOptions())
+    return parse_reference_options(source, flags, others, (True, 60.0))
+
+
+def test_the_source_and_the_name() -> None:
+    assert is_reference("dataset://models/llama")
+    assert not is_reference("s3://models/llama")
+    assert parse("dataset://models/llama") == ReferenceOptions(
+        ("models", "llama"), "llama", True, 60.0
+    )
+    assert parse("dataset://models/llama/", CacheFlags(name="mine")).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("dataset://models", "format is dataset://NAMESPACE/NAME"),
+        ("dataset://", "format is dataset://NAMESPACE/NAME"),
+        ("dataset:///llama", "format is dataset://NAMESPACE/NAME"),
+        ("dataset://models/Bad_Name", "format is dataset://NAMESPACE/NAME"),
+        ("dataset://models/llama/sub", "a reference shows the whole cache"),
+    ],
+)
+def test_other_forms_are_refused(source: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(source)
+    assert words in caught.value.reason
+
+
+VALUES: dict[str, Any] = {
+    "replicas": 2,
+    "medium": "SSD",
+    "path": "/x",
+    "quota": "1Gi",
+    "runtime": "x",
+    "load": False,
+    "nodes": ("n",),
+    "node_selector": "a=b",
+    "gcs_secret": "s",
+    "verify": "read",
+}
+
+
+@pytest.mark.parametrize("field", [each.name for each in fields(CacheFlags) if each.name != "name"])
+def test_flags_of_caches_with_workers_are_refused(field: str) -> None:
+    if field not in VALUES:
+        pytest.fail(f"say whether a reference takes {field}")
+    with pytest.raises(UsageError, match="its source has them"):
+        parse("dataset://models/llama", CacheFlags(**{field: VALUES[field]}))
+
+
+def test_flags_of_the_store_are_refused() -> None:
+    with pytest.raises(UsageError, match="--s3-secret with dataset://models/llama"):
+        parse("dataset://models/llama", store=StoreOptions(s3_secret="keys"))
+
+
+# -- what is checked -----------------------------------------------------------------------------
+
+
+def source(**changes: Any) -> Object:
+    status = {
+        "phase": "Bound",
+        "ufsTotal": "10.00GiB",
+        "cacheStates": {"cached": "10.00GiB"},
+    }
+    return {
+        "kind": "Dataset",
+        "metadata": {"name": "llama", "namespace": "models", "uid": "u-1"},
+        "spec": {"mounts": [{"mountPoint": "s3://bucket/llama"}]},
+        "status": {**status, **changes},
+    }
+
+
+def serve(objects: Objects, made: Object | None = None) -> None:
+    """A cluster with Fluid, and a cache in another namespace."""
+    versions = [{"groupVersion": "data.fluid.io/v1alpha1", "version": "v1alpha1"}]
+    objects.served["/apis"] = {
+        "kind": "APIGroupList",
+        "groups": [{"name": "data.fluid.io", "versions": versions}],
+    }
+    objects.served["/apis/data.fluid.io"] = {
+        "kind": "APIGroup", "name": "data.fluid.io", "versions": versions,
+    }  # fmt: skip
+    objects.add(kinds.NAMESPACES, {"metadata": {"name": "default"}})
+    objects.add(names.DATASETS, made or source())
+
+
+def refused(objects: Objects, options: ReferenceOptions = OPTIONS) -> FluidModelError:
+    with pytest.raises(FluidModelError) as caught:
+        workflow.plan_reference(objects.client, options)
+    return caught.value
+
+
+def test_a_bound_cache_of_another_namespace_can_be_referred_to(objects: Objects) -> None:
+    serve(objects)
+    planned = workflow.plan_reference(objects.client, OPTIONS)
+    assert planned.dataset == build_reference("llama", planned.namespace, ("models", "llama"))
+    assert planned.source_label == "fluid.io/s-models-llama"
+
+
+def test_a_missing_source_is_named(objects: Objects) -> None:
+    serve(objects)
+    error = refused(objects, ReferenceOptions(("models", "nope"), "nope"))
+    assert error.message == "dataset://models/nope does not exist"
+
+
+def test_an_unbound_source_is_refused(objects: Objects) -> None:
+    serve(objects, source(phase="NotBound"))
+    error = refused(objects)
+    assert error.message == "dataset://models/llama is NotBound"
+    assert "doctor llama -n models" in str(error.hint)
+
+
+def test_a_reference_to_a_reference_is_refused_with_its_source(objects: Objects) -> None:
+    serve(objects, {**build_reference("llama", "models", ("far", "away")), "status": {}})
+    assert "cache dataset://far/away" in str(refused(objects).hint)
+
+
+def test_a_cache_of_the_same_namespace_needs_none(objects: Objects) -> None:
+    serve(objects)
+    namespace = objects.client.namespace
+    error = refused(objects, ReferenceOptions((namespace, "llama"), "other"))
+    assert "without a reference" in error.reason
+
+
+def test_a_missing_right_in_the_other_namespace_is_named(objects: Objects) -> None:
+    serve(objects)
+    objects.denied.add(("get", "datasets"))
+    assert "get datasets.data.fluid.io in namespace models" in str(refused(objects))
+
+
+def test_a_name_that_is_taken_is_refused(objects: Objects) -> None:
+    serve(objects)
+    namespace = objects.client.namespace
+    other = {
+        "metadata": {"name": "llama", "namespace": namespace},
+        "spec": {"mounts": [{"mountPoint": "s3://x/y"}]},
+    }
+    objects.add(names.DATASETS, other)
+    error = refused(objects)
+    assert error.message == f"the name llama is taken in namespace {namespace}"
+    assert "s3://x/y" in error.reason and "--name llama-2" in str(error.hint)
+
+
+def test_the_same_reference_again_is_no_obstacle(objects: Objects) -> None:
+    serve(objects)
+    namespace = objects.client.namespace
+    objects.add(names.DATASETS, build_reference("llama", namespace, ("models", "llama")))
+    workflow.plan_reference(objects.client, OPTIONS)
+
+
+def test_a_runtime_of_the_sources_name_would_lose_its_config_map(objects: Objects) -> None:
+    serve(objects)
+    namespace = objects.client.namespace
+    objects.add(names.ALLUXIO_RUNTIMES, {"metadata": {"name": "llama", "namespace": namespace}})
+    error = refused(objects, ReferenceOptions(("models", "llama"), "mine"))
+    assert "has an AlluxioRuntime llama of its own" in error.message
+
+
+def deployment(name: str) -> Object:
+    return {"metadata": {"name": name, "namespace": names.SYSTEM_NAMESPACE}}
+
+
+def test_fluid_without_the_controller_of_references_is_refused(objects: Objects) -> None:
+    serve(objects)
+    objects.add(kinds.DEPLOYMENTS, deployment(installation.DATASET_CONTROLLER))
+    assert "without its ThinRuntime controller" in refused(objects).message
+    objects.add(kinds.DEPLOYMENTS, deployment(THIN_CONTROLLER))
+    workflow.plan_reference(objects.client, OPTIONS)
+
+
+def planned() -> workflow.Reference:
+    made = build_reference("llama", "team-a", ("models", "llama"))
+    return workflow.Reference("team-a", OPTIONS, made, source())
+
+
+@pytest.mark.parametrize(("cached", "complete"), [("10.00GiB", True), ("4.00GiB", False)])
+def test_it_is_as_complete_as_its_source(objects: Objects, cached: str, complete: bool) -> None:
+    serve(objects, source(cacheStates={"cached": cached}))
+    made = {**build_reference("llama", "team-a", ("models", "llama")), "status": {"phase": "Bound"}}
+    objects.add(names.DATASETS, made)
+    claim = {"metadata": {"name": "llama", "namespace": "team-a"}, "status": {"phase": "Bound"}}
+    objects.add(kinds.PVCS, claim)
+    if complete:
+        assert workflow.wait_and_verify(objects.client, planned(), 0.0).complete
+        return
+    with pytest.raises(FluidModelError, match="its source models/llama is incomplete"):
+        workflow.wait_and_verify(objects.client, planned(), 0.0)
+
+
+def test_one_that_is_not_bound_in_time_is_a_timeout(objects: Objects) -> None:
+    serve(objects)
+    with pytest.raises(FluidModelError, match="its Dataset is Absent"):
+        workflow.wait_and_verify(objects.client, planned(), 0.0)
+
+
+def test_the_result_says_what_was_looked_at() -> None:
+    done = planned()
+    object.__setattr__(done, "verification", Verification(True, None, 10 << 30, 10 << 30))
+    assert summary_text(done) == (
+        "llama refers to models/llama: 10.0 GiB, complete by Fluid's totals\n"
+        "next: kubectl fluidmodel pin llama GRAPH -n team-a\n"
+    )
+    document = summary_document(done)
+    assert document["nodeLabel"] == "fluid.io/s-models-llama"
+    assert document["proof"]["by"] == "total"
+    assert "run the same command again" in summary_text(planned())

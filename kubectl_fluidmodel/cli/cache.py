@@ -51,9 +51,6 @@ kubectl fluidmodel cache s3://models/llama --node gpu-7 --medium SSD --path /mnt
 # Take over a cache that was made by hand; shows how it differs, and changes only its labels
 kubectl fluidmodel cache llama-3-3-70b-instruct-model --adopt
 
-# The cache of another namespace, for graphs of this one
-kubectl fluidmodel cache dataset://models/llama -n team-a
-
 # The YAML for git; needs no cluster
 kubectl fluidmodel cache s3://models/llama --s3-secret keys --quota 160Gi --dry-run -o yaml
 """

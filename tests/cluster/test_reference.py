@@ -1,4 +1,4 @@
-"""`cache dataset://NAMESPACE/NAME` with Fluid's own controller of references, pinned and removed."""
+"""`cache dataset://NAMESPACE/NAME` with Fluid's controller of references: made, pinned, removed."""
 
 from __future__ import annotations
 

@@ -279,6 +279,18 @@ def test_reference_dataset_needs_no_runtime() -> None:
     assert b.found_codes(snapshot, "FM204") == []
 
 
+def test_the_daemon_set_that_fluid_copies_for_a_reference_is_its_own() -> None:
+    """It has no label of Fluid's charts, but the reference as its owner."""
+    snapshot = b.healthy_snapshot()
+    mount(mountPoint="dataset://models/other")(snapshot)
+    dataset = b.get_object(snapshot, names.DATASETS, NAME)
+    fuse = b.get_object(snapshot, kinds.DAEMON_SETS, f"{NAME}-fuse")
+    fuse["metadata"]["labels"] = {"fluid.io/dataset-id": f"{NS}-{NAME}"}
+    assert b.found_codes(snapshot, "FM219") == ["FM219"]
+    fuse["metadata"]["ownerReferences"] = [{"kind": "Dataset", "uid": dataset["metadata"]["uid"]}]
+    assert b.found_codes(snapshot, "FM219") == []
+
+
 def test_readers_that_mount_the_directory_need_no_root_mount() -> None:
     snapshot = b.healthy_snapshot()
     mount(path="/demo")(snapshot)

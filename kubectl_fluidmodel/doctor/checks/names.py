@@ -225,6 +225,12 @@ def _likely_match(cache: Cache, others: list[Cache]) -> Cache | None:
     return next(iter(by_name.values())) if len(by_name) == 1 else None
 
 
+def _is_owned_by(obj: Object, owner: Object | None) -> bool:
+    owners = get_list(obj, "metadata", "ownerReferences")
+    uid = names.uid_of(owner) if owner else ""
+    return bool(uid) and any(each.get("uid") == uid for each in owners)
+
+
 def _is_reference(dataset: Object) -> bool:
     """Whether a Dataset refers to another (`dataset://`); Fluid creates its runtime."""
     mounts = get_list(dataset, "spec", "mounts")
@@ -357,6 +363,8 @@ def workload_names_are_free(context: CheckContext) -> Iterator[Finding]:
         found = context.snapshot.get(kind, f"{cache.name}-{part}", cache.namespace)
         if found is None or "release" in labels_of(found) or cache.runtime is None:
             continue
+        if cache.refers_to and _is_owned_by(found, cache.dataset):
+            continue  # Fluid's copy of the source's DaemonSet has none of its labels
         managed = labels_of(found).get("app.kubernetes.io/managed-by") or "not set"
         yield Finding(
             object_reference(found),

@@ -69,3 +69,14 @@ def test_the_tracked_files_have_none() -> None:
     texts = {name: REPO / name for name in names if (REPO / name).is_file()}
     hits = {name: list(SCAN(path.read_text(errors="replace"))) for name, path in texts.items()}
     assert {name: hit for name, hit in hits.items() if hit} == {}
+
+
+def test_only_these_modules_write_temporary_files() -> None:
+    """What each of them writes is on docs/security.md, under Temporary files."""
+    package = REPO / "kubectl_fluidmodel"
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if "tempfile" in path.read_text()
+    }
+    assert found == {"doctor/support_bundle.py", "kube/transport.py", "net/tls.py"}

@@ -17,8 +17,9 @@ from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.prune.leftover import StoredRevision
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage import checkpoint as checkpoints
-from kubectl_fluidmodel.stage.bucket import Bucket, OperationUnavailableError
+from kubectl_fluidmodel.stage.bucket import Bucket
 from kubectl_fluidmodel.stage.manifest import Manifest, parse_manifest
+from kubectl_fluidmodel.stage.multipart import OperationUnavailableError
 
 _RETRY_TIMEOUT = 15.0
 """Seconds to retry a request."""

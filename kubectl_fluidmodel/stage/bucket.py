@@ -12,40 +12,29 @@ from __future__ import annotations
 import base64
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.net.retry_budget import CancelledError
-from kubectl_fluidmodel.objectstore.retry import RetryingS3Client, S3RequestError
+from kubectl_fluidmodel.objectstore.retry import S3RequestError
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.records import dataclass
-from kubectl_fluidmodel.stage.checkpoint import CRC32, MD5, UploadedPart
 from kubectl_fluidmodel.stage.file_hasher import BytesLike, content_md5
-
-CONTENT_METADATA = "fluidmodel-content"
-COMMIT_METADATA = "fluidmodel-commit"
-"""Metadata of each object. An upload is completed only after its hash is verified, and only then
-there is an object with this metadata. So the metadata can be trusted."""
+from kubectl_fluidmodel.stage.multipart import (
+    CONTENT_METADATA,
+    MultipartUploads,
+    OperationUnavailableError,
+    object_metadata,
+    unquoted_etag,
+)
 
 _READ_SIZE = 8 << 20
 """Bytes of one request when an object is read back."""
 COPY_SIZE = 256 << 20
 """Bytes that one request copies within the bucket; S3 allows 5 GiB, a slow store times out then."""
 _MISSING_CODES = ("404", "NoSuchKey", "NotFound")
-_MISSING_UPLOAD_CODES = ("NoSuchUpload", "404", "NoSuchKey", "InvalidPart")
-"""Missing parts at the end are a sign of an aborted upload, too: some stores keep parts that arrive
-while an upload is being aborted."""
-
-
-class NoSuchUploadError(Exception):
-    """The upload does not exist any more: another run completed it, or it was aborted."""
-
-
-class OperationUnavailableError(Exception):
-    """The credentials may not use the operation, or the store does not support it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +61,7 @@ class ObjectEntry:
     """Seconds since it was last modified, by the store's own clock; 0 if the store tells none."""
 
 
-class Bucket(RetryingS3Client):
+class Bucket(MultipartUploads):
     """One bucket. Safe to share between threads."""
 
     def __init__(
@@ -172,7 +161,7 @@ class Bucket(RetryingS3Client):
         for entry, now in self._iter_entries(prefix):
             # The Date header has whole seconds, so it may be earlier than the modification.
             age = max(0.0, now - entry["LastModified"].timestamp()) if now else 0.0
-            etag = _unquoted_etag(entry.get("ETag", ""))
+            etag = unquoted_etag(entry.get("ETag", ""))
             yield ObjectEntry(str(entry["Key"]), int(entry["Size"]), etag, age)
 
     def list_with_age(self, prefix: str) -> Iterator[tuple[str, float]]:
@@ -229,7 +218,7 @@ class Bucket(RetryingS3Client):
         lowercase = {str(name).lower(): value for name, value in metadata.items()}
         return ObjectInfo(
             int(response["ContentLength"]),
-            _unquoted_etag(response["ETag"]),
+            unquoted_etag(response["ETag"]),
             lowercase.get(CONTENT_METADATA, ""),
         )
 
@@ -308,9 +297,9 @@ class Bucket(RetryingS3Client):
             Key=key,
             Body=body,
             ContentMD5=checksum,
-            Metadata=_metadata(file, commit),
+            Metadata=object_metadata(file, commit),
         )
-        etag = _unquoted_etag(response["ETag"])
+        etag = unquoted_etag(response["ETag"])
         if etag == base64.b64decode(checksum).hex():
             return etag
         # With SSE-KMS and in some stores, the ETag is not an MD5, and HEAD may return another one.
@@ -346,7 +335,7 @@ class Bucket(RetryingS3Client):
                     "copy",
                     "copy_object",
                     Key=key,
-                    Metadata=_metadata(file, commit),
+                    Metadata=object_metadata(file, commit),
                     MetadataDirective="REPLACE",
                     **self._copy_source(source, etag),
                 )
@@ -377,7 +366,7 @@ class Bucket(RetryingS3Client):
             "start a copy of",
             "create_multipart_upload",
             Key=key,
-            Metadata=_metadata(file, commit),
+            Metadata=object_metadata(file, commit),
         )
         upload_id = str(started["UploadId"])
         on_upload(upload_id)
@@ -408,7 +397,7 @@ class Bucket(RetryingS3Client):
         A checkpoint that stays behind does no harm: it is read only while its file is missing.
         """
         try:
-            self._try_cleanup("delete", "delete_object", Key=key)
+            self.try_cleanup("delete", "delete_object", Key=key)
         except S3RequestError as err:
             raise err.error from err
 
@@ -420,168 +409,6 @@ class Bucket(RetryingS3Client):
         """
         self.call("delete", "delete_object", Key=key)
 
-    def _try_cleanup(self, verb: str, operation: str, **settings: Any) -> bool:
-        """Call an operation that only cleans up; False if it is unavailable."""
-        try:
-            self.call_raw(verb, operation, **settings)
-        except S3RequestError as err:
-            if not err.is_unavailable:
-                raise
-            return False
-        return True
-
-    # -- multipart uploads -------------------------------------------------------------------
-
-    def create_multipart_upload(self, key: str, file: PlanFile, commit: str) -> tuple[str, str]:
-        """Start an upload.
-
-        Returns:
-            Its ID, and the checksum that its parts have to carry: CRC32 or MD5.
-        """
-        settings: dict[str, Any] = {"Key": key, "Metadata": _metadata(file, commit)}
-        verb, operation = "start an upload of", "create_multipart_upload"
-        try:
-            response = self.call_raw(verb, operation, ChecksumAlgorithm="CRC32", **settings)
-        except S3RequestError as err:
-            if err.code not in ("NotImplemented", "InvalidArgument", "InvalidRequest", "400"):
-                raise err.error from err
-            response = self.call(verb, operation, **settings)
-        keeps_crc32 = response.get("ChecksumAlgorithm") == "CRC32"
-        return str(response["UploadId"]), CRC32 if keeps_crc32 else MD5
-
-    def upload_part(
-        self, key: str, upload_id: str, number: int, body: BytesLike, crc32: str = ""
-    ) -> UploadedPart:
-        """Upload a part; the store verifies it by its CRC-32, or else by an MD5.
-
-        Args:
-            key: the object's key.
-            upload_id: the upload.
-            number: the part's number, counting from 0.
-            body: its content.
-            crc32: its CRC-32 in base64; empty to send an MD5.
-
-        Raises:
-            NoSuchUploadError: the upload does not exist any more.
-        """
-        checksum: dict[str, Any] = (
-            {"ChecksumCRC32": crc32} if crc32 else {"ContentMD5": content_md5(body)}
-        )
-        try:
-            response = self.call_raw(
-                "upload a part of",
-                "upload_part",
-                Key=key,
-                UploadId=upload_id,
-                PartNumber=number + 1,
-                Body=body,
-                probe=lambda: self._require_upload(key, upload_id),
-                **checksum,
-            )
-        except S3RequestError as err:
-            raise _upload_error(err) from err
-        return UploadedPart(_unquoted_etag(response["ETag"]), len(body), crc32)
-
-    def _require_upload(
-        self, key: str, upload_id: str, parts: Mapping[int, UploadedPart] | None = None
-    ) -> None:
-        """Check that an upload exists and has these parts, if the credentials may list them.
-
-        Where two runs stage one file, or somebody aborts the upload, a part that arrives at that
-        moment may leave an upload that has lost its other parts or its checksum algorithm. A store
-        then responds to every CompleteMultipartUpload with InternalError (versitygw 1.8).
-
-        Raises:
-            NoSuchUploadError: it does not exist any more, or lacks parts.
-        """
-        with suppress(OperationUnavailableError):
-            stored = self.list_parts(key, upload_id)
-            if any(stored.get(number) != part for number, part in (parts or {}).items()):
-                raise NoSuchUploadError("InvalidPart")
-
-    def list_parts(self, key: str, upload_id: str) -> dict[int, UploadedPart]:
-        """List the parts that the store has of an upload, by their number from 0.
-
-        Raises:
-            NoSuchUploadError: the upload does not exist any more.
-            OperationUnavailableError: the credentials lack s3:ListMultipartUploadParts, or the
-                store does not support the operation.
-        """
-        parts: dict[int, UploadedPart] = {}
-        verb, token = "list the parts of", dict[str, Any]()
-        while True:
-            try:
-                page = self.call_raw(verb, "list_parts", Key=key, UploadId=upload_id, **token)
-            except S3RequestError as err:
-                if err.is_unavailable:
-                    raise OperationUnavailableError(err.error.reason) from err
-                raise _upload_error(err) from err
-            for entry in page.get("Parts") or []:
-                parts[int(entry["PartNumber"]) - 1] = UploadedPart(
-                    _unquoted_etag(entry["ETag"]),
-                    int(entry["Size"]),
-                    str(entry.get("ChecksumCRC32", "")),
-                )
-            if not page.get("IsTruncated"):
-                return parts
-            token = {"PartNumberMarker": page["NextPartNumberMarker"]}
-
-    def complete_multipart_upload(
-        self, key: str, upload_id: str, parts: dict[int, UploadedPart], assembly_timeout: float
-    ) -> None:
-        """Have the store assemble the object, which may take `assembly_timeout` seconds.
-
-        Raises:
-            NoSuchUploadError: the upload does not exist any more. It may have been completed by an
-                attempt whose response was lost.
-        """
-        listed = []
-        for number, part in sorted(parts.items()):
-            entry: dict[str, Any] = {"PartNumber": number + 1, "ETag": f'"{part.etag}"'}
-            if part.checksum:
-                entry["ChecksumCRC32"] = part.checksum
-            listed.append(entry)
-        try:
-            self.call_raw(
-                "complete the upload of",
-                "complete_multipart_upload",
-                assembly_timeout=assembly_timeout,
-                probe=lambda: self._require_upload(key, upload_id, parts),
-                Key=key,
-                UploadId=upload_id,
-                MultipartUpload={"Parts": listed},
-            )
-        except S3RequestError as err:
-            raise _upload_error(err) from err
-
-    def abort_multipart_upload(self, key: str, upload_id: str) -> bool:
-        """Abort an upload and delete its parts.
-
-        Returns:
-            False if the credentials may not abort it. Its parts then stay until the bucket's
-            lifecycle rule for incomplete uploads deletes them.
-        """
-        try:
-            operation = "abort_multipart_upload"
-            return self._try_cleanup("abort", operation, Key=key, UploadId=upload_id)
-        except S3RequestError as err:
-            if isinstance(_upload_error(err), NoSuchUploadError):
-                return True
-            raise err.error from err
-
-
-def _upload_error(err: S3RequestError) -> Exception:
-    """NoSuchUploadError if that is what the refusal means, else the refusal."""
-    return NoSuchUploadError(err.code) if err.code in _MISSING_UPLOAD_CODES else err.error
-
 
 def _read_body(response: Any) -> bytes:
     return bytes(response["Body"].read())
-
-
-def _metadata(file: PlanFile, commit: str) -> dict[str, str]:
-    return {CONTENT_METADATA: file.identity, COMMIT_METADATA: commit}
-
-
-def _unquoted_etag(etag: str) -> str:
-    return str(etag).strip('"')

@@ -12,8 +12,9 @@ import threading
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.objectstore.layout import STATE_DIR, StagingLayout
 from kubectl_fluidmodel.records import dataclass
-from kubectl_fluidmodel.stage.bucket import Bucket, OperationUnavailableError
+from kubectl_fluidmodel.stage.bucket import Bucket
 from kubectl_fluidmodel.stage.manifest import Manifest, parse_manifest
+from kubectl_fluidmodel.stage.multipart import OperationUnavailableError
 
 _MAX_COMMITS = 4
 """Manifests to read, newest first: what older commits share with the new one, these mostly have."""

@@ -12,9 +12,10 @@ from datetime import datetime, timezone
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
 from kubectl_fluidmodel.objectstore.layout import StagingLayout
-from kubectl_fluidmodel.stage.bucket import Bucket, OperationUnavailableError
+from kubectl_fluidmodel.stage.bucket import Bucket
 from kubectl_fluidmodel.stage.checkpoint import UploadCheckpoint, parse_checkpoint
 from kubectl_fluidmodel.stage.manifest import Manifest, ManifestEntry, parse_manifest
+from kubectl_fluidmodel.stage.multipart import OperationUnavailableError
 
 _Listing = dict[str, tuple[int, str]]
 """Size and ETag by key."""

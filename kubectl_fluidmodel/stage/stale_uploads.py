@@ -7,8 +7,9 @@ from kubectl_fluidmodel.objectstore.layout import STATE_DIR, BucketPrefix, Stagi
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage import checkpoint as checkpoints
-from kubectl_fluidmodel.stage.bucket import Bucket, NoSuchUploadError, OperationUnavailableError
+from kubectl_fluidmodel.stage.bucket import Bucket
 from kubectl_fluidmodel.stage.checkpoint import UploadCheckpoint
+from kubectl_fluidmodel.stage.multipart import NoSuchUploadError, OperationUnavailableError
 
 _RETRY_TIMEOUT = 15.0
 

@@ -6,7 +6,8 @@ from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.records import dataclass
-from kubectl_fluidmodel.stage.bucket import Bucket, NoSuchUploadError, OperationUnavailableError
+from kubectl_fluidmodel.stage.bucket import Bucket
+from kubectl_fluidmodel.stage.multipart import NoSuchUploadError, OperationUnavailableError
 from kubectl_fluidmodel.stage.reuse import ReusableFiles
 from kubectl_fluidmodel.stage.staged_files import StagedFiles
 

@@ -17,16 +17,12 @@ from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.objectstore.layout import StagingLayout
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage import parts, resumable_sha256
-from kubectl_fluidmodel.stage.bucket import (
-    Bucket,
-    NoSuchUploadError,
-    ObjectInfo,
-    OperationUnavailableError,
-)
+from kubectl_fluidmodel.stage.bucket import Bucket, ObjectInfo
 from kubectl_fluidmodel.stage.checkpoint import CRC32, UploadCheckpoint, UploadedPart
 from kubectl_fluidmodel.stage.checkpoint_writer import CheckpointWriter
 from kubectl_fluidmodel.stage.errors import checksum_mismatch
 from kubectl_fluidmodel.stage.file_hasher import Crc32, FileHasher
+from kubectl_fluidmodel.stage.multipart import NoSuchUploadError, OperationUnavailableError
 from kubectl_fluidmodel.stage.ordered_hasher import OrderedHasher
 
 _MAX_CHECKPOINTS = 200

@@ -11,9 +11,10 @@ from kubectl_fluidmodel.objectstore.layout import STATE_DIR, StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.records import dataclass
-from kubectl_fluidmodel.stage.bucket import Bucket, OperationUnavailableError
+from kubectl_fluidmodel.stage.bucket import Bucket
 from kubectl_fluidmodel.stage.file_hasher import FileHasher
 from kubectl_fluidmodel.stage.manifest import ManifestEntry, read_manifest
+from kubectl_fluidmodel.stage.multipart import OperationUnavailableError
 
 _RETRY_TIMEOUT = 15.0
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.stage.bucket import CONTENT_METADATA
+from kubectl_fluidmodel.stage.multipart import CONTENT_METADATA
 from kubectl_fluidmodel.stage.options import TransferOptions
 from tests.stage.harness import MIB, MODEL, PART, StagingHarness, random_bytes, wait_until
 

@@ -11,9 +11,10 @@ import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
 from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
-from kubectl_fluidmodel.stage.bucket import Bucket, NoSuchUploadError
+from kubectl_fluidmodel.stage.bucket import Bucket
 from kubectl_fluidmodel.stage.engine import stage_plan
 from kubectl_fluidmodel.stage.file_hasher import Crc32
+from kubectl_fluidmodel.stage.multipart import NoSuchUploadError
 from kubectl_fluidmodel.stage.options import TransferOptions
 from kubectl_fluidmodel.stage.verify import verify_staged_model
 from tests.stage.faultproxy import FaultProxy

@@ -11,11 +11,12 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inspect.details import HubStatus, LiveDetails
 from kubectl_fluidmodel.inventory import master_report, staging_status
 from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.inventory.mount_target import mount_targets
 from kubectl_fluidmodel.inventory.staging_status import StagedModel
 from kubectl_fluidmodel.inventory.succession import revision_of
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError
-from kubectl_fluidmodel.objects.access import annotations_of, get_list, get_path
+from kubectl_fluidmodel.kube.errors import ForbiddenError
+from kubectl_fluidmodel.objects.access import annotations_of
 from kubectl_fluidmodel.snapshot.pod_commands import PodCommand, run_commands
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
@@ -83,25 +84,16 @@ def read_staging_manifest(cache: Cache, client: Client) -> StagedModel | None:
     known, layout = staging_status.staged_model(cache), staging_status.staging_layout(cache)
     if known is None or layout is None:
         return known
-    from kubectl_fluidmodel.stage import credentials, manifest
+    from kubectl_fluidmodel.cache.mounted_store import mounted_store
+    from kubectl_fluidmodel.objectstore.s3 import store_from_environment
+    from kubectl_fluidmodel.stage import manifest
 
-    options = get_path(cache.dataset, "spec", "mounts", 0, "options", default={})
-    endpoint = str(get_path(options, "alluxio.underfs.s3.endpoint", default="")) or None
-    region = next(
-        (
-            str(get_path(options, f"alluxio.underfs.s3.{key}"))
-            for key in ("endpoint.region", "region")
-            if get_path(options, f"alluxio.underfs.s3.{key}")
-        ),
-        None,
-    )
+    target = mount_targets(cache)[0]
     try:
         try:
-            store = credentials.resolve_store(
-                endpoint, region, _mount_secret(cache), client, cache.namespace
-            )
-        except (ForbiddenError, NotFoundError):
-            store = credentials.resolve_store(endpoint, region)
+            store = mounted_store(client, target)
+        except ForbiddenError:
+            store = store_from_environment(target.endpoint or None, target.region or None)
         with reachable_store(store, client, cache.namespace) as near:
             found = manifest.read_manifest(near, layout)
     except FluidModelError as err:
@@ -117,12 +109,3 @@ def read_staging_manifest(cache: Cache, client: Client) -> StagedModel | None:
         bytes=found.bytes,
         staged_at=found.staged_at,
     )
-
-
-def _mount_secret(cache: Cache) -> str | None:
-    """Return the Secret with the keys of the Dataset's mount."""
-    for option in get_list(cache.dataset, "spec", "mounts", 0, "encryptOptions"):
-        name = get_path(option, "valueFrom", "secretKeyRef", "name")
-        if name:
-            return str(name)
-    return None

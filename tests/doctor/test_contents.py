@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,9 +13,10 @@ from kubectl_fluidmodel.doctor.mount_probe.model_files import (
     examine_files,
 )
 from kubectl_fluidmodel.inventory.mount_target import MountTarget, SecretKeyRef, target_from_json
+from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.model.similarity import sort_by_similarity
 from kubectl_fluidmodel.objects.plugin_pod import parse_network
-from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeState
+from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState, to_json
 from tests import weights
 
 HOLDS = {
@@ -109,11 +110,6 @@ def test_the_probe_pulls_reaches_and_trusts_as_a_staging_job_does() -> None:
     assert env["AWS_CA_BUNDLE"] == f"{container['volumeMounts'][-1]['mountPath']}/ca.pem"
 
 
-def waiting(reason: str, message: str) -> dict[str, Any]:
-    state = {"waiting": {"reason": reason, "message": message}}
-    return {"status": {"containerStatuses": [{"name": "probe", "state": state}]}}
-
-
 @pytest.mark.parametrize(
     ("reason", "message", "state", "entry"),
     [
@@ -130,11 +126,57 @@ def waiting(reason: str, message: str) -> dict[str, Any]:
 def test_what_keeps_a_probe_from_starting(
     reason: str, message: str, state: str, entry: str
 ) -> None:
-    found, _ = mount_probe_job.pod_start_failure(waiting(reason, message), ASKED)
-    assert found is not None
+    found = mount_probe_job.start_failure(ASKED, f"{reason}: {message}")
     assert (found.state, found.secret_key, found.origin) == (state, entry, ProbeOrigin.POD)
 
 
-def test_a_probe_that_only_waits() -> None:
-    found, seen = mount_probe_job.pod_start_failure(waiting("ContainerCreating", ""), ASKED)
-    assert found is None and seen == "ContainerCreating"
+def pod_of(state: dict[str, Any], phase: str = "Pending") -> dict[str, Any]:
+    status = {"phase": phase, "containerStatuses": [{"name": "probe", "state": state}]}
+    return {"metadata": {"name": "p", "namespace": "models"}, "status": status}
+
+
+class ProbeCluster:
+    """A cluster that runs a probe's Job."""
+
+    def __init__(self, pod: dict[str, Any] | None, log: str = "") -> None:
+        self.pods = [pod] if pod else []
+        self.log = log
+        self.calls: list[str] = []
+
+    def create(self, *_: Any) -> None:
+        self.calls.append("create")
+
+    def delete(self, *_: Any) -> None:
+        self.calls.append("delete")
+
+    def list_objects(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        return self.pods
+
+    def pod_logs(self, *_: Any, **__: Any) -> str:
+        return self.log
+
+
+ANSWER = to_json(ProbeResult("m", ProbeState.OK, "", ProbeOrigin.POD))
+BLOCKED = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+
+
+@pytest.mark.parametrize(
+    ("pod", "log", "state", "message"),
+    [
+        (pod_of({}, "Succeeded"), f"warning: x\nanswer: {ANSWER}\n", ProbeState.OK, ""),
+        (pod_of({}, "Failed"), "Killed\n", ProbeState.SKIPPED, "printed no result: Killed"),
+        (pod_of({}, "Failed"), "", ProbeState.SKIPPED, "its log is empty"),
+        (pod_of({}, "Succeeded"), "answer: {", ProbeState.SKIPPED, "cannot read"),
+        (pod_of(BLOCKED), "", ProbeState.SKIPPED, "does not start: ImagePullBackOff: no such"),
+        (pod_of({}, "Running"), "", ProbeState.SKIPPED, "did not finish"),
+        (None, "", ProbeState.SKIPPED, "no pod was created"),
+    ],
+)
+def test_a_probe_gives_a_result_and_its_job_is_deleted(
+    pod: dict[str, Any] | None, log: str, state: str, message: str
+) -> None:
+    cluster = ProbeCluster(pod, log)
+    probe = mount_probe_job.PodProbe("example.com/own:1")
+    found = mount_probe_job.run_probe_job(cast(Client, cluster), ASKED, "demo", probe, 1.0)
+    assert found.state == state and message in found.message
+    assert cluster.calls == ["create", "delete"]

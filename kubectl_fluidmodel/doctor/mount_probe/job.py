@@ -7,19 +7,20 @@ gets the keys as the cache's own pods do, by reference to the Secret.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import field
 
-from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.errors import FluidModelError, WaitTimeoutError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.mount_target import MountTarget, SecretKeyRef, target_from_json
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import ForbiddenError
+from kubectl_fluidmodel.kube.job_run import JobTimeouts, PodCannotStartError, run_job
 from kubectl_fluidmodel.objects import plugin_pod as pods
-from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
-from kubectl_fluidmodel.objects.kinds import JOBS, PODS
+from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.plugin_pod import IMAGE_ENV, PodNetwork, SecretKey
 from kubectl_fluidmodel.objectstore.s3_credentials import ACCESS_KEY, SECRET_KEY, S3Credentials
 from kubectl_fluidmodel.records import dataclass
@@ -38,7 +39,6 @@ PROBE_LABEL = "fluidmodel.io/probe"
 """Label of the Job and pod of `doctor --probe`."""
 _TARGET_VARIABLE = "FLUIDMODEL_QUESTION"
 _RESULT_PREFIX = "answer: "
-_POLL_INTERVAL = 0.3
 
 
 @dataclass(frozen=True)
@@ -93,82 +93,54 @@ def build_probe_job(target: MountTarget, name: str, probe: PodProbe) -> Object:
 def run_probe_job(
     client: Client, target: MountTarget, name: str, probe: PodProbe, timeout: float = PROBE_TIMEOUT
 ) -> ProbeResult:
-    """Create the Job, wait for the result of its pod, and delete the Job."""
+    """Run the Job, and return the result of its pod."""
     if not probe.image:
         return _skipped_result(
             target, f"the probe needs an image: --image or {IMAGE_ENV} (docs/stage.md)"
         )
-    job = build_probe_job(target, name, probe)
+    lines: list[str] = []
+    waiting_for = ""
+
+    def on_wait(reason: str) -> None:
+        nonlocal waiting_for
+        waiting_for = reason
+
+    # The program prints nothing before its result.
+    timeouts = JobTimeouts(schedule=timeout, start=timeout, stall=math.inf, total=timeout)
     try:
-        client.create(JOBS, job)
-    except FluidModelError as err:
-        reason = (
-            "no permission to create jobs"
-            if isinstance(err, ForbiddenError)
-            else err.reason or err.message
-        )
-        return _skipped_result(target, reason)
-    try:
-        return _wait_for_result(client, target, name_of(job), time.monotonic() + timeout)
+        run_job(client, build_probe_job(target, name, probe), timeouts, lines.append, on_wait)
+    except PodCannotStartError as err:
+        return start_failure(target, err.reason)
+    except WaitTimeoutError:
+        waited = f": {waiting_for}" if waiting_for else ""
+        return _skipped_result(target, f"the probe's pod did not finish{waited}")
     except FluidModelError as err:
         return _skipped_result(target, f"the probe failed: {err.reason or err.message}")
-    finally:
-        client.delete(JOBS, name_of(job), target.namespace)
+    return _result_from_log(target, lines)
 
 
-def _wait_for_result(
-    client: Client, target: MountTarget, name: str, deadline: float
-) -> ProbeResult:
-    status = "no pod was created"
-    while time.monotonic() < deadline:
-        for pod in client.list_objects(PODS, target.namespace, labels=f"job-name={name}"):
-            phase = get_path(pod, "status", "phase", default="Pending")
-            if phase in ("Succeeded", "Failed"):
-                return _result_from_log(client, target, pod)
-            blocked, status = pod_start_failure(pod, target)
-            if blocked is not None:
-                return blocked
-        time.sleep(_POLL_INTERVAL)
-    return _skipped_result(target, f"the probe's pod did not finish: {status}")
+def start_failure(target: MountTarget, reason: str) -> ProbeResult:
+    """The result of a pod that does not start: a lacking Secret, or none."""
+    if reason.startswith("CreateContainerConfigError: "):
+        lacks_key = "couldn't find key" in reason
+        named = [each for each in (target.access, target.hidden) if each]
+        listed = reason.replace('"', " ").split()
+        held = [each for each in named if (each.key if lacks_key else each.secret) in listed]
+        ref = (held or named or [SecretKeyRef("", "")])[0]
+        state = ProbeState.NO_KEY if lacks_key else ProbeState.NO_SECRET
+        if lacks_key or "not found" in reason:
+            return _secret_result(target, state, reason.partition(": ")[2], ref)
+    return _skipped_result(target, f"the probe's pod does not start: {reason}")
 
 
-def pod_start_failure(pod: Object, target: MountTarget) -> tuple[ProbeResult | None, str]:
-    """Why a pod has not started.
-
-    Returns:
-        A result if the reason is the Secret or the image, else None; and what the pod waits for.
-    """
-    for status in get_list(pod, "status", "containerStatuses"):
-        reason = str(get_path(status, "state", "waiting", "reason", default=""))
-        message = str(get_path(status, "state", "waiting", "message", default=""))
-        if reason == "CreateContainerConfigError":
-            lacks_key = "couldn't find key" in message
-            text = message.replace('"', " ").split()
-            named = [each for each in (target.access, target.hidden) if each]
-            held = [each for each in named if (each.key if lacks_key else each.secret) in text]
-            ref = (held or named or [SecretKeyRef("", "")])[0]
-            state = ProbeState.NO_KEY if lacks_key else ProbeState.NO_SECRET
-            if lacks_key or "not found" in message:
-                return _secret_result(target, state, message, ref), message
-        if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName"):
-            return _skipped_result(target, f"the probe's image: {message or reason}"), message
-        if reason:
-            return None, f"{reason} {message}".strip()
-    for condition in get_list(pod, "status", "conditions"):
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return None, str(condition.get("message") or condition.get("reason"))
-    return None, "it is running"
-
-
-def _result_from_log(client: Client, target: MountTarget, pod: Object) -> ProbeResult:
-    text = client.pod_logs(target.namespace, name_of(pod), CONTAINER, tail=50)
-    for line in text.splitlines():
+def _result_from_log(target: MountTarget, lines: Sequence[str]) -> ProbeResult:
+    for line in lines:
         if line.startswith(_RESULT_PREFIX):
             try:
                 return from_json(line.removeprefix(_RESULT_PREFIX))
             except ValueError as err:
                 return _skipped_result(target, f"cannot read the probe's result: {err}")
-    last = next((line for line in reversed(text.splitlines()) if line.strip()), "its log is empty")
+    last = next((line for line in reversed(lines) if line.strip()), "its log is empty")
     return _skipped_result(target, f"the probe printed no result: {last[:200]}")
 
 

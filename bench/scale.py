@@ -173,7 +173,7 @@ def paths(cluster: Cluster, verb: str) -> list[str]:
     from kubectl_fluidmodel.kube.client import Client
     from kubectl_fluidmodel.kube.config import ConfigFlags
 
-    client = Client(ConfigFlags(kubeconfig=str(cluster.kubeconfig)))
+    client = Client.connect(ConfigFlags(kubeconfig=str(cluster.kubeconfig)))
     _, wanted = collector.discover(client, READS[verb])
     found = []
     for read in wanted:

@@ -76,7 +76,7 @@ class BenchCommand:
         Raises:
             FluidModelError: the cache cannot be read, or its pod does not run.
         """
-        client = Client(self.connection)
+        client = Client.connect(self.connection)
         namespace, name = client.namespace, self.options.name
         snapshot = collector.collect(client, namespace, queries.INSPECT_QUERIES)
         cache = find_readable_cache(snapshot, namespace, name)

@@ -79,7 +79,7 @@ class CacheCommand:
         from kubectl_fluidmodel.objects.plugin_pod import no_image_error
         from kubectl_fluidmodel.output.live import ProgressView
 
-        client = Client(self.connection)
+        client = Client.connect(self.connection)
         namespace = client.namespace
         staging = HubStaging.plan(self.options, namespace, client) if self.options.staging else None
         options = staging.staged_options() if staging else self.options
@@ -118,7 +118,7 @@ class CacheCommand:
         from kubectl_fluidmodel.kube.client import Client
         from kubectl_fluidmodel.output.live import KEEPS_RUNNING_HINT, ProgressView
 
-        client = Client(self.connection)
+        client = Client.connect(self.connection)
         staging = self.options.staging
         on_client = staging is not None and staging.on == "client"
         hint = "Ctrl-C at any time: the same command resumes" if on_client else KEEPS_RUNNING_HINT

@@ -52,7 +52,7 @@ def _read_key(client: Client, namespace: str, ref: SecretKeyRef) -> str:
         return base64.b64decode(data[ref.key]).decode()
     except (NotFoundError, KeyError, ValueError) as err:
         raise FluidModelError(
-            f"the key of the Dataset's store cannot be read",
+            "the key of the Dataset's store cannot be read",
             f"Secret {ref.secret} has no usable {ref.key}",
             kubectl("describe", "secret", Operand(ref.secret), namespace=namespace),
         ) from err

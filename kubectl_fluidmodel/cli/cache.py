@@ -283,7 +283,7 @@ def hopeless_check(client: Client, name: str) -> Callable[[], None]:
     def check() -> None:
         nonlocal monitor
         if monitor is None:
-            own = Client(access=client.access)
+            own = Client(client.access)
             monitor = FailureMonitor(own, client.namespace, name, CACHE_FAILURES)
         problem = monitor.poll()
         if problem is not None:

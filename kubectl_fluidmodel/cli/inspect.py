@@ -125,7 +125,7 @@ def command(
         return 0
     from kubectl_fluidmodel.kube.client import Client
 
-    client = Client(connection)
+    client = Client.connect(connection)
     inspect = InspectCommand(options, None if everywhere else client.namespace)
     if flags.watch:
         from kubectl_fluidmodel.inspect.watch import watch_caches

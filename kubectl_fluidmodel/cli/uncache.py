@@ -69,7 +69,7 @@ def command(
     from kubectl_fluidmodel.kube.client import Client
     from kubectl_fluidmodel.output.serialize import kubectl_name
 
-    client = Client(connection)
+    client = Client.connect(connection)
     namespace = client.namespace
     if release:
         return _release(client, name, dry_run)

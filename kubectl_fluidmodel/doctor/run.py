@@ -85,7 +85,7 @@ class DoctorRun:
         """
         if self._options.from_bundle:
             return self._diagnose_bundle(self._options.from_bundle)
-        client = Client(self._connection)
+        client = Client.connect(self._connection)
         if self._options.wait is None:
             return self._diagnose_cluster(client)
         try:

@@ -32,7 +32,7 @@ environment and compares the requests that arrive. Intended differences:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubectl_fluidmodel.kube import list_decoder
 from kubectl_fluidmodel.kube.config import ConfigFlags, RestConfig, load_rest_config
@@ -41,6 +41,9 @@ from kubectl_fluidmodel.kube.rest import JSON, RestClient
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FIELD_MANAGER = "kubectl-fluidmodel"
 PAGE_SIZE = 500
@@ -58,9 +61,21 @@ class ObjectList(list[Object]):
 class Client(RestClient):
     """The verbs of Kubernetes, for one API server and one identity."""
 
-    def __init__(self, connection: ConfigFlags | None = None, *, access: RestConfig | None = None):
-        super().__init__(access or load_rest_config(connection or ConfigFlags()))
-        self.namespace = self.access.namespace
+    def __init__(self, access: RestConfig) -> None:
+        super().__init__(access)
+        self.namespace = access.namespace
+
+    @classmethod
+    def connect(cls, connection: ConfigFlags) -> Self:
+        """Create a client for the server that the flags and the kubeconfig name.
+
+        Nothing is sent.
+
+        Raises:
+            ClusterUnreachableError: no kubeconfig, an unknown context, or a credential plugin
+                failed.
+        """
+        return cls(load_rest_config(connection))
 
     # -- reading -----------------------------------------------------------------------------
 

@@ -77,7 +77,7 @@ def list_kubeconfig_entries(connection: ConfigFlags, part: str) -> list[Row]:
 
 
 def _get(connection: ConfigFlags, kind: Kind, accept: str, **query: str) -> Any:
-    client = Client(access=load_rest_config(connection, interactive=False))
+    client = Client(load_rest_config(connection, interactive=False))
     data = client.request(
         "GET",
         kind.path(client.namespace),

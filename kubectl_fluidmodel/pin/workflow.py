@@ -50,7 +50,7 @@ def pin_graphs(request: PinRequest, options: PinOptions, watchdog: Watchdog) -> 
     Raises:
         FluidModelError: the first failure; the other graphs are still pinned.
     """
-    client = CountingClient(options.connection)
+    client = CountingClient.connect(options.connection)
     needs_runtime = bool(options.loader)
     cache = functools.cache(
         lambda: read_cache(client, options.cache, client.namespace, needs_runtime)
@@ -84,7 +84,7 @@ def unpin_graphs(options: PinOptions) -> None:
     Raises:
         FluidModelError: the first failure; the other graphs are still unpinned.
     """
-    client = CountingClient(options.connection)
+    client = CountingClient.connect(options.connection)
     with PinPrinter("unpinned from", options) as printer:
 
         def unpin_one(reference: str) -> None:

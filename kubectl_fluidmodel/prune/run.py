@@ -62,7 +62,7 @@ class PruneCommand:
         Raises:
             FluidModelError: something cannot be read or removed.
         """
-        client = Client(self.connection)
+        client = Client.connect(self.connection)
         namespace = None if self.options.all_namespaces else client.namespace
         state, _ = read_cluster(client, namespace, self._note)
         self._require_named_caches(state, client.namespace)

@@ -110,8 +110,6 @@ def _redact_pem(text: str) -> str:
 
 
 _URL = re.compile(r"\w://[^\s\"'<>]*")
-_LOGIN_SCHEMES = ("http://", "https://")
-"""Schemes whose user without a password is a token: `https://TOKEN@git.example.com`."""
 
 
 def _redact_user_info(text: str) -> str:
@@ -128,7 +126,8 @@ def _redact_url(match: re.Match[str]) -> str:
         if "@" in authority:
             cut = authority.rfind("@")
             alone = ":" not in authority[:cut]
-            # Of the scheme, the match has the last letter: p of http, s of https.
+            # A user without a password is a token (`https://TOKEN@git.example.com`), but not in
+            # `ssh://git@…`. Of the scheme, the match has the last letter: p of http, s of https.
             if alone and (user.startswith("git@") or not before.endswith(("p", "s"))):
                 continue
         elif colon and rest and not rest.isdigit() and "@" in piece and "[" not in user:

@@ -219,7 +219,7 @@ class StageCommand:
             return None, ""
         from kubectl_fluidmodel.kube.client import Client
 
-        client = Client(self.connection)
+        client = Client.connect(self.connection)
         return client, client.namespace
 
     def _plan(self, hub: HubClient) -> StagingPlan:

@@ -50,7 +50,7 @@ class UpdateCommand:
         Returns:
             The exit code.
         """
-        client = Client(self.connection)
+        client = Client.connect(self.connection)
         target = find_target(client, self.options)
         if target.state.is_done:
             self._print_done(target)
@@ -75,7 +75,7 @@ class UpdateCommand:
         Raises:
             FluidModelError: a step failed; a note says what serves, and how to go on or back.
         """
-        client, options = Client(self.connection), self.options
+        client, options = Client.connect(self.connection), self.options
         target = find_target(client, options)
         if target.state.is_done:
             self._print_done(target)

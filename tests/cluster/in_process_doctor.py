@@ -36,7 +36,7 @@ class Doctor:
     def __init__(self, cluster: Cluster, namespace: str, area: str, bin_: Path) -> None:
         self.cluster, self.namespace = cluster, namespace
         self.checks = select_checks(area.split(","), [])
-        self.client = Client(ConfigFlags(kubeconfig=str(cluster.kubeconfig)))
+        self.client = Client.connect(ConfigFlags(kubeconfig=str(cluster.kubeconfig)))
         self.bin = bin_
         self.bin.mkdir(exist_ok=True)
         (self.bin / "kubectl").unlink(missing_ok=True)

@@ -697,7 +697,7 @@ def test_probe_is_skipped_with_few_permissions(faults: StoreFaults, cached: str)
         {"apiGroups": [""], "resources": ["pods", "events"], "verbs": ["get", "list"]},
     ]
     path = faults.cluster.user_kubeconfig("doctor-few", rules=rules, namespace=faults.namespace)
-    few = Client(ConfigFlags(kubeconfig=str(path)))
+    few = Client.connect(ConfigFlags(kubeconfig=str(path)))
     assert faults.found_codes(cached, client=few) == []
     assert "no permission to read Secret" in faults.doctor.skipped("FM521", cached)
 

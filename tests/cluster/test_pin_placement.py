@@ -188,7 +188,9 @@ def test_workers_are_placed_on_the_cache_wherever_they_can_be(
 
 def pin_one(cluster: Cluster, namespace: str, case: Case) -> None:
     """What `pin --force` does, without its output, so that many can be done at once."""
-    client = CountingClient(ConfigFlags(kubeconfig=str(cluster.kubeconfig), namespace=namespace))
+    client = CountingClient.connect(
+        ConfigFlags(kubeconfig=str(cluster.kubeconfig), namespace=namespace)
+    )
     info = read_cache(client, case.name, namespace)
     request = PinRequest(case.name, info.label, preferred=case.preferred)
     served = read_graph(client, case.name, namespace)

@@ -80,7 +80,7 @@ def hub(real: Cluster) -> Iterator[FakeHub]:
 
 @pytest.fixture
 def client(real: Cluster) -> Client:
-    return Client(ConfigFlags(kubeconfig=str(real.kubeconfig)))
+    return Client.connect(ConfigFlags(kubeconfig=str(real.kubeconfig)))
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def hub() -> Iterator[FakeHub]:
 def client(cluster: Any) -> Client:
     # What is in the image is where the tests' own Python has it.
     cluster.image(STAGE, path=[str(Path(sys.executable).parent)])
-    return Client(ConfigFlags(kubeconfig=str(cluster.kubeconfig)))
+    return Client.connect(ConfigFlags(kubeconfig=str(cluster.kubeconfig)))
 
 
 @pytest.fixture

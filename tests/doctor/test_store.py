@@ -471,7 +471,7 @@ def tries(monkeypatch: pytest.MonkeyPatch, *points: str, state: str, code: str =
 
     monkeypatch.setattr(runner, "probe_mount", attempt)
     runner.probe_mounts(
-        Client(ConfigFlags(server="http://127.0.0.1:1")), build_caches(snapshot), snapshot
+        Client.connect(ConfigFlags(server="http://127.0.0.1:1")), build_caches(snapshot), snapshot
     )
     results = snapshot.probe_results[(NS, NAME)]
     assert [each.mount for each in results] == list(points)

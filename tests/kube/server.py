@@ -15,7 +15,7 @@ from tests.loopback import HttpRequest, HttpResponse, Server, json_response
 
 def client(server: Server, **flags: Any) -> Client:
     """A client of the server, by flags alone."""
-    return Client(ConfigFlags(server=server.url, **flags))
+    return Client.connect(ConfigFlags(server=server.url, **flags))
 
 
 def status(code: int, message: str, reason: str = "") -> HttpResponse:

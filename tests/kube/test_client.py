@@ -207,7 +207,7 @@ class TestIdentity:
 
     def test_a_server_below_a_path(self) -> None:
         with serve(lambda _: json_response({})) as server:
-            Client(ConfigFlags(server=f"{server.url}/k8s/clusters/c-1/")).get(NODES, "n")
+            Client.connect(ConfigFlags(server=f"{server.url}/k8s/clusters/c-1/")).get(NODES, "n")
             assert server.requests[0].path == "/k8s/clusters/c-1/api/v1/nodes/n"
 
 
@@ -307,7 +307,7 @@ class TestPatience:
 
     def test_a_server_that_comes_up_late(self) -> None:
         port = free_port()
-        kube = Client(ConfigFlags(server=f"http://127.0.0.1:{port}"))
+        kube = Client.connect(ConfigFlags(server=f"http://127.0.0.1:{port}"))
         kube.retry_timeout = 10.0
         found: list[Any] = []
         reader = threading.Thread(target=lambda: found.append(kube.get(PODS, "a", "ns")))
@@ -322,13 +322,13 @@ class TestUnreachable:
     def test_nobody_listens(self) -> None:
         url = f"http://127.0.0.1:{free_port()}"
         with pytest.raises(ClusterUnreachableError) as caught:
-            Client(ConfigFlags(server=url)).get(PODS, "a", "ns")
+            Client.connect(ConfigFlags(server=url)).get(PODS, "a", "ns")
         assert caught.value.reason == f"no response from {url} (Connection refused)"
         assert (caught.value.exit_code, caught.value.hint) == (3, "kubectl cluster-info")
 
     def test_an_unknown_host(self) -> None:
         with pytest.raises(ClusterUnreachableError) as caught:
-            Client(ConfigFlags(server="http://nowhere.invalid:1")).get(PODS, "a", "ns")
+            Client.connect(ConfigFlags(server="http://nowhere.invalid:1")).get(PODS, "a", "ns")
         assert "nowhere.invalid" in caught.value.reason
         assert "object at 0x" not in caught.value.reason
 
@@ -369,7 +369,7 @@ class TestUnreachable:
             threading.Thread(target=answer, daemon=True).start()
             with pytest.raises(ClusterUnreachableError) as caught:
                 port = listener.getsockname()[1]
-                Client(ConfigFlags(server=f"https://127.0.0.1:{port}")).get(PODS, "a", "ns")
+                Client.connect(ConfigFlags(server=f"https://127.0.0.1:{port}")).get(PODS, "a", "ns")
         assert caught.value.reason == f"127.0.0.1:{port} does not speak TLS"
         assert "\n" not in str(caught.value)
 
@@ -377,7 +377,7 @@ class TestUnreachable:
         authority = tmp_path / "ca.pem"
         authority.write_text("no certificate")
         with pytest.raises(ClusterUnreachableError):
-            Client(
+            Client.connect(
                 ConfigFlags(server="https://127.0.0.1:1", certificate_authority=str(authority))
             ).get(PODS, "a", "ns")
 
@@ -405,7 +405,7 @@ class TestTls:
         server, authority = secure
         given = {key: str(authority) if value == "ca" else value for key, value in flags.items()}
         with pytest.raises(ClusterUnreachableError) as caught:
-            Client(ConfigFlags(server=server.url, **given)).get(PODS, "a", "ns")  # type: ignore[arg-type]
+            Client.connect(ConfigFlags(server=server.url, **given)).get(PODS, "a", "ns")  # type: ignore[arg-type]
         assert words in caught.value.reason
 
     @pytest.mark.parametrize(
@@ -423,7 +423,9 @@ class TestTls:
         }
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # nothing of urllib3's on the user's terminal
-            assert Client(ConfigFlags(server=server.url, **given)).get(PODS, "a", "ns") == {}
+            assert (
+                Client.connect(ConfigFlags(server=server.url, **given)).get(PODS, "a", "ns") == {}
+            )
 
 
 class TestStream:

@@ -104,7 +104,7 @@ def upgraded(*frames: bytes, certificate: Path | None = None) -> Iterator[Upgrad
 
 
 def run(server: Upgraded, timeout: float = 5.0, **flags: Any) -> execs.ExecResult:
-    kube = Client(ConfigFlags(server=f"http://127.0.0.1:{server.port}", **flags))
+    kube = Client.connect(ConfigFlags(server=f"http://127.0.0.1:{server.port}", **flags))
     return execs.exec_command(
         kube, "ns", "p", "c", ["alluxio", "fs", "ls", "/a b"], timeout=timeout
     )
@@ -134,7 +134,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_command_goes_word_by_word_and_as_the_same_person(certificate: Path) -> None:
     """The client of the `kubernetes` package would drop the impersonation."""
     with upgraded(ended(status="Success"), certificate=certificate) as server:
-        kube = Client(
+        kube = Client.connect(
             ConfigFlags(
                 server=f"https://127.0.0.1:{server.port}",
                 certificate_authority=str(certificate),
@@ -173,7 +173,7 @@ class TestProxies:
             scheme += "://" + proxy.password + "@"
         else:
             scheme += "://"
-        return Client(
+        return Client.connect(
             ConfigFlags(
                 server="https://kubernetes.example:6443",
                 proxy_url=f"{scheme}127.0.0.1:{proxy.port}",
@@ -238,7 +238,7 @@ def test_without_pysocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "socks", None)
     connection = ConfigFlags(server="https://h", proxy_url="socks5://me:secret@127.0.0.1:1")
     with pytest.raises(FluidModelError) as caught:
-        Client(connection)
+        Client.connect(connection)
     assert str(caught.value) == (
         "cannot use the proxy socks5://127.0.0.1:1: PySocks is not installed; "
         "try: pip install PySocks"
@@ -256,7 +256,7 @@ class TestComingAgain:
         users = {"u1": kubeconfig.plugin(kubeconfig.script(tmp_path / "p", body))}
         with serve(lambda _: status(401, "Unauthorized"), certificate=certificate) as server:
             file = kubeconfig.write(tmp_path / "c", clusters={"c1": server.url}, users=users)
-            kube = Client(ConfigFlags(str(file), certificate_authority=str(certificate)))
+            kube = Client.connect(ConfigFlags(str(file), certificate_authority=str(certificate)))
             with pytest.raises(UnauthorizedError):
                 execs.exec_command(kube, "ns", "p", "c", ["true"])
             sent = [asked.headers["Authorization"] for asked in server.requests]
@@ -302,6 +302,6 @@ def test_a_refused_upgrade(code: int, kind: type[KubeError]) -> None:
 
 
 def test_nobody_listens() -> None:
-    kube = Client(ConfigFlags(server=f"http://127.0.0.1:{free_port()}"))
+    kube = Client.connect(ConfigFlags(server=f"http://127.0.0.1:{free_port()}"))
     with pytest.raises(ClusterUnreachableError, match="refused"):
         execs.exec_command(kube, "ns", "p", "c", ["true"])

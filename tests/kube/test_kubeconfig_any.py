@@ -55,7 +55,7 @@ def test_any_content(tmp_path_factory: Any, clusters: Any, users: Any, contexts:
     for flags in ({}, {"server": "http://127.0.0.1:1"}, {"as_user": "a"}):
         try:
             # Without TLS nothing that a kubeconfig names is run or read.
-            Client(ConfigFlags(str(file), context="x", **flags))
+            Client.connect(ConfigFlags(str(file), context="x", **flags))
         except FluidModelError as err:
             refused(err)
 
@@ -88,6 +88,6 @@ def test_any_proxy(tmp_path_factory: Any, proxy: str) -> None:
     file: Path = tmp_path_factory.getbasetemp() / "proxy-kubeconfig"
     file.write_text("")
     try:
-        Client(ConfigFlags(str(file), server="http://127.0.0.1:1", proxy_url=proxy))
+        Client.connect(ConfigFlags(str(file), server="http://127.0.0.1:1", proxy_url=proxy))
     except FluidModelError as err:
         refused(err)

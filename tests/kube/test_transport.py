@@ -53,7 +53,7 @@ def config(tmp_path: Path, url: str, authority: Path, **cluster: Any) -> Path:
 
 
 def ask(file: Path) -> None:
-    assert Client(ConfigFlags(str(file))).get(PODS, "a", "ns") == {}
+    assert Client.connect(ConfigFlags(str(file))).get(PODS, "a", "ns") == {}
 
 
 DECODE_ERROR = bytes((21, 3, 3, 0, 2, 2, 50))
@@ -102,9 +102,9 @@ class TestTrust:
     ) -> None:
         connection = ConfigFlags(server=server.url)
         with pytest.raises(ClusterUnreachableError, match="is not trusted"):
-            Client(connection).get(PODS, "a", "ns")
+            Client.connect(connection).get(PODS, "a", "ns")
         monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-        assert Client(connection).get(PODS, "a", "ns") == {}
+        assert Client.connect(connection).get(PODS, "a", "ns") == {}
 
     def test_an_authority_in_the_kubeconfig_is_the_only_one(
         self, server: Server, authority: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -122,7 +122,7 @@ class TestTrust:
     ) -> None:
         """A TLS alert of decode_error, and then the server behind it."""
         with garbling(urlsplit(server.url).port or 0, times) as port:
-            client = Client(
+            client = Client.connect(
                 ConfigFlags(str(config(tmp_path, f"https://127.0.0.1:{port}", authority)))
             )
             if works:
@@ -190,7 +190,7 @@ class TestClientCertificate:
         answer.write_text(json.dumps({**kind, "status": status}))
         plugin = kubeconfig.script(tmp_path / "p", f"echo run >> {tmp_path}/runs; cat {answer}")
         file = self.write(tmp_path, strict.url, authority, kubeconfig.plugin(plugin))
-        client = Client(ConfigFlags(str(file)))
+        client = Client.connect(ConfigFlags(str(file)))
         assert client.get(PODS, "a", "ns") == {}
         before = len((tmp_path / "runs").read_text().splitlines())
         now = time.time()
@@ -268,7 +268,7 @@ class TestProxy:
         """Those of exec and port-forward."""
         url = f"http://127.0.0.1:{proxy.port}"
         file = config(tmp_path, f"https://{HOST}", authority, **{"proxy-url": url})
-        with Client(ConfigFlags(str(file))).transport.connect(b"", 5.0) as socket:
+        with Client.connect(ConfigFlags(str(file))).transport.connect(b"", 5.0) as socket:
             assert socket.version().startswith("TLS")  # type: ignore[attr-defined]
             socket.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert socket.recv(99).startswith(b"HTTP/1.1 200")

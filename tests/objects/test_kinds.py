@@ -15,7 +15,7 @@ from kubectl_fluidmodel.objects.access import (
     name_of,
     namespace_of,
 )
-from kubectl_fluidmodel.objects.kinds import CRDS, NODES, PODS, PVS, Kind
+from kubectl_fluidmodel.objects.kinds import JOBS, NODES, PODS, PVS, Kind
 
 DATASETS = Kind("data.fluid.io", "v1alpha1", "Dataset", "datasets")
 
@@ -48,7 +48,7 @@ def test_paths(kind: Kind, args: tuple[Any, ...], path: str) -> None:
     [
         (PODS, "v1", "pods"),
         (DATASETS, "data.fluid.io/v1alpha1", "datasets.data.fluid.io"),
-        (CRDS, "apiextensions.k8s.io/v1", "customresourcedefinitions.apiextensions.k8s.io"),
+        (JOBS, "batch/v1", "jobs.batch"),
     ],
 )
 def test_what_kubectl_calls_them(kind: Kind, api_version: str, resource: str) -> None:

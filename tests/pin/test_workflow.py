@@ -89,7 +89,7 @@ def no_watchdog(*_: Any) -> Callable[[], None]:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     made = Server(graph(worker()))
-    monkeypatch.setattr(workflow, "CountingClient", lambda _: made)
+    monkeypatch.setattr(workflow.CountingClient, "connect", lambda _: made)
     return made
 
 

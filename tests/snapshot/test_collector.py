@@ -133,6 +133,6 @@ def test_nodes_are_known_in_part(kube: Client) -> None:
 def test_a_wrong_address_is_an_error_at_once() -> None:
     from kubectl_fluidmodel.kube.config import ConfigFlags
 
-    nobody = Client(ConfigFlags(server=f"http://127.0.0.1:{free_port()}"))
+    nobody = Client.connect(ConfigFlags(server=f"http://127.0.0.1:{free_port()}"))
     with pytest.raises(ClusterUnreachableError):
         collector.collect(nobody, None, queries.INSPECT_QUERIES)

@@ -29,7 +29,7 @@ def test_look_ups() -> None:
     assert found.get(names.DATASETS, "demo", "default") is not None
     assert found.get(names.DATASETS, "demo", "other") is None
     assert found.get(kinds.NODES, "gpu-0", "anything") is not None
-    assert found.is_served(kinds.PODS) and not found.is_served(kinds.CRDS)
+    assert found.is_served(kinds.PODS) and not found.is_served(kinds.WEBHOOKS)
 
 
 def test_what_was_not_read_is_not_known_to_be_absent() -> None:
@@ -40,7 +40,7 @@ def test_what_was_not_read_is_not_known_to_be_absent() -> None:
     assert found.was_read(kinds.PODS, "other")
     assert not found.was_read(kinds.NODES), "only some were asked for"
     assert found.was_read(kinds.PVCS)
-    assert not found.was_read(kinds.CRDS), "not asked for at all"
+    assert not found.was_read(kinds.WEBHOOKS), "not asked for at all"
     assert str(denied) == "pods in namespace default: forbidden"
 
 

@@ -37,7 +37,7 @@ class AdoptCommand:
         from kubectl_fluidmodel.kube.client import Client
         from kubectl_fluidmodel.output.serialize import kubectl_name
 
-        client = Client(self.connection)
+        client = Client.connect(self.connection)
         adoption = workflow.plan_adoption(client, self.options, print_note, write=on_server)
         if on_server:
             workflow.write_labels(client, adoption, print_note, dry_run=True)
@@ -64,7 +64,7 @@ class AdoptCommand:
         from kubectl_fluidmodel.kube.client import Client
         from kubectl_fluidmodel.output.live import ProgressView
 
-        client = Client(self.connection)
+        client = Client.connect(self.connection)
         adoption = workflow.plan_adoption(client, self.options, print_note, write=True)
         self._print_differences(adoption)
         with ProgressView(color=self.color, hint="Ctrl-C does not change the cache") as view:

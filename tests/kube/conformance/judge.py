@@ -52,7 +52,7 @@ class Outcome:
 @click.command()
 @connection_flags
 def _ask(connection: ConfigFlags) -> None:
-    Client(connection).server_version()
+    Client.connect(connection).server_version()
 
 
 @dataclass

@@ -66,7 +66,7 @@ class TestBrokenConnections:
     def test_a_post_is_not(self, court: Court) -> None:
         """It may have been carried out."""
         with breaking_relay(court.http.server_port, 1) as relay:
-            kube = Client(ConfigFlags(server=f"http://127.0.0.1:{relay.port}"))
+            kube = Client.connect(ConfigFlags(server=f"http://127.0.0.1:{relay.port}"))
             with pytest.raises(ClusterUnreachableError, match="no response from"):
                 kube.create(PODS, {"metadata": {"name": "a", "namespace": "ns"}})
             assert len(relay.requests) == 1

@@ -193,7 +193,7 @@ def find_readable_cache(snapshot: Snapshot, namespace: str, name: str) -> Cache:
         failure = snapshot.read_failure(names.DATASETS)
         raise FluidModelError(
             f"there is no cache {name} in namespace {namespace}",
-            failure.why if failure else "no Dataset has this name",
+            failure.reason if failure else "no Dataset has this name",
             command("kubectl", "fluidmodel", "inspect", "-n", namespace),
         )
     doctor = _doctor_command(namespace, name)

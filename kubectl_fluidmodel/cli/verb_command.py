@@ -61,16 +61,14 @@ class VerbCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse arguments like kubectl: a bare --dry-run does not consume the next word."""
-        words = args.index("--") if "--" in args else len(args)
+        end = args.index("--") if "--" in args else len(args)
         bare = {
             name: f"{name}={param.bare}"
             for param in self.params
             if isinstance(param, GroupedOption) and param.bare is not None
             for name in param.opts
         }
-        return super().parse_args(
-            ctx, [bare.get(each, each) for each in args[:words]] + args[words:]
-        )
+        return super().parse_args(ctx, [bare.get(each, each) for each in args[:end]] + args[end:])
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for line in inspect.cleandoc(self.help or "").splitlines():

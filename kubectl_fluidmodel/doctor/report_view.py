@@ -119,10 +119,10 @@ def _check_note(results: Sequence[CheckResult], state: str) -> str:
     if state == SILENCED:
         return "silenced" + (f", {count[SILENCED]} of {len(results)} caches" if many else "")
     if count[SKIPPED]:
-        whys = dict.fromkeys(outcome.skip_reason for outcome in results if outcome.skip_reason)
+        reasons = dict.fromkeys(outcome.skip_reason for outcome in results if outcome.skip_reason)
         some = f"{count[SKIPPED]} of {len(results)} caches " if count[PASSED] else ""
-        more = f"; and {len(whys) - 1} more reasons" if len(whys) > 1 else ""
-        return f"{some}skipped: {one_line(next(iter(whys)), 160)}{more}"
+        more = f"; and {len(reasons) - 1} more reasons" if len(reasons) > 1 else ""
+        return f"{some}skipped: {one_line(next(iter(reasons)), 160)}{more}"
     return ""
 
 

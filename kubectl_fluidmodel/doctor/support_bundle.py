@@ -37,7 +37,7 @@ def redact_snapshot(snapshot: Snapshot) -> Snapshot:
         snapshot,
         objects=redact.redact_object(snapshot.objects),
         read_failures=[
-            replace(each, why=redact.redact_text(each.why)) for each in snapshot.read_failures
+            replace(each, reason=redact.redact_text(each.reason)) for each in snapshot.read_failures
         ],
         pods_on_nodes=redact.redact_object(snapshot.pods_on_nodes),
         logs=_redact_values(snapshot.logs),

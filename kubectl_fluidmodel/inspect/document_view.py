@@ -59,7 +59,7 @@ def _missing_document(each: ReadFailure) -> Document:
     return {
         "resource": each.resource,
         "namespace": each.namespace or None,
-        "why": each.why,
+        "why": each.reason,
         "forbidden": each.forbidden,
     }
 

@@ -121,7 +121,7 @@ def _require_datasets_readable(snapshot: Snapshot, namespace: str | None) -> Non
     where = "in all namespaces" if namespace is None else f"in namespace {namespace}"
     raise FluidModelError(
         f"cannot list {missing.resource} {where}",
-        missing.why,
+        missing.reason,
         "-n NAMESPACE"
         if namespace is None
         else kubectl("auth", "can-i", "list", missing.resource, namespace=namespace),

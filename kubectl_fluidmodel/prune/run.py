@@ -236,5 +236,5 @@ def read_uses(client: Client, state: ClusterState | None) -> Uses:
     except ForbiddenError:
         known: list[Cache] = list(state.caches) if state is not None else []
         datasets = [each.dataset for each in known if each.dataset is not None]
-        why = "caches in other namespaces may use it (list datasets cluster-wide)"
-        return find_uses(datasets, owned, why)
+        doubt = "caches in other namespaces may use it (list datasets cluster-wide)"
+        return find_uses(datasets, owned, doubt)

@@ -86,9 +86,9 @@ def _table(found: Sequence[Leftover], width: int | None, color: bool) -> str:
     titles, *lines = format_table(_COLUMNS, rows, width=width, color=color).splitlines()
     shown = [titles]
     for line, each in zip(lines, found, strict=True):
-        why = escape_control("; ".join(filter(None, (each.reason, each.kept))))
+        reasons = escape_control("; ".join(filter(None, (each.reason, each.kept))))
         below = textwrap.wrap(
-            why,
+            reasons,
             width or _PIPE_WIDTH,
             initial_indent=_INDENT,
             subsequent_indent=_INDENT,

@@ -25,10 +25,19 @@ def snapshot_to_document(snapshot: Snapshot) -> Object:
         "selectors": dict(snapshot.selectors),
         "every": list(snapshot.complete_kinds),
         "absent": list(snapshot.absent_objects),
-        "missing": [vars(each) for each in snapshot.read_failures],
+        "missing": [_read_failure_to_document(each) for each in snapshot.read_failures],
         "objects": {resource: list(items) for resource, items in snapshot.objects.items()},
         "texts": encode_texts(snapshot),
         "placed": snapshot.pods_on_nodes,
+    }
+
+
+def _read_failure_to_document(failure: ReadFailure) -> dict[str, Any]:
+    return {
+        "resource": failure.resource,
+        "namespace": failure.namespace,
+        "why": failure.reason,
+        "forbidden": failure.forbidden,
     }
 
 

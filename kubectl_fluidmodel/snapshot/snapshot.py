@@ -52,13 +52,13 @@ class ReadFailure:
     """As RBAC names it: `nodes`, `datasets.data.fluid.io`."""
     namespace: str
     """Empty for cluster-wide."""
-    why: str
+    reason: str
     forbidden: bool
     """Whether RBAC is the reason, not a failing API server."""
 
     def __str__(self) -> str:
         where = f" in namespace {self.namespace}" if self.namespace else ""
-        return f"{self.resource}{where}: {self.why}"
+        return f"{self.resource}{where}: {self.reason}"
 
 
 _MAX_NAMED = 4

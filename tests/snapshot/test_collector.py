@@ -96,7 +96,7 @@ def test_a_server_that_stays_overloaded_is_recorded(
     found = collector.collect(kube, None, queries.INSPECT_QUERIES)
     (missing,) = found.read_failures
     assert (missing.resource, missing.forbidden) == ("pods", False)
-    assert "shutting down" in missing.why
+    assert "shutting down" in missing.reason
 
 
 def test_a_kind_that_is_not_served_is_no_failure(cluster: Cluster, kube: Client) -> None:

@@ -88,10 +88,10 @@ def _failure_cause(context: CheckContext, staging: StagingJob) -> tuple[str, tup
     )
     for pod in _pods_of_job(context, job):
         for line in reversed(context.container_log(pod, STAGE_CONTAINER).splitlines()):
-            words = _logged_error(line)
-            if words:
-                return words, (
-                    Evidence(object_reference(pod), f"log of {STAGE_CONTAINER}", words),
+            logged = _logged_error(line)
+            if logged:
+                return logged, (
+                    Evidence(object_reference(pod), f"log of {STAGE_CONTAINER}", logged),
                     reported,
                 )
     return str(message or reason or "it gives no reason"), (reported,)

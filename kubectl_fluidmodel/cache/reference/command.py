@@ -49,7 +49,7 @@ class ReferenceCommand:
         from kubectl_fluidmodel.kube.client import Client
         from kubectl_fluidmodel.output.serialize import format_objects
 
-        client = Client(self.connection)
+        client = Client.connect(self.connection)
         reference = workflow.plan_reference(client, self.options)
         workflow.create_reference(client, reference, print_note, dry_run=dry_run)
         if dry_run:

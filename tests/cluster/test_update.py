@@ -198,7 +198,7 @@ def test_a_graph_that_does_not_roll_leaves_the_old_cache_serving(model: Model) -
     before = model.cluster.api.get("v1", "Node", node)["spec"].get("taints") or []
     model.cluster.api.patch("v1", "Node", node, {"spec": {"taints": [*before, *taint]}})
     try:
-        failed = model.update("--timeout", "100s")
+        failed = model.update()
     finally:
         model.cluster.api.patch("v1", "Node", node, {"spec": {"taints": before or None}})
     assert failed.code == 1, failed.err
@@ -232,7 +232,7 @@ def test_a_reader_without_a_graph_keeps_the_old_cache(model: Model, cluster: Clu
     until("the reader", lambda: phase(cluster, model.namespace) == "Running")
     plan = model.update("--dry-run").ok()
     assert "pods that belong to no graph here: reader" in plan.out
-    kept = model.update("--timeout", "45s")
+    kept = model.update()
     assert kept.code == 1 and "tiny is kept: pods read it: reader" in error_line(kept)
     assert set(model.caches()) == {"tiny", model.name}
     cluster.api.delete("v1", "Pod", "reader", model.namespace)

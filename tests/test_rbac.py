@@ -15,6 +15,8 @@ import yaml
 from kubectl_fluidmodel.cache import preflight, removal
 from kubectl_fluidmodel.cache.adoption import workflow as adoption
 from kubectl_fluidmodel.cache.adoption.options import AdoptOptions
+from kubectl_fluidmodel.cache.reference import workflow as reference
+from kubectl_fluidmodel.cache.reference.options import ReferenceOptions
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.job_run import job_permissions
 from kubectl_fluidmodel.kube.permissions import Permission
@@ -80,6 +82,16 @@ def test_adopt() -> None:
     assert granted("cache-adopt") == wanted(required)
     dry = wanted(adoption.required_permissions(options, NAMESPACE, write=False))
     assert {verb for verb, _, _ in dry} == {"get", "list", "watch"}
+
+
+def test_reference() -> None:
+    options = ReferenceOptions(("theirs", "m"), "m")
+    required = wanted(reference.required_permissions(options, NAMESPACE))
+    assert granted("cache-reference") == {each for each in required if each[2] == NAMESPACE}
+    theirs = {
+        (verb, resource, NAMESPACE) for verb, resource, where in required if where == "theirs"
+    }
+    assert granted("cache-reference-source") == theirs
 
 
 def test_uncache() -> None:

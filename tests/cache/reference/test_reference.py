@@ -75,6 +75,7 @@ VALUES: dict[str, Any] = {
     "node_selector": "a=b",
     "gcs_secret": "s",
     "verify": "read",
+    "preheat": True,
 }
 
 

@@ -30,14 +30,17 @@ def require_cache_admitted(
 ) -> None:
     """Check that the quotas and limits admit the pods and the claim of a cache.
 
-    Existing objects of the cache already count as used.
+    Existing objects of the cache already count as used; those of one that has to be recreated are
+    deleted before.
 
     Raises:
         NotAdmittedError: they do not; with the numbers.
     """
     if existing.runtime is None or desired.immutable_changes:
         demand = cache_demand(desired, with_claim=existing.dataset is None)
-        _require_admitted(client, namespace, demand, f"cache {name_of(desired.dataset)}")
+        freed = _freed_demand(existing.runtime) if existing.runtime is not None else None
+        about = f"cache {name_of(desired.dataset)}"
+        _require_admitted(client, namespace, demand, about, freed)
 
 
 def require_job_admitted(client: Client, namespace: str, job: Object) -> None:
@@ -59,18 +62,35 @@ def cache_demand(desired: DesiredCache, *, with_claim: bool) -> Demand:
     The charts set resources only on the first container of each pod, because the runtime sets none
     for the others (charts/alluxio/templates, charts/fluid-dataloader).
     """
-    name, runtime = name_of(desired.dataset), desired.runtime
-    pods = [_pod(f"{name}-master-0", runtime, "master", "alluxio-master", "alluxio-job-master")]
-    pods += [
-        _pod(f"{name}-worker-{index}", runtime, "worker", "alluxio-worker", "alluxio-job-worker")
-        for index in range(desired.replicas)
-    ]
-    counts = {"statefulsets.apps": 2, "daemonsets.apps": 1}
+    name = name_of(desired.dataset)
+    pods, counts = _runtime_pods(desired.runtime), dict(_RUNTIME_COUNTS)
     if desired.load is not None:
         pods.append(_pod(f"{name}-loader", {}, "", "dataloader"))
         counts["jobs.batch"] = 1
     claims = (FLUID_CLAIM_BYTES,) if with_claim else ()
     return Demand(tuple(pods), counts, claims)
+
+
+_RUNTIME_COUNTS = {"statefulsets.apps": 2, "daemonsets.apps": 1}
+
+
+def _runtime_pods(runtime: Object) -> list[Object]:
+    name, replicas = name_of(runtime), int(get_path(runtime, "spec", "replicas", default=1))
+    master = _pod(f"{name}-master-0", runtime, "master", "alluxio-master", "alluxio-job-master")
+    return [
+        master,
+        *(
+            _pod(
+                f"{name}-worker-{index}", runtime, "worker", "alluxio-worker", "alluxio-job-worker"
+            )
+            for index in range(replicas)
+        ),
+    ]
+
+
+def _freed_demand(runtime: Object) -> Demand:
+    """Return what a running cache uses, which deleting it frees."""
+    return Demand(tuple(_runtime_pods(runtime)), _RUNTIME_COUNTS)
 
 
 def _pod(name: str, runtime: Object, component: str, *containers: str) -> Object:
@@ -80,12 +100,14 @@ def _pod(name: str, runtime: Object, component: str, *containers: str) -> Object
     return {"metadata": {"name": name}, "spec": {"containers": made}}
 
 
-def _require_admitted(client: Client, namespace: str, demand: Demand, about: str) -> None:
+def _require_admitted(
+    client: Client, namespace: str, demand: Demand, about: str, freed: Demand | None = None
+) -> None:
     quotas, limit_ranges = (
         _list_if_allowed(client, kind, namespace)
         for kind in (kinds.RESOURCE_QUOTAS, kinds.LIMIT_RANGES)
     )
-    found = violations(demand, quotas, limit_ranges)
+    found = violations(demand, quotas, limit_ranges, freed)
     if found:
         more = f"; and {len(found) - _MAX_REASONS} more" if len(found) > _MAX_REASONS else ""
         raise NotAdmittedError(

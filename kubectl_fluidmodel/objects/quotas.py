@@ -39,9 +39,18 @@ class Demand:
 
 
 def violations(
-    demand: Demand, quotas: Sequence[Object], limit_ranges: Sequence[Object]
+    demand: Demand,
+    quotas: Sequence[Object],
+    limit_ranges: Sequence[Object],
+    freed: Demand | None = None,
 ) -> list[str]:
     """Explain why the API server would reject the objects; empty if it accepts all of them.
+
+    Args:
+        demand: The objects.
+        quotas: The ResourceQuotas of the namespace.
+        limit_ranges: Its LimitRanges.
+        freed: Objects that count as used, and are deleted before.
 
     Returns:
         One sentence per rule, with the name of the ResourceQuota or LimitRange and the numbers.
@@ -53,8 +62,10 @@ def violations(
             found += _limit_range_violations(limit_range, pod)
         for size in demand.claims:
             found += _claim_violations(limit_range, size)
+    freed = freed or Demand()
+    freed_pods = [apply_limit_defaults(pod, limit_ranges) for pod in freed.pods]
     for quota in quotas:
-        found += _quota_violations(quota, demand, pods)
+        found += _quota_violations(quota, (demand, pods), (freed, freed_pods))
     return list(dict.fromkeys(found))
 
 
@@ -146,23 +157,38 @@ def _item_violations(
 # -- ResourceQuota ---------------------------------------------------------------------------
 
 
-def _quota_violations(quota: Object, demand: Demand, pods: Sequence[Object]) -> Iterator[str]:
+def _quota_violations(
+    quota: Object,
+    demanded: tuple[Demand, Sequence[Object]],
+    freed: tuple[Demand, Sequence[Object]],
+) -> Iterator[str]:
+    """Compare a quota with what is demanded and freed, each with its defaulted pods."""
     name = f"ResourceQuota {name_of(quota)}"
     hard = parse_resources(get_path(quota, "status", "hard") or get_path(quota, "spec", "hard"))
     used = parse_resources(get_path(quota, "status", "used"))
     scopes = _scopes(quota)
-    counted = [pod for pod in pods if all(_in_scope(scope, pod) for scope in scopes)]
-    yield from _unstated(name, hard, counted)
-    wanted = _pod_usage(counted)
-    if not scopes:
-        for resource, amount in _object_usage(demand).items():
-            wanted[resource] = wanted.get(resource, Decimal(0)) + amount
+    yield from _unstated(name, hard, _pods_in_scopes(scopes, demanded[1]))
+    wanted, given_back = (_usage(scopes, *each) for each in (demanded, freed))
     for resource, limit in hard.items():
         more, taken = wanted.get(resource, Decimal(0)), used.get(resource, Decimal(0))
+        taken = max(Decimal(0), taken - given_back.get(resource, Decimal(0)))
         if more and taken + more > limit:
             kind = resource.removeprefix("requests.").removeprefix("limits.")
             shown = [format_amount(kind, value) for value in (limit, taken, more)]
             yield f"{name} allows {shown[0]} of {resource}: {shown[1]} used, {shown[2]} needed"
+
+
+def _pods_in_scopes(scopes: Sequence[str], pods: Sequence[Object]) -> list[Object]:
+    return [pod for pod in pods if all(_in_scope(scope, pod) for scope in scopes)]
+
+
+def _usage(scopes: Sequence[str], demand: Demand, pods: Sequence[Object]) -> ResourceList:
+    """Return what a quota of these scopes counts; one with scopes counts only pods."""
+    found = _pod_usage(_pods_in_scopes(scopes, pods))
+    if not scopes:
+        for resource, amount in _object_usage(demand).items():
+            found[resource] = found.get(resource, Decimal(0)) + amount
+    return found
 
 
 def _scopes(quota: Object) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from kubectl_fluidmodel.cache.desired import ExistingObjects
 from kubectl_fluidmodel.cache.quota_check import (
+    NotAdmittedError,
     cache_demand,
     require_cache_admitted,
     require_job_admitted,
@@ -85,6 +86,25 @@ def test_what_exists_of_a_cache_counts_as_used(objects: Objects) -> None:
     desired = plan()
     existing = ExistingObjects(desired.dataset, desired.runtime)
     require_cache_admitted(objects.client, "ns", desired, existing)
+
+
+@pytest.mark.parametrize(("allowed", "admitted"), [("3", True), ("2", False)])
+def test_a_cache_that_is_recreated_gives_back_what_it_used(
+    objects: Objects, allowed: str, admitted: bool
+) -> None:
+    """The two pods that are used are the old master and worker; the loader comes on top."""
+    full = quota(pods=allowed)
+    full["status"] = {"hard": full["spec"]["hard"], "used": {"pods": "2"}}
+    objects.lists[RESOURCE_QUOTAS.path("ns")] = [full]
+    objects.lists[LIMIT_RANGES.path("ns")] = []
+    old = plan()
+    larger = replace(old, immutable_changes=("quota: 1Gi → 2Gi",))
+    existing = ExistingObjects(old.dataset, old.runtime)
+    if admitted:
+        require_cache_admitted(objects.client, "ns", larger, existing)
+    else:
+        with pytest.raises(NotAdmittedError, match="0 used, 3 needed"):
+            require_cache_admitted(objects.client, "ns", larger, existing)
 
 
 @pytest.mark.parametrize("answer", ["forbidden", "not served", "none"])

@@ -24,6 +24,7 @@ import yaml
 from bench.writeup import loader
 from bench.writeup.figures import BESIDE, HUB, WHOLE, LinkRates, Load, Placement
 from kubectl_fluidmodel.fluid import alluxio_cli
+from kubectl_fluidmodel.model.sizing import MEMORY_PATH
 from tests import weights
 from tests.cluster import image, paths
 from tests.cluster.bucket import Bucket
@@ -93,6 +94,11 @@ class Plane:
     def close(self) -> None:
         """Take away all of it but the nodes."""
         clear(self.cluster, self.namespace)
+        for node in NODES:  # which are kept maybe, and their memory with them
+            tier = f"{MEMORY_PATH}/{self.namespace}"
+            pid = self._pid(f"node-{node}")
+            within = ["nsenter", f"--mount=/proc/{pid}/ns/mnt", "rm", "-rf", tier]
+            subprocess.run(within, check=False, capture_output=True)
         for process in ("hub", "hub-network"):
             self.cluster.processes.stop(process, force=True)
         if self._bucket:

@@ -214,7 +214,10 @@ def _describe_cache(
             graphs,
         ),
         read_rates=read_rates(dataset),
-        estimate=estimate_cost(
+        # A reference loads nothing and takes no room.
+        estimate=None
+        if cache.refers_to
+        else estimate_cost(
             summary.usage.source_bytes or 0,
             summary.usage.files or 0,
             copies=runtimes.wanted_copies(runtime) or 1,

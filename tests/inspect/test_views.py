@@ -220,3 +220,20 @@ def test_nothing_odd_breaks_a_view(snapshot: Snapshot) -> None:
         trees.format_tree(tree_view.cache_trees(caches), width=width)
         for one in caches:
             details_view.render_details(one, width=width)
+
+
+def test_a_reference_is_shown_with_its_sources_nodes_and_no_estimate() -> None:
+    """It loads nothing; the label of its own that its claim has is on no node."""
+    labels = {"fluid.io/s-team-a-mine": "true"}
+    objects = [
+        *samples.cache("llama", "models", nodes=["gpu-1"]),
+        samples.dataset("mine", "team-a", source="dataset://models/llama"),
+        samples.runtime("ThinRuntime", "mine", "team-a"),
+        samples.make_object("PersistentVolumeClaim", "mine", "team-a", labels=labels),
+    ]
+    described = describe_caches(samples.snapshot(*objects, namespace=None))
+    found = next(each for each in described if each.name == "mine")
+    text = details_view.render_details(found, width=80)
+    golden("reference-80", text)
+    fits(text, 80)
+    assert found.estimate is None and "dataset://models/llama" in text

@@ -53,7 +53,7 @@ class Case:
 CASES = (
     Case("version --client", ("kubectl", "version", "--client"), says="Client Version"),
     Case("get", ("kubectl", "get", "dataset,pvc,pod"), says=MODEL),
-    Case("--help", ("plugin", "--help"), "version --client", 2, "Verbs"),
+    Case("--help", ("plugin", "--help"), "version --client", 1.2, "Verbs"),
     Case(
         "TAB: a flag",
         ("plugin", "__complete", "inspect", "--of"),
@@ -69,7 +69,7 @@ CASES = (
         3,
         MODEL,
     ),
-    Case("inspect", ("plugin", "inspect"), "get", 3, MODEL),
+    Case("inspect", ("plugin", "inspect"), "get", 2.5, MODEL),
     Case("inspect NAME --offline", ("plugin", "inspect", MODEL, "--offline"), "get", 3, MODEL),
     Case("inspect NAME", ("plugin", "inspect", MODEL), "get", 0, MODEL),
 )

@@ -433,6 +433,28 @@ def test_replica_over_too_many_nodes_is_reported(faults: GraphFaults) -> None:
     assert faults.root_codes() == ["FM727"]
 
 
+@pytest.mark.breaks("FM729")
+def test_replicas_that_an_autoscaler_may_add_are_reported(faults: GraphFaults) -> None:
+    made = faults.worker_component("Work", bound=True, gpus=8)
+    made["scalingAdapter"] = {}
+    faults.create("growing", made)
+    target = {
+        "apiVersion": "nvidia.com/v1beta1",
+        "kind": "DynamoGraphDeploymentScalingAdapter",
+        "name": "growing-work",
+    }
+    faults.cluster.api.create(
+        {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "by-load", "namespace": faults.namespace},
+            "spec": {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 3},
+        }
+    )
+    faults.wait_for_roots("more replicas than the cache's node holds", "FM729")
+    assert "HorizontalPodAutoscaler by-load" in faults.only_finding("FM729").cause
+
+
 @pytest.mark.breaks("FM728")
 def test_bound_planner_is_reported(faults: GraphFaults) -> None:
     made = faults.add_node_affinity(

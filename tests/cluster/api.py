@@ -258,7 +258,7 @@ class Api:
             return False
         return True
 
-    def wait_ready(self, seconds: float = 60) -> None:
+    def wait_ready(self, seconds: float = 180) -> None:
         deadline = time.monotonic() + seconds
         while not self.ready():
             if time.monotonic() > deadline:

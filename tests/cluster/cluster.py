@@ -198,11 +198,11 @@ class Cluster:
         # A large fleet keeps the API server busy: it comes when everything else is there.
         port = layout.ports["front"]
         fleet.create(self.api, [fleet.already_ready(each, port) for each in everyone[5:]], small)
-        self.wait("nodes", lambda: fleet.ready(self.api) >= layout.nodes, 30 + layout.nodes / 20)
+        self.wait("nodes", lambda: fleet.ready(self.api) >= layout.nodes, 120 + layout.nodes / 20)
         self.wait(
             "the default ServiceAccount",
             lambda: bool(self.api.find("v1", "ServiceAccount", "default", "default")),
-            30,
+            120,
         )
         self._write_env()
         write_json(self.state / "cluster.json", {**self.facts, "up": True})
@@ -232,7 +232,7 @@ class Cluster:
         self.processes.start(name, argv, env)
 
     def _wait_api(self) -> None:
-        self.wait("the API server", self.api.ready, 60, "kube-apiserver")
+        self.wait("the API server", self.api.ready, 180, "kube-apiserver")
 
     def wait(
         self, what: str, check: Callable[[], bool], seconds: float, component: str = ""

@@ -125,7 +125,7 @@ class Cached:
     def end_reader(self, name: str) -> None:
         """Delete a pod, and wait until the kubelet has unmounted all that it had."""
         self.plane.api.delete("v1", "Pod", name, self.namespace)
-        until(f"{name} to be gone", lambda: not self.phase(name), 60)
+        until(f"{name} to be gone", lambda: not self.phase(name), 120)
 
     def execute(
         self, pod: str, *words: str, container: str = "", seconds: float = 90

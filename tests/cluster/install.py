@@ -38,7 +38,7 @@ def apply_all(api: Api, objects: Iterable[Object], manager: str = "harness") -> 
             list(pool.map(lambda obj: api.apply(obj, manager), each))
 
 
-def wait_established(api: Api, names: Iterable[str], seconds: float = 60) -> None:
+def wait_established(api: Api, names: Iterable[str], seconds: float = 180) -> None:
     """Wait until the API server serves these CRDs."""
     deadline = time.monotonic() + seconds
     waiting = set(names)

@@ -49,7 +49,7 @@ def fresh_fuse(cached: Cached) -> Iterator[None]:
     for pod in cached.pods(role="alluxio-fuse"):
         name = pod["metadata"]["name"]
         cached.plane.api.delete("v1", "Pod", name, cached.namespace)
-        until(f"{name} to be gone", lambda name=name: not cached.phase(name), 60)
+        until(f"{name} to be gone", lambda name=name: not cached.phase(name), 120)
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])

@@ -113,7 +113,7 @@ def test_a_job_of_other_settings_makes_way(
     theirs = build_job(plan, replace(settings, name="other", shards=1))
     for each in (old, theirs):
         assert ensure_job(client, each) == "started"
-    until("their pods", lambda: len(pods_of(cluster, settings)) == 2, 60)
+    until("their pods", lambda: len(pods_of(cluster, settings)) == 2, 120)
     job = build_job(plan, settings)
     assert ensure_job(client, job) == f"started in place of {old['metadata']['name']}"
     left = {each["metadata"]["name"] for each in pods_of(cluster, settings)}

@@ -20,11 +20,8 @@ EXAMPLES = """
 # Run the workers of graph chat on the nodes that hold llama, and wait for the roll-out
 kubectl fluidmodel pin llama chat --wait
 
-# Preview the change
-kubectl fluidmodel pin llama chat --dry-run=server
-
-# Also make the engines load the model from the mount
-kubectl fluidmodel pin llama chat --use-model-path
+# Also make the engines load the model from the mount; first preview the change
+kubectl fluidmodel pin llama chat --use-model-path --dry-run=server
 
 # A large model: use a faster loader, and allow the workers enough time to start
 kubectl fluidmodel pin llama chat --loader auto --probe-budget

@@ -719,6 +719,7 @@ def answer_of(faults: StoreFaults, name: str) -> dict[str, Any]:
 def test_probe_runs_in_the_cluster(faults: StoreFaults, cached: str, image: None) -> None:
     from kubectl_fluidmodel.inventory.cache import build_caches
 
+    assert faults.found_codes(cached) == []  # reads the cluster
     caches = [each for each in build_caches(faults.doctor.snapshot) if each.name == cached]
     from kubectl_fluidmodel.doctor.mount_probe import runner
     from kubectl_fluidmodel.doctor.mount_probe.job import PodProbe

@@ -32,7 +32,7 @@ environment and compares the requests that arrive. Intended differences:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from kubectl_fluidmodel.kube import list_decoder
 from kubectl_fluidmodel.kube.config import ConfigFlags, RestConfig, load_rest_config
@@ -42,8 +42,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+ClientT = TypeVar("ClientT", bound="Client")
 
 FIELD_MANAGER = "kubectl-fluidmodel"
 PAGE_SIZE = 500
@@ -66,7 +65,7 @@ class Client(RestClient):
         self.namespace = access.namespace
 
     @classmethod
-    def connect(cls, connection: ConfigFlags) -> Self:
+    def connect(cls: type[ClientT], connection: ConfigFlags) -> ClientT:
         """Create a client for the server that the flags and the kubeconfig name.
 
         Nothing is sent.

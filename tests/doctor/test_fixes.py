@@ -27,6 +27,7 @@ HEALS = ("heal", "run", "mend")
 """Methods of the cluster tests that carry a printed fix out."""
 
 _ANEW = "makes the cache again as FM201 and FM213 do on a plane, with another word"
+_COPIES = "adds copies to a running cache; tests/cluster/test_cache.py does, with a real one"
 NOT_TRIED: dict[str, str] = {
     "FM218": "names a bucket that only the user knows",
     "FM312": "takes a node whose kubelet and DNS do not know its name",
@@ -38,7 +39,8 @@ NOT_TRIED: dict[str, str] = {
     "FM542": "takes the AWS CLI",
     "FM614": "is the command that FM605 prints, which is run on a plane",
     "FM705": _ANEW,
-    "FM727": _ANEW,
+    "FM727": _COPIES,
+    "FM729": _COPIES,
     "FM814": _ANEW,
 }
 """Codes whose fixes no test carries out, and why."""

@@ -30,6 +30,7 @@ from kubectl_fluidmodel.dynamo.weight_loader import (
     loading_engines,
     parallel_reads,
 )
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.fuse import JNI_FUSE_PROPERTY, limits_parallel_reads
 from kubectl_fluidmodel.inventory.read_rates import best_reads, read_rates
 from kubectl_fluidmodel.inventory.usage import cache_usage
@@ -41,7 +42,10 @@ SLOW_LOAD_SECONDS = 300
 
 
 @register_check(
-    "FM748", "engines read the mount with fewer than 32 threads", severity=Severity.WARNING
+    "FM748",
+    "engines read the mount with fewer than 32 threads",
+    severity=Severity.WARNING,
+    needs=(names.ALLUXIO_RUNTIMES,),
 )
 def engines_limit_parallel_reads(context: CheckContext) -> Iterator[Finding]:
     """The engines of a node read the mount with 32 or more threads at once.
@@ -55,7 +59,7 @@ def engines_limit_parallel_reads(context: CheckContext) -> Iterator[Finding]:
     "false"`).
     """
     runtime = context.cache.runtime
-    if runtime is None or not limits_parallel_reads(runtime):
+    if not limits_parallel_reads(runtime):
         return
     files = cache_usage(context.cache).files
     for use, engine in _reading_engines(context):
@@ -73,7 +77,7 @@ def engines_limit_parallel_reads(context: CheckContext) -> Iterator[Finding]:
             f"Alluxio's FUSE client can hang from {MAX_PARALLEL_READS + 1} on",
             (
                 _loader_evidence(use, engine),
-                _jni_evidence(runtime),
+                *([_jni_evidence(runtime)] if runtime is not None else []),
             ),
             _limit_fix(use, engine, reads, pods),
         )

@@ -174,11 +174,7 @@ def cache_nodes_have_enough_gpus(context: CheckContext) -> Iterator[Finding]:
                 )
                 for node in nodes
             ),
-            Fix(
-                fix_commands.recreate_cache(
-                    context.cache, flags=("--replicas", str(max(spread, len(nodes) + 1)))
-                )
-            ),
+            _more_copies_fix(context, max(spread, len(nodes) + 1) if fitting else 0),
         )
 
 
@@ -216,6 +212,7 @@ def cache_nodes_hold_the_maximum_of_replicas(context: CheckContext) -> Iterator[
 
 
 def _more_copies_fix(context: CheckContext, nodes: int) -> Fix:
+    """Give a running cache copies on that many nodes; 0 if more of its nodes would not help."""
     if not nodes or context.cache.dataset is None or not names.has_own_spec(context.cache.dataset):
         return Fix("create the cache on more or larger nodes", "advice")
     flags = ("--replicas", str(nodes))

@@ -78,7 +78,8 @@ def test_the_better_role_proves_by_file_and_uncache_has_its_own(
     done = plugin(*run, env={"KUBECONFIG": str(kubeconfig)}, timeout=240)
     assert done.code == 0, done.err
     assert "every byte proven" in done.out
-    assert not [line for line in done.err.splitlines() if line.startswith("note: ")]
+    (note,) = [line for line in done.err.splitlines() if line.startswith("note: ")]
+    assert note.startswith("note: not preheated: there is no image for its pod"), "no right lacks"
     other = bind(cluster, namespace, f"un-{namespace}", "uncache")
     gone = plugin("uncache", "demo", env={"KUBECONFIG": str(other)}, timeout=180)
     assert gone.code == 0, gone.err

@@ -17,7 +17,8 @@ from tests.cluster.pinning import component, graph, running
 from tests.cluster.plugin import Plugin, error_line
 from tests.cluster.test_cache_rbac import bind
 
-pytestmark = pytest.mark.cluster
+#: Alone, as each process that ran some of these tests would start a controller of its own.
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -14,7 +14,7 @@ from kubectl_fluidmodel.kube import permissions
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.kube.permissions import Permission
-from kubectl_fluidmodel.kube.wait import POLL_INTERVAL, wait_until_deleted
+from kubectl_fluidmodel.kube.wait import wait_until_deleted, wait_until_empty
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
@@ -260,20 +260,18 @@ def _wait_for_pods(client: Client, namespace: str, name: str, deadline: float) -
     Raises:
         WaitTimeoutError: one still exists.
     """
-    while True:
-        try:
-            pods = client.list_objects(kinds.PODS, namespace, labels=_runtime_pods(name))
-        except ForbiddenError:
-            return
-        if not pods:
-            return
-        if time.monotonic() >= deadline:
-            raise WaitTimeoutError(
-                f"pod {name_of(pods[0])} is still being deleted",
-                describe_deletion(pods[0]) if is_terminating(pods[0]) else "",
-                kubectl("describe", "pod", Operand(name_of(pods[0])), namespace=namespace),
-            )
-        time.sleep(POLL_INTERVAL)
+    try:
+        left = wait_until_empty(
+            lambda: client.list_objects(kinds.PODS, namespace, labels=_runtime_pods(name)), deadline
+        )
+    except ForbiddenError:
+        return
+    if left:
+        raise WaitTimeoutError(
+            f"pod {name_of(left[0])} is still being deleted",
+            describe_deletion(left[0]) if is_terminating(left[0]) else "",
+            kubectl("describe", "pod", Operand(name_of(left[0])), namespace=namespace),
+        )
 
 
 def _runtime_pods(name: str) -> str:

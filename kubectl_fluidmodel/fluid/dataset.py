@@ -1,4 +1,4 @@
-"""Builds the Dataset: what to cache, its source, and its nodes."""
+"""Builds the Dataset: what to cache, its source, and its nodes; or a reference to another."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.mount import Mount
+from kubectl_fluidmodel.fluid.reference import reference_uri
 from kubectl_fluidmodel.objects.access import Object
 
 
@@ -32,6 +33,20 @@ def build_dataset(
     }
     if tolerations:
         spec["tolerations"] = [dict(entry) for entry in tolerations]
+    return _managed_dataset(name, namespace, annotations, spec)
+
+
+def build_reference(name: str, namespace: str, source: tuple[str, str]) -> Object:
+    """Build the Dataset `namespace/name` that refers to another; Fluid creates its runtime."""
+    uri = reference_uri(*source)
+    spec = {"mounts": [{"mountPoint": uri}], "accessModes": ["ReadOnlyMany"]}
+    return _managed_dataset(name, namespace, {names.SOURCE_ANNOTATION: uri}, spec)
+
+
+def _managed_dataset(
+    name: str, namespace: str, annotations: Mapping[str, str], spec: Mapping[str, Any]
+) -> Object:
+    """Return a Dataset with the labels of what this plugin creates."""
     return {
         "apiVersion": names.DATASETS.api_version,
         "kind": names.DATASETS.name,
@@ -41,5 +56,5 @@ def build_dataset(
             "labels": names.managed_labels(name),
             "annotations": dict(annotations),
         },
-        "spec": spec,
+        "spec": dict(spec),
     }

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.objects.access import Object, get_path, labels_of
+from kubectl_fluidmodel.objects.access import get_path, labels_of
 
 SCHEME = "dataset"
 _REFERRING = "fluid.io/dataset.referring"
@@ -48,19 +47,3 @@ def references_to(dataset: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     listed = get_path(dataset, "status", "datasetRef", default=[])
     found = [str(each).partition("/") for each in listed if isinstance(each, str)]
     return [(namespace, name) for namespace, _, name in found if name]
-
-
-def build_reference(name: str, namespace: str, source: tuple[str, str]) -> Object:
-    """Build the Dataset `namespace/name` that refers to another; Fluid creates its runtime."""
-    uri = reference_uri(*source)
-    return {
-        "apiVersion": names.DATASETS.api_version,
-        "kind": names.DATASETS.name,
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "labels": names.managed_labels(name),
-            "annotations": {names.SOURCE_ANNOTATION: uri},
-        },
-        "spec": {"mounts": [{"mountPoint": uri}], "accessModes": ["ReadOnlyMany"]},
-    }

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.watch import Informer
-from kubectl_fluidmodel.objects.access import metadata_of
+from kubectl_fluidmodel.objects.access import Object, metadata_of
 from kubectl_fluidmodel.objects.kinds import Kind
 
-POLL_INTERVAL = 0.3
+T = TypeVar("T")
+
+_POLL_INTERVAL = 0.3
 """Seconds between two reads of an object that is being deleted."""
 _MAX_BATCH = 1000
 """Maximum number of events that one check handles."""
@@ -78,11 +81,30 @@ def wait_until_deleted(
     Returns:
         Whether it disappeared in time.
     """
-    deadline = time.monotonic() + timeout
-    while True:
+
+    def existing() -> list[Object]:
         found = client.get_or_none(kind, name, namespace)
-        if found is None or (uid and metadata_of(found).get("uid") != uid):
-            return True
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(POLL_INTERVAL)
+        is_same = found is not None and (not uid or metadata_of(found).get("uid") == uid)
+        return [found] if found is not None and is_same else []
+
+    return not wait_until_empty(existing, time.monotonic() + timeout)
+
+
+def wait_until_empty(
+    read: Callable[[], Sequence[T]], deadline: float, *, interval: float = _POLL_INTERVAL
+) -> Sequence[T]:
+    """Read at intervals until nothing is left.
+
+    Args:
+        read: Returns what is left.
+        deadline: The time.monotonic() of the timeout.
+        interval: Seconds between two reads.
+
+    Returns:
+        What was left at the deadline; empty in time.
+    """
+    while True:
+        left = read()
+        if not left or time.monotonic() >= deadline:
+            return left
+        time.sleep(interval)

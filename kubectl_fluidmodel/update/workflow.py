@@ -20,6 +20,7 @@ from kubectl_fluidmodel.fluid import secret as secrets
 from kubectl_fluidmodel.inventory.succession import replaced_name
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags
+from kubectl_fluidmodel.kube.wait import wait_until_empty
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.plugin_pod import no_image_error
@@ -225,17 +226,17 @@ class UpdateWorkflow:
         """
         namespace = self.client.namespace
         deadline = min(self.deadline, time.monotonic() + _DRAIN_TIMEOUT)
-        while True:
-            pods = removal.pods_mounting(self.client, namespace, old.name)
-            if not pods:
-                return
-            if time.monotonic() >= deadline:
-                raise FluidModelError(
-                    f"{old.name} is kept",
-                    f"pods read it: {', '.join(pods[:5])}{'…' if len(pods) > 5 else ''}",
-                    "the same command again when they have ended",
-                )
-            time.sleep(_POLL)
+        pods = wait_until_empty(
+            lambda: removal.pods_mounting(self.client, namespace, old.name),
+            deadline,
+            interval=_POLL,
+        )
+        if pods:
+            raise FluidModelError(
+                f"{old.name} is kept",
+                f"pods read it: {', '.join(pods[:5])}{'…' if len(pods) > 5 else ''}",
+                "the same command again when they have ended",
+            )
 
 
 def _manual_text(old: OldCache, graph: GraphUse) -> str:

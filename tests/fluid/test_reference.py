@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from kubectl_fluidmodel.fluid.dataset import build_reference
 from kubectl_fluidmodel.fluid.reference import (
-    build_reference,
     references_to,
     referred_claim,
     referred_dataset,

@@ -31,7 +31,7 @@ class ReferenceCommand:
         Returns:
             The exit code.
         """
-        from kubectl_fluidmodel.fluid.reference import build_reference
+        from kubectl_fluidmodel.fluid.dataset import build_reference
         from kubectl_fluidmodel.output.serialize import format_objects
 
         namespace = context_namespace(self.connection)

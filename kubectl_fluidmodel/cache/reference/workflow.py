@@ -11,9 +11,9 @@ from kubectl_fluidmodel.cache.reference.options import ReferenceOptions
 from kubectl_fluidmodel.cache.verification import Verification, verify_by_total
 from kubectl_fluidmodel.errors import FluidModelError, WaitTimeoutError
 from kubectl_fluidmodel.fluid import installation, names, status
+from kubectl_fluidmodel.fluid.dataset import build_reference
 from kubectl_fluidmodel.fluid.reference import (
     THIN_CONTROLLER,
-    build_reference,
     reference_uri,
     referred_dataset,
 )

@@ -18,7 +18,8 @@ from kubectl_fluidmodel.cache.reference.options import (
 from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import installation, names
-from kubectl_fluidmodel.fluid.reference import THIN_CONTROLLER, build_reference
+from kubectl_fluidmodel.fluid.dataset import build_reference
+from kubectl_fluidmodel.fluid.reference import THIN_CONTROLLER
 from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object

@@ -12,6 +12,8 @@ from kubectl_fluidmodel.kube.config import ConfigFlags
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_EXPLAINED = ("kubeconfig", "context")
+"""The connection flags that `--help` explains, beside -n; of the others it lists the names."""
 _CONNECTION_FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--kubeconfig", "kubeconfig", {"metavar": "FILE", "help": "The kubeconfig file to use."}),
     ("--context", "context", {"metavar": "NAME", "help": "The kubeconfig context to use."}),
@@ -102,7 +104,13 @@ def connection_flags(function: F) -> F:
         help="Namespace; default: the context's.",
     )
     others = [
-        option(*names.split(","), key, group="Connection", **settings)
+        option(
+            *names.split(","),
+            key,
+            group="Connection",
+            as_in_kubectl=key not in _EXPLAINED,
+            **settings,
+        )
         for names, key, settings in _CONNECTION_FLAGS
     ]
     return flag_group(ConfigFlags, "connection", namespace, *others)(function)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import textwrap
 from collections.abc import Callable, Collection
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -36,13 +37,22 @@ class GroupedOption(click.Option):
     """An option that `--help` shows under a heading.
 
     With `bare` its value may be omitted, and is `bare` then. As in kubectl, such an option never
-    consumes the next word: a value takes the form --option=VALUE.
+    consumes the next word: a value takes the form --option=VALUE. Of an option `as_in_kubectl`,
+    `--help` shows only the name.
     """
 
-    def __init__(self, *args: Any, group: str, bare: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        group: str,
+        bare: str | None = None,
+        as_in_kubectl: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.group = group
         self.bare = bare
+        self.as_in_kubectl = as_in_kubectl
 
 
 class VerbCommand(click.Command):
@@ -94,9 +104,21 @@ class VerbCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, options in self.options_by_heading(ctx).items():
-            records = [record for each in options if (record := each.get_help_record(ctx))]
+            known = [each for each in options if getattr(each, "as_in_kubectl", False)]
+            records = [
+                record
+                for each in options
+                if each not in known and (record := each.get_help_record(ctx))
+            ]
             with formatter.section(title):
                 formatter.write_dl(records)
+                if known:
+                    text = "As in kubectl: " + ", ".join(
+                        name for each in known for name in each.opts
+                    )
+                    width = formatter.width - formatter.current_indent
+                    for line in textwrap.wrap(text, width, break_on_hyphens=False):
+                        formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
 
     def options_by_heading(self, ctx: click.Context) -> dict[str, list[click.Option]]:
         """Return the visible flags by heading, in the order of GROUPS."""

@@ -61,6 +61,8 @@ NODE = (
 )
 #: Fluid's controller of reference Datasets, for the tests of these alone.
 REFERENCES = (Program("thinruntime-controller", "fluid", f"{_FLUID}/thin"),)
+#: Fluid's admission webhook, for its own tests alone.
+WEBHOOK = (Program("fluid-webhook", "fluid", f"{_FLUID}/webhook"),)
 #: Built besides for real nodes with Fluid's CSI plugin.
 DATA_PLANE = (
     Program("fluid-csi", "fluid", f"{_FLUID}/csi"),

@@ -268,6 +268,28 @@ def thinruntime_controller(layout: Layout, binary: Path) -> Command:
     ], _fluid_env(layout)
 
 
+def fluid_webhook(layout: Layout, binary: Path, profile: str, port: int) -> Command:
+    """Fluid's admission webhook, which only some tests start.
+
+    It reads its profile at a fixed place in /etc, so it gets a copy of that directory.
+    """
+    home = layout.state / "webhook"
+    home.mkdir(exist_ok=True)
+    (home / "plugins.profile").write_text(profile)
+    script = f"""\
+set -e
+mount -t tmpfs webhook /mnt
+mkdir /mnt/etc
+cp -a /etc/. /mnt/etc
+mkdir -p /mnt/etc/fluid
+cp {home}/plugins.profile /mnt/etc/fluid/
+mount --bind /mnt/etc /etc
+exec {binary} start --webhook-port={port} --webhook-cert-dir={home}/certs --metrics-addr=127.0.0.1:0
+"""
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    return argv, _fluid_env(layout)
+
+
 def prepare_fluid_home(layout: Layout) -> None:
     """The directory that Fluid's controllers take for their home: their charts are in it."""
     home = layout.state / "fluid-home"

@@ -24,6 +24,7 @@ FIRST = (
     "ConfigMap",
     "CSIDriver",
 )
+WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 
 
 def apply_all(api: Api, objects: Iterable[Object], manager: str = "harness") -> None:
@@ -144,44 +145,38 @@ def discovered(api: Api, group: str, plural: str) -> list[str]:
 def fluid_chart(helm: Path, csi: bool = True) -> list[Object]:
     """Fluid's own chart, rendered as ``helm install fluid`` would, without its hooks.
 
-    The admission webhook's configuration is left out: its server does not run here, and with its
-    failure policy every labelled pod would be refused.
+    The admission webhook is left out: its server runs only in its own tests (webhook.py), and with
+    its failure policy every labelled pod would be refused.
     """
+    found = _render(helm, f"csi.enabled={str(csi).lower()}", "webhook.enabled=false")
+    return [each for each in found if each["kind"] not in WEBHOOKS]
+
+
+def webhook_chart(helm: Path) -> list[Object]:
+    """What the chart adds with the admission webhook."""
+    without = {(each["kind"], each["metadata"]["name"]) for each in fluid_chart(helm)}
+    found = _render(helm, "webhook.enabled=true")
+    return [each for each in found if (each["kind"], each["metadata"]["name"]) not in without]
+
+
+def _render(helm: Path, *settings: str) -> list[Object]:
     chart = assets.fluid_charts() / "fluid" / "fluid"
-    done = subprocess.run(
-        [
-            str(helm),
-            "template",
-            "fluid",
-            str(chart),
-            "--namespace",
-            "fluid-system",
-            "--kube-version",
-            "1.36.0",
-            "--set",
-            "runtime.alluxio.enabled=true",
-            "--set",
-            f"csi.enabled={str(csi).lower()}",
-            "--set",
-            "webhook.enabled=false",
-            "--set",
-            # As the real nodes need it: they have no network but the host's.
-            "csi.config.hostNetwork=true",
-            "--set",
-            f"runtime.mountRoot={MOUNT_ROOT}",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
+    given = (
+        "runtime.alluxio.enabled=true",
+        # As the real nodes need it: they have no network but the host's.
+        "csi.config.hostNetwork=true",
+        f"runtime.mountRoot={MOUNT_ROOT}",
+        *settings,
     )
+    words = [str(helm), "template", "fluid", str(chart), "--namespace", "fluid-system"]
+    words += ["--kube-version", "1.36.0", *(word for each in given for word in ("--set", each))]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     objects: list[Object] = []
     for obj in yaml.load_all(done.stdout, loader):
         if not obj or "helm.sh/hook" in (obj["metadata"].get("annotations") or {}):
             continue
-        if obj["kind"] in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
-            continue
-        if obj["kind"] not in ("ClusterRole", "ClusterRoleBinding", "CSIDriver"):
+        if obj["kind"] not in ("ClusterRole", "ClusterRoleBinding", "CSIDriver", *WEBHOOKS):
             obj["metadata"].setdefault("namespace", "fluid-system")
         obj["metadata"].setdefault("labels", {})["app.kubernetes.io/managed-by"] = "Helm"
         objects.append(obj)

@@ -159,6 +159,14 @@ class ReaderFailed:
 
 
 @dataclass(frozen=True)
+class PagesMeasured:
+    """How much of the model is in the node's page cache after all cases."""
+
+    bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
 class ReaderFinished:
     """The pod has tried every case."""
 
@@ -166,7 +174,15 @@ class ReaderFinished:
     """Of the files of weights that it found."""
 
 
-Event = CaseStarted | ReadProgress | CaseDone | CaseSkipped | ReaderFailed | ReaderFinished
+Event = (
+    CaseStarted
+    | ReadProgress
+    | CaseDone
+    | CaseSkipped
+    | PagesMeasured
+    | ReaderFailed
+    | ReaderFinished
+)
 
 
 def _measurement_from_document(data: dict[str, Any]) -> Measurement:
@@ -184,6 +200,7 @@ EVENTS: EventLog[Event] = EventLog(
         "progress": ReadProgress,
         "done": CaseDone,
         "skipped": CaseSkipped,
+        "pages": PagesMeasured,
         "failed": ReaderFailed,
         "finished": ReaderFinished,
     },

@@ -27,6 +27,7 @@ from kubectl_fluidmodel.bench.plan import (
     CaseStarted,
     Event,
     Measurement,
+    PagesMeasured,
     Pattern,
     ReadCase,
     ReaderFailed,
@@ -38,6 +39,7 @@ from kubectl_fluidmodel.bench.plan import (
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid.claim_job import MOUNT_PATH
 from kubectl_fluidmodel.model.files import is_weights
+from kubectl_fluidmodel.model.page_cache import measure_residency
 from kubectl_fluidmodel.model.sample import RangeReadError
 from kubectl_fluidmodel.output.event_log import report_progress
 from kubectl_fluidmodel.records import dataclass
@@ -100,7 +102,7 @@ def run_plan(plan: BenchPlan, root: Path, emit: Callable[[Event], None]) -> None
     meter = _Meter()
     files = _find_weights(root)
     mount = _SegmentSource(files, plan)
-    with report_progress(lambda: emit(ReadProgress(meter.bytes))):
+    with report_progress(lambda: meter.bytes, lambda count: emit(ReadProgress(count))):
         last: list[Segment] = []
         for case in plan.cases:
             emit(CaseStarted(case.label))
@@ -118,6 +120,11 @@ def run_plan(plan: BenchPlan, root: Path, emit: Callable[[Event], None]) -> None
                 emit(CaseSkipped(case.label, str(err)))
                 continue
             emit(CaseDone(measured))
+        residency = None
+        if any(case.source is Source.PAGE_CACHE for case in plan.cases):
+            residency = measure_residency(root)
+    if residency is not None:
+        emit(PagesMeasured(residency.bytes, residency.total_bytes))
     emit(ReaderFinished(sum(size for _, size in files)))
 
 

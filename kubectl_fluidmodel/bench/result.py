@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubectl_fluidmodel.bench.plan import Measurement, Pattern, Source
+from kubectl_fluidmodel.bench.plan import Measurement, PagesMeasured, Pattern, Source
 from kubectl_fluidmodel.inventory.read_rates import ReadRates
 from kubectl_fluidmodel.records import dataclass
 
@@ -20,6 +20,8 @@ class NodeResult:
     measurements: tuple[Measurement, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     """(case, reason)."""
+    pages: PagesMeasured | None = None
+    """The node's page cache after all cases; None if not measured."""
 
     def rate(
         self, source: Source, pattern: Pattern | None = None, readers: int | None = None
@@ -77,6 +79,8 @@ class BenchResult:
             page_cache=local.rate(Source.PAGE_CACHE),
             store=local.rate(Source.STORE),
             off_node=other.rate(Source.MOUNT, Pattern.MMAP) if other else None,
+            resident_bytes=local.pages.bytes if local.pages else None,
+            total_bytes=local.pages.total_bytes if local.pages else None,
         )
 
 

@@ -6,7 +6,6 @@ import random
 import secrets
 from collections.abc import Sequence
 from dataclasses import field
-from datetime import datetime, timezone
 
 import click
 
@@ -23,6 +22,7 @@ from kubectl_fluidmodel.bench.plan import (
     CaseSkipped,
     CaseStarted,
     Measurement,
+    PagesMeasured,
     ReaderFailed,
     ReaderFinished,
     ReadProgress,
@@ -42,6 +42,7 @@ from kubectl_fluidmodel.kube.permissions import require_permissions
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.kinds import CSI_NODES, JOBS, NODES, PVCS
+from kubectl_fluidmodel.objects.time import format_now
 from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.live import ProgressView
 from kubectl_fluidmodel.output.progress_step import DONE, RUNNING, WAITING, Step
@@ -56,7 +57,7 @@ _SCHEDULE = 30.0
 _START = 120.0
 """Seconds until the pod runs: pulling the image, and starting a FUSE client."""
 _STALL = 60.0
-"""Seconds without a line from the pod, which prints one per second unless the kernel blocks it."""
+"""Seconds without a line from the pod, which prints one per second as long as it reads."""
 _HINT = "Ctrl-C stops it and removes the pod"
 
 
@@ -106,7 +107,7 @@ class BenchCommand:
             except FluidModelError as err:
                 failure = err  # what was measured on the cache's own node is still a result
         result = BenchResult(
-            namespace, name, _utc_now(), model_bytes=local.model_bytes, nodes=tuple(results)
+            namespace, name, format_now(), model_bytes=local.model_bytes, nodes=tuple(results)
         )
         self._print_result(result)
         if self.options.save:
@@ -264,6 +265,7 @@ class _Reading:
     cases: int
     node: BenchNode
     model_bytes: int = 0
+    pages: PagesMeasured | None = None
     measurements: list[Measurement] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     failure: str = ""
@@ -306,7 +308,7 @@ class _Reading:
                 _doctor_command(namespace, self.options.name),
             )
         return NodeResult(
-            node.name, node.holds_cache, tuple(self.measurements), tuple(self.skipped)
+            node.name, node.holds_cache, tuple(self.measurements), tuple(self.skipped), self.pages
         )
 
     def _handle_line(self, line: str, progress: _BenchProgress) -> None:
@@ -325,6 +327,8 @@ class _Reading:
             progress.done_cases += 1
         elif isinstance(event, ReaderFailed):
             self.failure = event.reason
+        elif isinstance(event, PagesMeasured):
+            self.pages = event
         elif isinstance(event, ReaderFinished):
             self.model_bytes = event.model_bytes
 
@@ -345,7 +349,3 @@ def _save_rates(client: Client, result: BenchResult) -> None:
         client.patch(names.DATASETS, result.name, result.namespace, body)
     except KubeError as err:
         print_warning(f"the result is not saved on the Dataset: {err.reason or err.message}")
-
-
-def _utc_now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -29,6 +29,12 @@ def result_text(result: BenchResult, *, markdown: bool = False) -> str:
     table = _markdown_table(rows) if markdown else format_plain_table(_TITLES, rows)
     closing = _conclusions(result)
     closing += [
+        f"the page cache of {node.node} now has {format_bytes(node.pages.bytes)} of the "
+        f"{format_bytes(node.pages.total_bytes)}"
+        for node in result.nodes
+        if node.pages
+    ]
+    closing += [
         f"not measured: {case}: {reason}" for node in result.nodes for case, reason in node.skipped
     ]
     bullet = "- " if markdown else ""
@@ -56,6 +62,11 @@ def result_document(result: BenchResult) -> dict[str, Any]:
             {
                 "name": node.node,
                 "holdsCache": node.holds_cache,
+                "pageCache": (
+                    {"bytes": node.pages.bytes, "ofBytes": node.pages.total_bytes}
+                    if node.pages
+                    else None
+                ),
                 "reads": [_read_document(result, each) for each in node.measurements],
                 "skipped": [{"case": case, "reason": reason} for case, reason in node.skipped],
             }

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kubectl_fluidmodel.fluid.claim_job import MOUNT_PATH
+from kubectl_fluidmodel.model.page_cache import measure_residency
 from kubectl_fluidmodel.output.event_log import EventLog, report_progress
 from kubectl_fluidmodel.records import dataclass
 
@@ -55,6 +56,14 @@ class ReadProgress:
 
 
 @dataclass(frozen=True)
+class PagesMeasured:
+    """How much of the files is in the node's page cache after all of them were read."""
+
+    bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
 class ReadFinished:
     """Every file was tried."""
 
@@ -62,12 +71,13 @@ class ReadFinished:
     seconds: float
 
 
-Event = FileRead | ReadFailed | ReadProgress | ReadFinished
+Event = FileRead | ReadFailed | ReadProgress | PagesMeasured | ReadFinished
 EVENTS: EventLog[Event] = EventLog(
     {
         "file": FileRead,
         "failed": ReadFailed,
         "progress": ReadProgress,
+        "pages": PagesMeasured,
         "finished": ReadFinished,
     }
 )
@@ -113,11 +123,15 @@ def read_claim(root: Path, emit: Callable[[Event], None]) -> None:
     """
     started = time.monotonic()
     reading = _Reading(root, emit)
-    with report_progress(lambda: emit(ReadProgress(reading.bytes))):
+    with report_progress(lambda: reading.bytes, lambda count: emit(ReadProgress(count))):
         files = _list_files(root, emit)
         with ThreadPoolExecutor(_READERS) as pool:
             list(pool.map(reading.read, files))
-    emit(ReadFinished(reading.bytes, time.monotonic() - started))
+        seconds = time.monotonic() - started
+        residency = measure_residency(root)
+    if residency is not None:
+        emit(PagesMeasured(residency.bytes, residency.total_bytes))
+    emit(ReadFinished(reading.bytes, seconds))
 
 
 def _list_files(root: Path, emit: Callable[[Event], None]) -> list[Path]:

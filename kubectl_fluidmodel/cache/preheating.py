@@ -9,17 +9,12 @@ first worker neither waits for the FUSE client to start nor reads through it.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 
 from kubectl_fluidmodel.cache.options import CacheOptions
-from kubectl_fluidmodel.cache.preheat_record import (
-    PreheatRecord,
-    content_id,
-    format_records,
-    fuse_clients,
-    preheat_records,
-)
 from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
 from kubectl_fluidmodel.cache.read_verification import (
     ClaimReads,
@@ -32,11 +27,18 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.claim_job import ClaimNode
 from kubectl_fluidmodel.fluid.placement import build_candidate
+from kubectl_fluidmodel.inventory.preheat_record import (
+    PreheatRecord,
+    format_records,
+    fuse_clients,
+    preheat_records,
+)
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import KubeError
 from kubectl_fluidmodel.kube.job_run import job_permissions
 from kubectl_fluidmodel.kube.permissions import denied
 from kubectl_fluidmodel.objects.kinds import NODES, PODS
+from kubectl_fluidmodel.objects.time import format_now
 from kubectl_fluidmodel.output.shell import Command, Operand, kubectl
 from kubectl_fluidmodel.output.units import format_bytes
 from kubectl_fluidmodel.records import dataclass
@@ -51,6 +53,8 @@ class PreheatedNode:
     seconds: float
     before: bool = False
     """Whether an earlier run did."""
+    resident_bytes: int | None = None
+    """How much of it was in the page cache then; None if not measured."""
 
 
 @dataclass(frozen=True)
@@ -132,14 +136,18 @@ class Preheater:
         found, readings = [], []
         for node in nodes:
             record = None if self.options.verify_by_reading else before.get(node.name)
+            is_old = record is not None
             if record is not None:
                 self.reporter.log(f"{node.name} has read this model already")
-                found.append(PreheatedNode(node.name, record.bytes, record.seconds, before=True))
-                continue
-            reading = self.reads.read_on(node, expected)
-            readings.append(reading)
-            found.append(PreheatedNode(node.name, reading.bytes, reading.seconds))
-            self._record(node.name, content, reading)
+            else:
+                reading = self.reads.read_on(node, expected)
+                readings.append(reading)
+                record = self._record(node.name, content, reading)
+            found.append(
+                PreheatedNode(
+                    node.name, record.bytes, record.seconds, is_old, record.resident_bytes
+                )
+            )
         whole = len(readings) == len(nodes)
         return Preheating(tuple(found), _verification(readings, expected) if whole else None)
 
@@ -152,17 +160,31 @@ class Preheater:
             if (record.content, record.client) == (content, clients.get(node))
         }
 
-    def _record(self, node: str, content: str, reading: NodeReading) -> None:
+    def _record(self, node: str, content: str, reading: NodeReading) -> PreheatRecord:
         """Record a node at once: an interrupted run continues with the next one."""
-        client = self._clients().get(node, "")
-        self._records[node] = PreheatRecord(content, client, reading.bytes, reading.seconds)
+        record = PreheatRecord(
+            content,
+            self._clients().get(node, ""),
+            reading.bytes,
+            reading.seconds,
+            reading.pages.bytes if reading.pages else None,
+            format_now(),
+        )
+        self._records[node] = record
         value = {names.PREHEATED_ANNOTATION: format_records(self._records)}
         body = {"metadata": {"annotations": value}}
         self.client.patch(names.DATASETS, self.options.name, self.namespace, body)
+        return record
 
     def _clients(self) -> dict[str, str]:
         labels = f"release={self.options.name},role=alluxio-fuse"
         return fuse_clients(self.client.list_objects(PODS, self.namespace, labels=labels))
+
+
+def content_id(source: str, expected: Mapping[str, ExpectedFile]) -> str:
+    """Return an identifier of a model's content: of its files, or of its source if unknown."""
+    files = sorted((path, file.size, file.digest) for path, file in expected.items())
+    return hashlib.sha256(json.dumps([source, files]).encode()).hexdigest()[:16]
 
 
 def _verification(

@@ -16,6 +16,7 @@ from kubectl_fluidmodel.cache import hints
 from kubectl_fluidmodel.cache.claim_reader import (
     EVENTS,
     FileRead,
+    PagesMeasured,
     ReadFailed,
     ReadFinished,
     ReadProgress,
@@ -193,7 +194,7 @@ class ClaimReads:
         self.reporter.log(
             f"read on {node.name}: {pluralize(len(reading.read), 'file')}, "
             f"{format_bytes(reading.bytes)} in {format_duration(reading.seconds)} "
-            f"({format_bytes(rate)}/s)"
+            f"({format_bytes(rate)}/s){reading.describe_pages()}"
         )
         return reading
 
@@ -221,6 +222,7 @@ class NodeReading:
     failed: dict[str, str] = field(default_factory=dict)
     bytes: int = 0
     seconds: float = 0.0
+    pages: PagesMeasured | None = None
     finished: bool = False
     started: bool = False
     waiting_for: str = ""
@@ -238,10 +240,19 @@ class NodeReading:
             self.failed[event.path] = event.reason
         elif isinstance(event, ReadProgress):
             self.bytes = event.bytes
+        elif isinstance(event, PagesMeasured):
+            self.pages = event
         elif isinstance(event, ReadFinished):
             self.bytes, self.seconds, self.finished = event.bytes, event.seconds, True
         elif line.strip():
             self.last_text = line.strip()[:200]
+
+    def describe_pages(self) -> str:
+        """Return how much is in the page cache now, after a comma; empty if not measured."""
+        if self.pages is None or not self.pages.total_bytes:
+            return ""
+        share = 100 * self.pages.bytes // self.pages.total_bytes
+        return f", {share}% of it is in the page cache"
 
     @property
     def done_bytes(self) -> int | None:

@@ -68,6 +68,7 @@ def summary_document(result: CacheResult) -> dict[str, Any]:
                 "bytes": node.bytes,
                 "seconds": round(node.seconds, 1),
                 "before": node.before,
+                "residentBytes": node.resident_bytes,
             }
             for node in result.reading.nodes
         ],

@@ -207,6 +207,11 @@ def load_command(cached: Cache) -> Command:
     return plugin_command(cached, "cache", Operand(cached.name), flags=("--adopt", "--load"))
 
 
+def preheat_command(cached: Cache) -> Command:
+    """Read a cache on each node that has not read it through its present FUSE client."""
+    return cache_command(cached, flags=("--preheat", "on", "--image", "IMAGE"), in_place=True)
+
+
 def _source_words(cached: Cache) -> list[Word]:
     """SOURCE, and `--to` for a staged model of the Hub."""
     place = staging_status.staging_layout(cached)

@@ -12,6 +12,11 @@ from kubectl_fluidmodel.model.sizing import BLOCK_BYTES, MIB, HeapSizes, Medium
 from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity, quantity_to_int
 
+LATEST_VERSION = "2.9.3"
+"""The latest Alluxio release that Fluid's DataLoad can load with: it runs `alluxio fs
+distributedLoad`, which 2.9.4 does not have."""
+_VERSION = re.compile(r"(?<!\d)(\d+)\.(\d+)\.(\d+)(?!\d)")
+
 
 def build_runtime(
     name: str,
@@ -134,3 +139,18 @@ def _memory_request(memory: int) -> dict[str, Any]:
 
 def _format_jvm_size(count: int) -> str:
     return f"{count >> 30}g" if count % (1 << 30) == 0 else f"{count >> 20}m"
+
+
+def has_distributed_load(image: str) -> bool | None:
+    """Whether an image's Alluxio can run Fluid's DataLoad, by the version in its tag.
+
+    Alluxio 2.9.4 answers `distributedLoad is an unknown command.`, and 3 has another command line.
+
+    Returns:
+        None if the tag has no version.
+    """
+    found = _VERSION.search(image.rpartition(":")[2])
+    if found is None:
+        return None
+    newest = tuple(int(part) for part in LATEST_VERSION.split("."))
+    return tuple(int(part) for part in found.groups()) <= newest

@@ -71,7 +71,7 @@ READ_RATES_ANNOTATION = "fluidmodel.io/read-rates"
 """On a Dataset: the latest measurement of `bench`, as JSON (`inventory/read_rates.py`)."""
 PREHEATED_ANNOTATION = "fluidmodel.io/preheated"
 """On a Dataset: the content that was read on each node through its FUSE client, as JSON
-(`cache/preheat_record.py`)."""
+(`inventory/preheat_record.py`)."""
 
 MAX_NAME_LENGTH = 45
 """Maximum length of a Dataset's name: the pods of its StatefulSet have a label

@@ -18,6 +18,7 @@ from kubectl_fluidmodel.inspect.table_view import (
     readers_cell,
 )
 from kubectl_fluidmodel.inspect.view import Rendering, ViewContext
+from kubectl_fluidmodel.inventory.page_cache import WELL_PREHEATED, PageCache
 from kubectl_fluidmodel.inventory.readers import mount_paths
 from kubectl_fluidmodel.output.escaping import escape_control
 from kubectl_fluidmodel.output.shell import Operand, kubectl
@@ -274,12 +275,14 @@ def _nodes_section(page: DetailsPage, details: CacheDetails) -> str:
         return page.format_lines([(f"{UNKNOWN}: neither pods nor nodes could be read", "dim")])
     if not details.nodes:
         return page.format_lines([("no node holds it", "warn")])
+    measured = any(node.page_cache for node in details.nodes)
     heads = (
         Column("NODE", min_width=10),
         Column("USED"),
         Column("OF"),
         Column("MEDIUM", min_width=6, kept_part="tail"),
         Column("HOLDS"),
+        *([Column("PAGE CACHE", min_width=10, drop_priority=1)] if measured else []),
         Column("READERS"),
         Column("", min_width=12),
     )
@@ -299,11 +302,24 @@ def _nodes_section(page: DetailsPage, details: CacheDetails) -> str:
                 Cell(UNKNOWN if node.capacity_bytes is None else format_bytes(node.capacity_bytes)),
                 Cell(" ".join(filter(None, (node.medium, node.path))) or NONE, "", node.medium),
                 Cell(holds, style),
+                *([_page_cache_cell(node.page_cache)] if measured else []),
                 Cell(str(node.readers) if details.readers is not None else UNKNOWN),
                 Cell(node.problem, "warn"),
             ]
         )
     return page.format_table(heads, rows)
+
+
+def _page_cache_cell(measured: PageCache | None) -> Cell:
+    """How much of the model was in the page cache of a node, and when."""
+    if measured is None:
+        return Cell(NONE)
+    if measured.is_lost:
+        return Cell("lost", "warn")
+    share = "read" if measured.percent is None else f"{measured.percent}%"
+    when = f" {format_duration(measured.age)} ago" if measured.age is not None else ""
+    is_low = measured.percent is not None and measured.percent < WELL_PREHEATED
+    return Cell(share + when, "warn" if is_low else "good", share)
 
 
 def _files_section(page: DetailsPage, details: CacheDetails) -> str:

@@ -10,6 +10,7 @@ from kubectl_fluidmodel.inspect.details import CacheDetails
 from kubectl_fluidmodel.inspect.doctor_warnings import describe_with_warnings
 from kubectl_fluidmodel.inspect.view import Rendering, ViewContext
 from kubectl_fluidmodel.inventory.nodes import NodeCache
+from kubectl_fluidmodel.inventory.page_cache import PageCache
 from kubectl_fluidmodel.inventory.read_rates import ReadRates
 from kubectl_fluidmodel.inventory.readers import ReaderStatus
 from kubectl_fluidmodel.output.serialize import API_VERSION, to_json, to_yaml
@@ -217,6 +218,19 @@ def _node_document(node: NodeCache) -> Document:
         "whole": node.is_complete,
         "readers": node.readers,
         "trouble": node.problem or None,
+        "pageCache": _page_cache_document(node.page_cache),
+    }
+
+
+def _page_cache_document(measured: PageCache | None) -> Document | None:
+    if measured is None:
+        return None
+    return {
+        "bytes": measured.resident_bytes,
+        "ofBytes": measured.total_bytes,
+        "at": measured.measured_at or None,
+        "by": measured.measured_by,
+        "lost": measured.is_lost,
     }
 
 

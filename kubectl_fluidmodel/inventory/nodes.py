@@ -5,6 +5,7 @@ from __future__ import annotations
 from kubectl_fluidmodel.fluid import pod_problems, status
 from kubectl_fluidmodel.inventory import master_report, runtimes
 from kubectl_fluidmodel.inventory.cache import ENDED_PHASES, WORKER, Cache
+from kubectl_fluidmodel.inventory.page_cache import PageCache, page_caches
 from kubectl_fluidmodel.inventory.usage import CacheUsage
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, get_path, labels_of, name_of
@@ -32,6 +33,8 @@ class NodeCache:
     """Whether it holds the complete model."""
     problem: str
     readers: int
+    page_cache: PageCache | None = None
+    """The node's page cache when it was last measured; None if it never was."""
 
 
 def describe_nodes(
@@ -52,6 +55,7 @@ def describe_nodes(
     reported = master_report.worker_usage(snapshot, cache.namespace, cache.name)
     lost = master_report.lost_workers(snapshot, cache.namespace, cache.name)
     count = len(by_node) or len(names)
+    pages = page_caches(snapshot, cache)
     found = []
     for name in names:
         pod, node = by_node.get(name), labelled.get(name)
@@ -74,6 +78,7 @@ def describe_nodes(
                 is_complete=_holds_all(used, precision, usage, count),
                 problem=_node_problem(snapshot, cache, name, pod, pods_seen),
                 readers=sum(reader.node == name for reader in cache.readers),
+                page_cache=pages.get(name),
             )
         )
     return tuple(found)

@@ -36,6 +36,10 @@ class ReadRates:
     """The object store, without the cache."""
     off_node: float | None = None
     """One thread on a node without the cache."""
+    resident_bytes: int | None = None
+    """How much of the model's files was in the node's page cache at the end."""
+    total_bytes: int | None = None
+    """Size of these files."""
 
     @property
     def best_parallel(self) -> tuple[int, float] | None:
@@ -52,6 +56,8 @@ class ReadRates:
         for name in _RATES:
             if name in document:
                 document[name] = round(document[name])
+        if self.resident_bytes is not None:
+            document["resident_bytes"] = self.resident_bytes
         document["parallel"] = {count: round(rate) for count, rate in self.parallel.items()}
         return json.dumps(document, separators=(",", ":"))
 
@@ -65,8 +71,14 @@ def read_rates(dataset: Mapping[str, Any] | None) -> ReadRates | None:
             return None
         parallel = {int(key): _rate(rate) for key, rate in document.pop("parallel", {}).items()}
         rates = {key: _rate(document[key]) for key in _RATES if document.get(key) is not None}
+        resident, total = (_size(document.get(key)) for key in ("resident_bytes", "total_bytes"))
         return ReadRates(
-            str(document["measured_at"]), str(document["node"]), parallel=parallel, **rates
+            str(document["measured_at"]),
+            str(document["node"]),
+            parallel=parallel,
+            resident_bytes=resident,
+            total_bytes=total,
+            **rates,
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -105,6 +117,10 @@ def best_reads(dataset: Mapping[str, Any] | None) -> int:
     """Return the advised reads at once on a node of a cache; 0 if too little was measured."""
     advice = advise_loader(read_rates(dataset))
     return advice.readers if advice else 0
+
+
+def _size(value: Any) -> int | None:
+    return None if value is None else max(0, int(value))
 
 
 def _rate(value: Any) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from kubectl_fluidmodel.objects.access import get_path
@@ -18,6 +18,11 @@ def event_time(event: Mapping[str, Any]) -> float:
         or get_path(event, "metadata", "creationTimestamp")
     )
     return parse_time(stamp)
+
+
+def format_now() -> str:
+    """Return the current time as RFC 3339 in UTC: `2026-11-29T08:00:00Z`."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_time(stamp: Any) -> float:

@@ -91,13 +91,19 @@ def parse_document(line: str) -> dict[str, Any] | None:
 
 
 @contextmanager
-def report_progress(report: Callable[[], None]) -> Iterator[None]:
-    """Call `report` every second from another thread, even while all others hang in the kernel."""
+def report_progress(count: Callable[[], int], report: Callable[[int], None]) -> Iterator[None]:
+    """Report a count every second from another thread, as long as it grows.
+
+    So a program whose reads all hang prints nothing, and whoever follows its log notices.
+    """
     stop = threading.Event()
 
     def run() -> None:
+        reported = 0
         while not stop.wait(_PROGRESS_INTERVAL):
-            report()
+            if count() != reported:
+                reported = count()
+                report(reported)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kubectl_fluidmodel.bench.plan import MIB, Measurement, Pattern, ReadCase, Source
+from kubectl_fluidmodel.bench.plan import MIB, Measurement, PagesMeasured, Pattern, ReadCase, Source
 from kubectl_fluidmodel.bench.result import BenchResult, NodeResult
 
 GIB = 1024 * MIB
@@ -26,6 +26,7 @@ def node_result(
     node: str = "gpu-0",
     holds_cache: bool = True,
     skipped: tuple[tuple[str, str], ...] = (),
+    pages: PagesMeasured | None = None,
 ) -> NodeResult:
     """The measurements of one node, by rates in bytes per second."""
     found = [measured(mapped, Source.MOUNT, Pattern.MMAP, block=64 * MIB)]
@@ -36,7 +37,7 @@ def node_result(
         found.append(measured(page_cache, Source.PAGE_CACHE, Pattern.PREAD, 4))
     if store:
         found.append(measured(store, Source.STORE, Pattern.GET, 8))
-    return NodeResult(node, holds_cache, tuple(found), skipped)
+    return NodeResult(node, holds_cache, tuple(found), skipped, pages)
 
 
 def bench_result(*nodes: NodeResult, model_bytes: int = 140 * GIB) -> BenchResult:

@@ -17,6 +17,7 @@ from kubectl_fluidmodel.bench.plan import (
     CaseSkipped,
     CaseStarted,
     Event,
+    PagesMeasured,
     Pattern,
     ReadCase,
     ReaderFinished,
@@ -62,6 +63,8 @@ def test_each_case_is_announced_and_measured_in_order(model: Path) -> None:
     done = [event.measurement.case.label for event in events if isinstance(event, CaseDone)]
     assert started == done == [case.label for case in MOUNT_CASES]
     assert events[-1] == ReaderFinished(MODEL_BYTES)
+    whole = sum(path.stat().st_size for path in model.iterdir())
+    assert events[-2] == PagesMeasured(whole, whole)
 
 
 def test_a_sample_is_shared_out_and_no_case_reads_what_another_has_read(

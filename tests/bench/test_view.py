@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+from kubectl_fluidmodel.bench.plan import PagesMeasured
 from kubectl_fluidmodel.bench.view import result_document, result_text
+from kubectl_fluidmodel.fluid.names import READ_RATES_ANNOTATION
+from kubectl_fluidmodel.inventory.read_rates import read_rates
 from tests.bench.results import GIB, bench_result, node_result
 
 RESULT = bench_result(
@@ -63,3 +66,15 @@ def test_the_document_has_bytes_per_second_and_seconds() -> None:
     assert first["modelSeconds"] == 175.0
     assert document["limit"]["code"] == "fuse-latency"
     assert document["loader"]["readers"] == 4
+
+
+def test_the_page_cache_is_told_where_it_was_measured() -> None:
+    pages = PagesMeasured(2 * GIB, 8 * GIB)
+    result = bench_result(node_result(mapped=GIB, parallel={1: GIB}, pages=pages))
+    assert "the page cache of gpu-0 now has 2.0 GiB of the 8.0 GiB\n" in result_text(result)
+    (node,) = result_document(result)["nodes"]
+    assert node["pageCache"] == {"bytes": 2 * GIB, "ofBytes": 8 * GIB}
+    assert result_document(RESULT)["nodes"][0]["pageCache"] is None
+    assert result.rates().resident_bytes == 2 * GIB
+    annotations = {READ_RATES_ANNOTATION: result.rates().to_annotation()}
+    assert read_rates({"metadata": {"annotations": annotations}}) == result.rates()

@@ -15,6 +15,7 @@ from kubectl_fluidmodel.cache.claim_reader import (
     EVENTS,
     Event,
     FileRead,
+    PagesMeasured,
     ReadFailed,
     ReadFinished,
     ReadProgress,
@@ -96,3 +97,9 @@ def test_the_client_reads_what_the_pod_prints(event: Event) -> None:
 def test_any_other_line_is_none(line: str) -> None:
     assert EVENTS.from_line(line) is None
     assert EVENTS.from_line(json.dumps({"event": line})) is None
+
+
+def test_what_was_read_is_in_the_page_cache(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(os.urandom(2 << 20))
+    (found,) = (each for each in read(tmp_path) if isinstance(each, PagesMeasured))
+    assert found == PagesMeasured(2 << 20, 2 << 20)

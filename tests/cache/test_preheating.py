@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.cache.options import CacheFlags, ReaderPod, StagingFlags, parse_options
-from kubectl_fluidmodel.cache.preheating import Preheater, Preheating, skipped_note
+from kubectl_fluidmodel.cache.preheating import Preheater, Preheating, content_id, skipped_note
 from kubectl_fluidmodel.cache.read_verification import (
     ExpectedFile,
     NodeReading,
@@ -194,3 +194,18 @@ def test_a_pod_that_cannot_run_fails_only_what_was_asked_for_but_wrong_bytes_fai
         preheat(FakeCluster(), cannot, preheat="on")
     with pytest.raises(WrongContentError):
         preheat(FakeCluster(), FakeReads({"gpu-0": WrongContentError("wrong", "", "")}))
+
+
+FILES = {"config.json": ExpectedFile(2, "h1"), "model.safetensors": ExpectedFile(9, "h2")}
+
+
+def test_content_changes_with_the_source_and_with_every_file() -> None:
+    same = content_id("s3://models/llama", dict(reversed(FILES.items())))
+    ids = {
+        content_id("s3://models/llama", FILES),
+        content_id("s3://models/other", FILES),
+        content_id("s3://models/llama", {}),
+        content_id("s3://models/llama", FILES | {"config.json": ExpectedFile(3, "h1")}),
+        content_id("s3://models/llama", FILES | {"config.json": ExpectedFile(2, "h3")}),
+    }
+    assert same in ids and len(ids) == 5

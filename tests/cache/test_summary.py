@@ -111,7 +111,10 @@ def test_the_document() -> None:
 
 
 def test_a_cache_that_was_read_says_where_and_how_much_was_hashed() -> None:
-    nodes = (PreheatedNode("gpu-1", 20 * GIB, 10.04), PreheatedNode("gpu-2", 20 * GIB, 9.0, True))
+    nodes = (
+        PreheatedNode("gpu-1", 20 * GIB, 10.04, resident_bytes=19 * GIB),
+        PreheatedNode("gpu-2", 20 * GIB, 9.0, True),
+    )
     verification = ReadVerification(("gpu-1",), files=2, bytes=20 * GIB, hashed=1)
     result = replace(make_result(BY_FILE), reading=Preheating(nodes, verification))
     document = summary_document(result)
@@ -122,8 +125,14 @@ def test_a_cache_that_was_read_says_where_and_how_much_was_hashed() -> None:
         "hashedFiles": 1,
     }
     assert document["preheated"] == [
-        {"node": "gpu-1", "bytes": 20 * GIB, "seconds": 10.0, "before": False},
-        {"node": "gpu-2", "bytes": 20 * GIB, "seconds": 9.0, "before": True},
+        {
+            "node": "gpu-1",
+            "bytes": 20 * GIB,
+            "seconds": 10.0,
+            "before": False,
+            "residentBytes": 19 * GIB,
+        },
+        {"node": "gpu-2", "bytes": 20 * GIB, "seconds": 9.0, "before": True, "residentBytes": None},
     ]
     head = summary_text(result).splitlines()[0]
     assert head.endswith("in memory; preheated on gpu-1, gpu-2")

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from kubectl_fluidmodel.fluid.names import PREHEATED_ANNOTATION
+from kubectl_fluidmodel.inventory.preheat_record import PreheatRecord, format_records
 from tests.cluster import objects
 from tests.cluster.api import Object
 from tests.cluster.broken_caches import BrokenCaches, create_healthy_cache, manage_broken_caches
@@ -226,6 +228,20 @@ def test_unused_cache_is_reported(caches: BrokenCaches) -> None:
     caches.doctor.run(found.fix)
     caches.doctor.look(later=8 * DAY)
     assert "FM826" not in caches.doctor.codes("unused")
+
+
+@pytest.mark.breaks("FM827")
+def test_preheated_node_that_has_lost_its_pages_is_reported(caches: BrokenCaches) -> None:
+    """Recorded as by a FUSE client that is gone; test_real_reads.py ends one."""
+    caches.create_cache("warm")
+    caches.load_completely("warm")
+    node = caches.wait_for_node("warm-worker-0")
+    record = PreheatRecord("abc", "gone/0", 3 << 20, 1.0, 3 << 20, "2026-11-29T08:00:00Z")
+    notes = {"metadata": {"annotations": {PREHEATED_ANNOTATION: format_records({node: record})}}}
+    caches.api.patch(objects.FLUID, "Dataset", "warm", notes, caches.namespace)
+    found = caches.wait_for_root("FM827", "warm", f"node {node}")
+    assert "its FUSE client is gone" in found.cause
+    assert found.fix is not None and "--preheat on" in found.fix.text
 
 
 # -- reads ------------------------------------------------------------------------------------

@@ -404,3 +404,18 @@ def test_newer_staged_commit_is_reported(caches: BrokenCaches, hub: FakeHub) -> 
     assert found.cause.startswith(f"commit {moved[:12]} is staged, and the cache holds ")
     caches.doctor.run(Fix(f"{found.fix.text}" if found.fix else ""), timeout=240)
     caches.wait_until_healthy("moving")
+
+
+@pytest.mark.breaks("FM615")
+def test_alluxio_without_distributed_load_is_reported_before_the_load_fails(
+    caches: BrokenCaches,
+) -> None:
+    caches.create_cache("too-new", runtime={"alluxioVersion": {"imageTag": "2.9.4"}})
+    caches.wait_until_bound("too-new")
+    about = caches.reference("alluxioruntime", "too-new")
+    found = caches.wait_for_root("FM615", "too-new", about)
+    assert found.evidence[0].text.endswith(":2.9.4"), found.evidence
+    caches.doctor.run(found.fix)
+    caches.wait_until_bound("too-new")
+    caches.doctor.look()
+    assert "FM615" not in caches.doctor.codes("too-new")

@@ -6,6 +6,7 @@ import pytest
 
 from kubectl_fluidmodel.doctor.checks.performance import RATIO_DELAY
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.inventory.preheat_record import PreheatRecord, format_records
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.snapshot import queries
@@ -119,6 +120,20 @@ def unused(snapshot: Snapshot) -> None:
     b.remove_object(snapshot, kinds.PODS, "chat-decode-0")
     b.remove_object(snapshot, queries.GRAPHS, "chat")
     b.get_object(snapshot, names.DATASETS, "demo")["metadata"]["creationTimestamp"] = LONG_AGO
+
+
+def preheated(*, client: str = "", resident: int = 100) -> Fault:
+    """A record of preheating, by the present FUSE client or another, with this share in memory."""
+
+    def broken(snapshot: Snapshot) -> None:
+        pod = b.get_object(snapshot, kinds.PODS, "demo-fuse-gpu-0")
+        made_by = client or f"{pod['metadata']['uid']}/0"
+        record = PreheatRecord("abc", made_by, 100, 5.0, resident, LONG_AGO)
+        dataset = b.get_object(snapshot, names.DATASETS, "demo")
+        annotations = dataset["metadata"].setdefault("annotations", {})
+        annotations[names.PREHEATED_ANNOTATION] = format_records({"gpu-0": record})
+
+    return broken
 
 
 CASES: dict[str, FaultCase] = {
@@ -255,6 +270,20 @@ CASES: dict[str, FaultCase] = {
         cause="nothing reads it, and it is 20d2h old and holds 100.0 GiB",
         fix="kubectl fluidmodel uncache demo -n models",
     ),
+    "a FUSE client that has not read the model": FaultCase(
+        fault=preheated(client="another/0"),
+        code="FM827",
+        about="node gpu-0",
+        cause="no longer in its page cache: its FUSE client is another one since",
+        fix="--preheat on --image IMAGE",
+    ),
+    "a model that does not fit into the page cache": FaultCase(
+        fault=preheated(resident=40),
+        code="FM827",
+        about="node gpu-0",
+        cause="only 40% of the model stayed in its page cache",
+        fix="--medium SSD",
+    ),
 }
 
 
@@ -322,4 +351,20 @@ def test_old_eviction_is_ignored() -> None:
     snapshot = b.healthy_snapshot()
     worker = b.get_object(snapshot, kinds.PODS, "demo-worker-0")
     b.add_warning_event(snapshot, worker, "Evicted", "The node was low on memory.", when=LONG_AGO)
+    assert b.found_codes(snapshot, "8") == []
+
+
+def test_preheated_node_that_was_read_again_is_healthy() -> None:
+    """A worker that became ready after the new FUSE client has read what it needs."""
+    snapshot = b.healthy_snapshot()
+    preheated(client="another/0")(snapshot)
+    for name, started in (("demo-fuse-gpu-0", b.RECENT), ("chat-decode-0", "2026-09-21T14:12:05Z")):
+        status = b.get_object(snapshot, kinds.PODS, name)["status"]["containerStatuses"][0]
+        status["state"] = {"running": {"startedAt": started}}
+    assert b.found_codes(snapshot, "8") == []
+
+
+def test_preheated_node_that_kept_its_pages_is_healthy() -> None:
+    snapshot = b.healthy_snapshot()
+    preheated()(snapshot)
     assert b.found_codes(snapshot, "8") == []

@@ -39,6 +39,14 @@ def no_load(snapshot: Snapshot) -> None:
     b.remove_object(snapshot, names.DATA_LOADS, "demo")
 
 
+def too_new(snapshot: Snapshot) -> None:
+    """Before any load: the image of the workers has no distributedLoad."""
+    no_load(snapshot)
+    workers = b.get_object(snapshot, kinds.STATEFUL_SETS, "demo-worker")
+    for each in workers["spec"]["template"]["spec"]["containers"]:
+        each["image"] = "registry:5000/alluxio/alluxio-dev:2.9.4"
+
+
 def no_namespace(snapshot: Snapshot) -> None:
     half(snapshot)
     del load(snapshot)["spec"]["dataset"]["namespace"]
@@ -317,6 +325,13 @@ CASES: dict[str, FaultCase] = {
         cause="the cache has no path /",
         fix=f"kubectl delete dataload demo -n models --ignore-not-found && {CACHE}",
     ),
+    "an Alluxio without distributedLoad": FaultCase(
+        fault=too_new,
+        code="FM615",
+        about="alluxioruntime models/demo",
+        cause="does not have the command distributedLoad",
+        fix='"alluxioVersion": {"imageTag": "2.9.3"}',
+    ),
     "too few copies": FaultCase(
         fault=one_copy,
         code="FM612",
@@ -450,3 +465,22 @@ def test_load_checks_are_skipped_without_access_to_loads(code: str) -> None:
     snapshot = b.healthy_snapshot()
     b.forbid_listing(snapshot, names.DATA_LOADS)
     assert b.skip_reasons(snapshot, code) == ["no permission to list dataloads.data.fluid.io"]
+
+
+def test_tag_of_the_runtime_is_judged_before_there_are_workers() -> None:
+    snapshot = b.healthy_snapshot()
+    no_load(snapshot)
+    b.remove_object(snapshot, kinds.STATEFUL_SETS, "demo-worker")
+    b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"]["alluxioVersion"] = {
+        "imageTag": "2.9.4"
+    }
+    [found] = b.findings_of(snapshot, "FM615")
+    assert found.evidence[0].location == "spec.alluxioVersion.imageTag"
+
+
+def test_cache_that_is_complete_without_a_load_is_healthy() -> None:
+    snapshot = b.healthy_snapshot()
+    too_new(snapshot)
+    states = dataset(snapshot)["status"]["cacheStates"]
+    states.update(cached="100.00GiB", cachedPercentage="100.0%")
+    assert "FM615" not in b.found_codes(snapshot)

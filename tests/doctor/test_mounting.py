@@ -465,6 +465,23 @@ def test_readers_of_a_restarted_fuse_client_are_fine_if_fluid_repairs_mounts() -
     assert b.found_codes(snapshot, "FM432") == []
 
 
+@pytest.mark.parametrize(
+    ("root", "found"), [("/runtime-mnt", []), ("/mnt/", []), ("/var/lib/fluid", ["FM432"])]
+)
+def test_fluid_repairs_no_mounts_below_a_root_of_several_directories(
+    root: str, found: list[str]
+) -> None:
+    """Seen on real nodes: with the root /run/runtime-mnt, FuseRecovery did nothing."""
+    snapshot = b.healthy_snapshot()
+    fuse_restarted_and_recovered(snapshot)
+    plugin = b.get_object(
+        snapshot, kinds.DAEMON_SETS, "csi-nodeplugin-fluid", names.SYSTEM_NAMESPACE
+    )
+    [container] = plugin["spec"]["template"]["spec"]["containers"]
+    container["env"] = [{"name": "MOUNT_ROOT", "value": root}]
+    assert b.found_codes(snapshot, "FM432") == found
+
+
 def test_event_about_another_volume_is_ignored() -> None:
     snapshot = b.healthy_snapshot()
     second = b.get_object(snapshot, names.DATASETS, "demo")

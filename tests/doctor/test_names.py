@@ -445,4 +445,4 @@ def test_fix_replaces_an_image_tag_without_a_version() -> None:
     assert "latest is not one" in b.findings_of(snapshot, "FM208")[0].cause
     apply_fix(snapshot, fix(snapshot, "FM208"))
     runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
-    assert runtime["spec"]["fuse"]["imageTag"] == "2.9.5"
+    assert runtime["spec"]["fuse"]["imageTag"] == "2.9.3"

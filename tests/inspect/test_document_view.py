@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 
-from kubectl_fluidmodel.fluid.names import READ_RATES_ANNOTATION
+from kubectl_fluidmodel.fluid.names import PREHEATED_ANNOTATION, READ_RATES_ANNOTATION
 from kubectl_fluidmodel.inspect import document_view
 from kubectl_fluidmodel.inspect.details import (
     DoctorWarning,
@@ -18,6 +18,7 @@ from kubectl_fluidmodel.inspect.details import (
     LiveDetails,
     describe_caches,
 )
+from kubectl_fluidmodel.inventory.preheat_record import PreheatRecord, format_records
 from kubectl_fluidmodel.inventory.read_rates import ReadRates
 from kubectl_fluidmodel.output.serialize import to_yaml
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
@@ -68,7 +69,13 @@ def test_every_number_is_in_it() -> None:
 
 def test_what_bench_measured_is_in_it() -> None:
     rates = ReadRates("2026-11-29T08:00:00Z", "gpu-0", 2e9, {1: 2e9, 4: 4e9}, off_node=1e8)
-    measured = samples.cache(annotations={READ_RATES_ANNOTATION: rates.to_annotation()})
+    record = PreheatRecord("abc", "", 100, 5.0, 98, "2026-03-02T08:13:20Z")
+    measured = samples.cache(
+        annotations={
+            READ_RATES_ANNOTATION: rates.to_annotation(),
+            PREHEATED_ANNOTATION: format_records({"gpu-0": record}),
+        }
+    )
     snapshot = samples.snapshot(*measured)
     shown = document_view.detail_document(describe_caches(snapshot)[0], snapshot)
     VALIDATOR.validate(shown)
@@ -80,6 +87,13 @@ def test_what_bench_measured_is_in_it() -> None:
         "pageCache": None,
         "store": None,
         "otherNode": 1e8,
+    }
+    assert shown["nodes"][0]["pageCache"] == {
+        "bytes": 98,
+        "ofBytes": 100,
+        "at": "2026-03-02T08:13:20Z",
+        "by": "preheating",
+        "lost": False,
     }
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.fluid.names import READ_RATES_ANNOTATION
+from kubectl_fluidmodel.fluid.names import PREHEATED_ANNOTATION, READ_RATES_ANNOTATION
 from kubectl_fluidmodel.inspect import details_view, table_view, tree_view, wide_table_view
 from kubectl_fluidmodel.inspect.details import (
     CacheDetails,
@@ -24,6 +24,7 @@ from kubectl_fluidmodel.inspect.details import (
 )
 from kubectl_fluidmodel.inspect.view import InspectOptions, ViewContext, load_view
 from kubectl_fluidmodel.inventory.cache import build_caches
+from kubectl_fluidmodel.inventory.preheat_record import PreheatRecord, format_records
 from kubectl_fluidmodel.inventory.read_rates import ReadRates
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.output import tree as trees
@@ -141,6 +142,20 @@ def test_measured_rates_say_how_long_this_model_takes_to_load() -> None:
     assert expected in " ".join(text.split()), text
     unmeasured = describe_caches(samples.snapshot(*samples.cache()))[0]
     assert "measured on" not in details_view.render_details(unmeasured, width=80)
+
+
+def test_the_page_cache_of_a_node_is_shown_where_it_was_measured() -> None:
+    record = PreheatRecord("abc", "", 100, 5.0, 98, "2026-03-02T08:13:20Z")
+    annotations = {PREHEATED_ANNOTATION: format_records({"gpu-0": record})}
+    (cache,) = describe_caches(samples.snapshot(*samples.cache(annotations=annotations)))
+    text = details_view.render_details(cache)
+    assert "PAGE CACHE" in text and "98% 3h ago" in text, text
+    unmeasured = describe_caches(samples.snapshot(*samples.cache()))[0]
+    assert "PAGE CACHE" not in details_view.render_details(unmeasured)
+    gone = PreheatRecord("abc", "pod/0", 100, 5.0, 98, "2026-03-02T08:13:20Z")
+    annotations = {PREHEATED_ANNOTATION: format_records({"gpu-0": gone})}
+    (cache,) = describe_caches(samples.snapshot(*samples.cache(annotations=annotations)))
+    assert "lost" in details_view.render_details(cache)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
 from dataclasses import dataclass
 
 import pytest
 
+from kubectl_fluidmodel.output import event_log
 from kubectl_fluidmodel.output.event_log import EventLog, parse_document, report_progress
 
 
@@ -69,9 +71,17 @@ def test_events_of_several_threads_are_whole_lines(capsys: pytest.CaptureFixture
     assert [EVENTS.from_line(line) for line in lines] == [Began("x" * 1000)] * 8
 
 
-def test_progress_is_reported_until_the_work_ends() -> None:
-    reported = threading.Event()
+def test_progress_is_reported_while_it_grows_and_until_the_work_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_log, "_PROGRESS_INTERVAL", 0.01)
+    counts: queue.SimpleQueue[int] = queue.SimpleQueue()
+    done = 5
     before = threading.active_count()
-    with report_progress(reported.set):
-        assert reported.wait(20)
+    with report_progress(lambda: done, counts.put):
+        assert counts.get(timeout=20) == 5
+        with pytest.raises(queue.Empty):  # work that hangs says nothing
+            counts.get(timeout=0.3)
+        done = 7
+        assert counts.get(timeout=20) == 7
     assert threading.active_count() == before

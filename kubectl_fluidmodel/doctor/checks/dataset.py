@@ -54,8 +54,6 @@ _TIER_TOO_LARGE = re.compile(r"tier\w+'s size .* is greater than .*limits memory
 _INCOMPLETE_RELEASE = re.compile(r'(\w+)\S* "([\w.-]+)" not found')
 _ANTI_AFFINITY = "anti-affinity"
 _BAD_VERSION_TAG = re.compile(r'could not parse "([^"]*)" as version')
-_ALLUXIO_VERSION = "2.9.5"
-"""The latest Alluxio release of the line that Fluid 1.0 and 1.1 use."""
 
 
 @register_check("FM203", "Fluid has accepted the Dataset", explains=NOT_BOUND)
@@ -155,7 +153,7 @@ def _explain_setup_error(cache: Cache, text: str) -> tuple[str, Fix]:
             f"Fluid takes Alluxio's version from the FUSE image's tag, and {tag[1]} is not one",
             Fix(
                 fix_commands.patch_and_recreate_runtime(
-                    cache, {"fuse": {"imageTag": _ALLUXIO_VERSION}}
+                    cache, {"fuse": {"imageTag": alluxio_runtime.LATEST_VERSION}}
                 )
             ),
         )

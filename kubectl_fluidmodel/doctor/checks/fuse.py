@@ -32,7 +32,7 @@ FUSE_START_TIMEOUT = 120.0
     "FM430",
     "a FUSE client is running wherever the cache is read",
     needs=(kinds.PODS, kinds.NODES),
-    explains=("FM323", *NO_FUSE),
+    explains=("FM323", "FM827", *NO_FUSE),
 )
 def fuse_clients_are_running(context: CheckContext) -> Iterator[Finding]:
     """A node where the cache is read has no working FUSE client.

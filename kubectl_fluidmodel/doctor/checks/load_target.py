@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
+    Evidence,
     Finding,
     Fix,
     Scope,
@@ -15,11 +16,12 @@ from kubectl_fluidmodel.doctor.check import (
     register_check,
 )
 from kubectl_fluidmodel.doctor.checks.load import covers_all_mounts, latest_load, reload_fix
-from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import alluxio_runtime, names
 from kubectl_fluidmodel.fluid.dataload import load_targets
 from kubectl_fluidmodel.inventory import runtimes
+from kubectl_fluidmodel.inventory.cache import WORKER, Cache
 from kubectl_fluidmodel.inventory.usage import cache_usage
-from kubectl_fluidmodel.objects.access import get_path, namespace_of
+from kubectl_fluidmodel.objects.access import get_list, get_path, namespace_of
 
 
 @register_check(
@@ -174,3 +176,45 @@ def load_makes_all_copies(context: CheckContext) -> Iterator[Finding]:
                 reload_fix(cache, load),
             )
             return
+
+
+@register_check(
+    "FM615",
+    "the cache's Alluxio has the command that loads it",
+    explains=("FM601", "FM604", "FM605", "FM610"),
+)
+def alluxio_can_load(context: CheckContext) -> Iterator[Finding]:
+    """The image of the cache has an Alluxio in which DataLoads fail.
+
+    Fluid's DataLoad runs `alluxio fs distributedLoad`. Alluxio 2.9.4 has removed this command, so
+    the loader ends with `distributedLoad is an unknown command.` Use an image of Alluxio 2.9.3 or
+    older. The version is that of the image's tag.
+    """
+    cache = context.cache
+    runtime = cache.runtime
+    if runtime is None or runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
+        return
+    if cache_usage(cache).is_complete:
+        return
+    image = _image_of_workers(cache)
+    if image is None or alluxio_runtime.has_distributed_load(image.text) is not False:
+        return
+    change = {"alluxioVersion": {"imageTag": alluxio_runtime.LATEST_VERSION}}
+    yield Finding(
+        object_reference(runtime),
+        "DataLoads fail with its Alluxio, which does not have the command distributedLoad",
+        (image,),
+        Fix(fix_commands.patch_and_recreate_runtime(cache, change)),
+    )
+
+
+def _image_of_workers(cache: Cache) -> Evidence | None:
+    """The image of the workers, or the tag that the runtime sets before there are any."""
+    workers, runtime = cache.workloads.get(WORKER), cache.runtime or {}
+    if workers and get_list(workers, "spec", "template", "spec", "containers"):
+        return observations.field_evidence(
+            workers, "spec", "template", "spec", "containers", 0, "image"
+        )
+    if get_path(runtime, "spec", "alluxioVersion", "imageTag"):
+        return observations.field_evidence(runtime, "spec", "alluxioVersion", "imageTag")
+    return None

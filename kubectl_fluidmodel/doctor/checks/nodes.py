@@ -176,7 +176,7 @@ def cache_nodes_accept_pods(context: CheckContext) -> Iterator[Finding]:
     "the cache's nodes are not under pressure",
     severity=Severity.WARNING,
     needs=(kinds.PODS, kinds.NODES),
-    explains=("FM321", "FM322", "FM813"),
+    explains=("FM321", "FM322", "FM813", "FM827"),
 )
 def cache_nodes_are_not_under_pressure(context: CheckContext) -> Iterator[Finding]:
     """A node with the cache is short of memory, disk or process ids.

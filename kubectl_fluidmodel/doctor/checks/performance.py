@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
+    Evidence,
     Finding,
     Fix,
     Severity,
@@ -19,6 +20,14 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.fluid import names, status
 from kubectl_fluidmodel.inventory import runtimes
+from kubectl_fluidmodel.inventory.cache import FUSE, Cache
+from kubectl_fluidmodel.inventory.page_cache import (
+    PREHEATING,
+    WELL_PREHEATED,
+    PageCache,
+    is_read_again,
+    page_caches,
+)
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_path
@@ -226,3 +235,63 @@ def cache_is_in_use(context: CheckContext) -> Iterator[Finding]:
         (observations.field_evidence(cache.dataset, "metadata", "creationTimestamp"),),
         Fix(fix_commands.remove_cache(cache)),
     )
+
+
+@register_check(
+    "FM827",
+    "preheated nodes still have the model in their page cache",
+    severity=Severity.WARNING,
+    needs=(kinds.PODS,),
+)
+def preheated_nodes_keep_their_pages(context: CheckContext) -> Iterator[Finding]:
+    """A node that read the model once, so that workers start from its page cache, has lost it.
+
+    The kernel drops all pages of a mount with it: after a restart of the node's FUSE client, the
+    next worker reads through the client again. If less than 90% was in the page cache right after
+    preheating, the node does not have enough memory for the model: a cache on a disk leaves it the
+    memory of the tier. `inspect NAME` shows the latest measurement of each node.
+    """
+    cache = context.cache
+    for node, measured in page_caches(context.snapshot, cache).items():
+        if measured.measured_by != PREHEATING:  # `bench` reads only a sample
+            continue
+        evidence = observations.field_evidence(
+            cache.dataset or {}, "metadata", "annotations", names.PREHEATED_ANNOTATION
+        )
+        if measured.is_lost and not is_read_again(cache, node):
+            yield Finding(
+                f"node {node}",
+                "what was read to preheat it is no longer in its page cache: "
+                + _client_change(cache, node),
+                (evidence, *_client_evidence(cache, node)),
+                Fix(fix_commands.preheat_command(cache), "advice"),
+            )
+        elif not measured.is_lost and _is_low(measured):
+            yield Finding(
+                f"node {node}",
+                f"only {measured.percent}% of the model stayed in its page cache when it was "
+                "preheated: the node does not have enough free memory",
+                (evidence,),
+                Fix(fix_commands.rebuild_cache(cache, "--medium", "SSD"), "advice"),
+            )
+
+
+def _is_low(measured: PageCache) -> bool:
+    return measured.percent is not None and measured.percent < WELL_PREHEATED
+
+
+def _client_change(cache: Cache, node: str) -> str:
+    if _client_evidence(cache, node):
+        return "its FUSE client is another one since"
+    return "its FUSE client is gone"
+
+
+def _client_evidence(cache: Cache, node: str) -> list[Evidence]:
+    """When the present FUSE client of a node was started."""
+    return [
+        observations.field_evidence(
+            pod, "status", "containerStatuses", 0, "state", "running", "startedAt"
+        )
+        for _, pod in observations.cache_pods(cache, FUSE)
+        if get_path(pod, "spec", "nodeName") == node
+    ]

@@ -89,7 +89,7 @@ def _mirror_image_fix(cache: Cache, part: str, image: str) -> Fix:
     "no process of the cache runs out of memory",
     severity=Severity.WARNING,
     needs=(kinds.PODS,),
-    explains=("FM311", "FM323", "FM330", "FM331", "FM430", "FM432", *NOT_COMPLETE),
+    explains=("FM311", "FM323", "FM330", "FM331", "FM430", "FM432", "FM827", *NOT_COMPLETE),
 )
 def cache_containers_stay_within_memory(context: CheckContext) -> Iterator[Finding]:
     """A container of the cache was killed because it ran out of memory.

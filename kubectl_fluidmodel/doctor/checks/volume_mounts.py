@@ -19,6 +19,7 @@ from kubectl_fluidmodel.fluid import installation, names, pod_problems
 from kubectl_fluidmodel.inventory.cache import FUSE, ReaderPod
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import (
+    Object,
     annotations_of,
     get_int,
     get_list,
@@ -142,7 +143,7 @@ def fuse_mounts_come_up_in_time(context: CheckContext) -> Iterator[Finding]:
     "FM432",
     "the readers' mounts are alive",
     needs=(kinds.PODS, kinds.EVENTS),
-    explains=("FM442", "FM445"),
+    explains=("FM442", "FM445", "FM827"),
 )
 def fuse_mounts_are_alive(context: CheckContext) -> Iterator[Finding]:
     """The FUSE client behind a mount has exited ("Transport endpoint is not connected").
@@ -192,12 +193,12 @@ def _readers_older_than_fuse(context: CheckContext) -> Iterator[tuple[ReaderPod,
     """Yield readers that mounted the cache before the FUSE client on their node was restarted.
 
     A pod that only waits does not log that its mount is dead. Nothing is yielded if Fluid may have
-    repaired the mounts (feature gate FuseRecovery of its CSI plugin).
+    repaired the mounts.
     """
     plugin = context.snapshot.get(
         kinds.DAEMON_SETS, installation.NODE_PLUGIN, names.SYSTEM_NAMESPACE
     )
-    if plugin is None or "FuseRecovery=true" in str(get_path(plugin, "spec", "template")):
+    if plugin is None or _repairs_mounts(plugin):
         return
     restarted: dict[str, tuple[float, Evidence]] = {}
     for _, pod in observations.cache_pods(context.cache, FUSE):
@@ -218,6 +219,24 @@ def _readers_older_than_fuse(context: CheckContext) -> Iterator[tuple[ReaderPod,
             if status.get("name") in mounting and 0 < since <= when:
                 yield reader, evidence
                 break
+
+
+def _repairs_mounts(plugin: Object) -> bool:
+    """Whether the CSI plugin repairs mounts (feature gate FuseRecovery).
+
+    It takes the Dataset's name from a fixed position in the mount's path, so it repairs nothing
+    below a mount root of several directories (`runtime.mountRoot` of Fluid's chart, by default
+    `/runtime-mnt`; pkg/utils/mountinfo/mountpoint.go, getGlobalMounts, Fluid 1.0.8).
+    """
+    if "FuseRecovery=true" not in str(get_path(plugin, "spec", "template")):
+        return False
+    roots = {
+        str(variable.get("value"))
+        for container in get_list(plugin, "spec", "template", "spec", "containers")
+        for variable in get_list(container, "env")
+        if variable.get("name") == "MOUNT_ROOT"
+    }
+    return all(root.strip("/").count("/") == 0 for root in roots)
 
 
 @register_check(

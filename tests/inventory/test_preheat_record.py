@@ -6,21 +6,18 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.cache.preheat_record import (
+from kubectl_fluidmodel.fluid.names import PREHEATED_ANNOTATION
+from kubectl_fluidmodel.inventory.preheat_record import (
     PreheatRecord,
-    content_id,
     format_records,
     fuse_clients,
     preheat_records,
 )
-from kubectl_fluidmodel.cache.read_verification import ExpectedFile
-from kubectl_fluidmodel.fluid.names import PREHEATED_ANNOTATION
 
 RECORDS = {
-    "gpu-1": PreheatRecord("abc", "uid-1/0", 1024, 2.5),
+    "gpu-1": PreheatRecord("abc", "uid-1/0", 1024, 2.5, 1000, "2026-11-29T08:00:00Z"),
     "gpu-0": PreheatRecord("abc", "uid-0/1", 1024, 0.5),
 }
-FILES = {"config.json": ExpectedFile(2, "h1"), "model.safetensors": ExpectedFile(9, "h2")}
 
 
 def dataset(text: str) -> dict[str, Any]:
@@ -45,18 +42,6 @@ def test_records_are_parsed_as_they_were_written() -> None:
 def test_damaged_records_are_none(text: str) -> None:
     assert preheat_records(dataset(text)) == {}
     assert preheat_records(None) == {}
-
-
-def test_content_changes_with_the_source_and_with_every_file() -> None:
-    same = content_id("s3://models/llama", dict(reversed(FILES.items())))
-    ids = {
-        content_id("s3://models/llama", FILES),
-        content_id("s3://models/other", FILES),
-        content_id("s3://models/llama", {}),
-        content_id("s3://models/llama", FILES | {"config.json": ExpectedFile(3, "h1")}),
-        content_id("s3://models/llama", FILES | {"config.json": ExpectedFile(2, "h3")}),
-    }
-    assert same in ids and len(ids) == 5
 
 
 def test_a_restarted_or_replaced_client_is_another_one() -> None:

@@ -6,13 +6,11 @@ names.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from kubectl_fluidmodel.cache.read_verification import ExpectedFile
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import Object, annotations_of, get_list, get_path
 from kubectl_fluidmodel.records import dataclass
@@ -23,21 +21,22 @@ class PreheatRecord:
     """One node's record."""
 
     content: str
-    """From `content_id`."""
+    """An identifier of the model's content (`content_id` in `cache/preheating.py`)."""
     client: str
     """The FUSE client that read, from `fuse_clients`."""
     bytes: int
     seconds: float
-
-
-def content_id(source: str, expected: Mapping[str, ExpectedFile]) -> str:
-    """Return an identifier of a model's content: of its files, or of its source if unknown."""
-    files = sorted((path, file.size, file.digest) for path, file in expected.items())
-    return hashlib.sha256(json.dumps([source, files]).encode()).hexdigest()[:16]
+    resident_bytes: int | None = None
+    """How much of it was in the page cache then; None if not measured."""
+    measured_at: str = ""
+    """RFC 3339, UTC."""
 
 
 def fuse_clients(pods: Iterable[Object]) -> dict[str, str]:
-    """Return the FUSE clients of a cache by node; a restarted container is another client."""
+    """Return the FUSE clients of a cache by node, by its FUSE pods.
+
+    A restarted container is another client.
+    """
     found = {}
     for pod in pods:
         statuses = get_list(pod, "status", "containerStatuses")
@@ -51,9 +50,21 @@ def preheat_records(dataset: Mapping[str, Any] | None) -> dict[str, PreheatRecor
     """Parse the records of a Dataset by node; empty if there are none or they are damaged."""
     text = annotations_of(dataset or {}).get(names.PREHEATED_ANNOTATION, "")
     try:
-        return {node: PreheatRecord(**record) for node, record in json.loads(text).items()}
-    except (ValueError, TypeError, AttributeError):
+        return {node: _parse_record(record) for node, record in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError, KeyError):
         return {}
+
+
+def _parse_record(record: Mapping[str, Any]) -> PreheatRecord:
+    resident = record.get("resident_bytes")
+    return PreheatRecord(
+        str(record["content"]),
+        str(record["client"]),
+        max(0, int(record["bytes"])),
+        float(record["seconds"]),
+        None if resident is None else max(0, int(resident)),
+        str(record.get("measured_at") or ""),
+    )
 
 
 def format_records(records: Mapping[str, PreheatRecord]) -> str:

@@ -16,7 +16,7 @@ from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Operand, command
-from kubectl_fluidmodel.output.units import pluralize
+from kubectl_fluidmodel.output.units import pluralize, summarize
 from kubectl_fluidmodel.records import dataclass
 
 MAX_ATTEMPTS = 3
@@ -99,9 +99,7 @@ class CacheLoader:
 
     def _incomplete_error(self, verification: Verification, store_error: str) -> FluidModelError:
         missing = verification.missing
-        reason = "; ".join(missing[:5]) or verification.reason
-        if len(missing) > 5:
-            reason += f"; and {len(missing) - 5} more"
+        reason = summarize(missing, 5, "; ") or verification.reason
         if store_error:
             reason += f"; {store_error}"
         logs = ("kubectl", "logs", "-n", self.namespace, Operand(f"{self.name}-worker-0"))

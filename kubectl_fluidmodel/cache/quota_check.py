@@ -15,6 +15,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_int, get_path, name_of
 from kubectl_fluidmodel.objects.quotas import Demand, violations
 from kubectl_fluidmodel.output.shell import kubectl
+from kubectl_fluidmodel.output.units import summarize
 
 FLUID_CLAIM_BYTES = 100 << 50
 """The request of the claim that Fluid creates (pkg/utils/dataset/volume/create.go: 100Pi)."""
@@ -109,10 +110,9 @@ def _require_admitted(
     )
     found = violations(demand, quotas, limit_ranges, freed)
     if found:
-        more = f"; and {len(found) - _MAX_REASONS} more" if len(found) > _MAX_REASONS else ""
         raise NotAdmittedError(
             f"namespace {namespace} does not admit {about}",
-            "; ".join(found[:_MAX_REASONS]) + more,
+            summarize(found, _MAX_REASONS, "; "),
             kubectl("describe", "resourcequotas,limitranges", namespace=namespace),
         )
 

@@ -19,7 +19,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.objects.resource_requests import is_terminated
+from kubectl_fluidmodel.objects.pods import is_terminated
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Operand, kubectl
 from kubectl_fluidmodel.stage.job import job_selector

@@ -18,7 +18,7 @@ from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.kube.permissions import Permission
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
-from kubectl_fluidmodel.objects.resource_requests import is_terminated
+from kubectl_fluidmodel.objects.pods import is_terminated
 from kubectl_fluidmodel.output.serialize import kubectl_name
 
 

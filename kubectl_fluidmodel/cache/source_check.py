@@ -11,7 +11,7 @@ from kubectl_fluidmodel.model.issue import LINKS
 from kubectl_fluidmodel.model.junk import group_junk
 from kubectl_fluidmodel.model.sample import RangeReader
 from kubectl_fluidmodel.output.shell import Operand, command
-from kubectl_fluidmodel.output.units import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, pluralize, summarize
 from kubectl_fluidmodel.records import dataclass
 
 _MAX_ERRORS = 3
@@ -47,10 +47,9 @@ def check_source(
     verdict = assessment.assess_model(listing.files, sampled, options.source.path)
     if verdict.errors:
         texts = [each.text for each in verdict.errors]
-        more = f"; and {len(texts) - _MAX_ERRORS} more" if len(texts) > _MAX_ERRORS else ""
         raise FluidModelError(
             f"{uri} is not a model that an engine can load",
-            "; ".join(texts[:_MAX_ERRORS]) + more,
+            summarize(texts, _MAX_ERRORS, "; "),
             _fix_command(options, verdict, location),
         )
     notes = [f"{uri}: {each.text}" for each in verdict.warnings[:_MAX_WARNINGS]]

@@ -24,8 +24,8 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path, labels_of, name_of, namespace_of
-from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.node_selector import terms_of
+from kubectl_fluidmodel.objects.pods import is_gone
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot import queries
 
@@ -165,8 +165,7 @@ def _pods_by_graph(context: CheckContext) -> dict[tuple[str, str], list[Object]]
     found: dict[tuple[str, str], list[Object]] = defaultdict(list)
     old: list[Object] = []
     for pod in context.snapshot.of_kind(kinds.PODS):
-        ended = get_path(pod, "status", "phase") in ("Succeeded", "Failed")
-        if ended or is_terminating(pod):
+        if is_gone(pod):
             continue
         labels = labels_of(pod)
         name = labels.get(resources.GRAPH_LABEL)

@@ -305,12 +305,6 @@ def completely_listed_contents(context: CheckContext) -> list[tuple[MountResult,
     return listed
 
 
-def join_paths(paths: tuple[str, ...], limit: int = 3) -> str:
-    """The first paths, and how many more there are."""
-    more = f" and {len(paths) - limit} more" if len(paths) > limit else ""
-    return ", ".join(paths[:limit]) + more
-
-
 def cache_again_command(context: CheckContext, mount_result: MountResult) -> Command:
     """The command that continues with the cache once the files are fixed."""
     result = mount_result.result

@@ -9,6 +9,7 @@ from typing import Any
 from kubectl_fluidmodel.doctor import fix_commands
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
+    CheckSkippedError,
     Evidence,
     Fix,
     event_evidence,
@@ -17,9 +18,9 @@ from kubectl_fluidmodel.doctor.check import (
 from kubectl_fluidmodel.fluid import names, pod_problems
 from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, Cache
 from kubectl_fluidmodel.objects import kinds, time
-from kubectl_fluidmodel.objects.access import Object, get_list, get_path
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
-from kubectl_fluidmodel.output.shell import Word, command
+from kubectl_fluidmodel.output.shell import Operand, Word, command
 
 COMPONENTS = (MASTER, WORKER, FUSE)
 
@@ -103,11 +104,6 @@ def scheduling_failure(pod: Mapping[str, Any]) -> str:
     return ""
 
 
-def is_terminated(pod: Mapping[str, Any]) -> bool:
-    """Whether a pod has ended, successfully or not."""
-    return get_path(pod, "status", "phase") in ("Succeeded", "Failed")
-
-
 def find_log_cause(context: CheckContext, pod: Mapping[str, Any]) -> tuple[str, Evidence | None]:
     """The cause of a failure that a pod's logs show, also those of restarted containers.
 
@@ -145,6 +141,21 @@ def as_tuple(evidence: Evidence | None) -> tuple[Evidence, ...]:
 def advice(about: Object | Cache, *words: Word) -> Fix:
     """A kubectl command that shows more and fixes nothing."""
     return Fix(fix_commands.kubectl_command(about, *words), "advice")
+
+
+def describe(obj: Object) -> Fix:
+    """`kubectl describe` of an object, as advice."""
+    return advice(obj, "describe", Operand(fix_commands.kubectl_kind(obj)), Operand(name_of(obj)))
+
+
+def require_fluid(context: CheckContext) -> None:
+    """Skip a check without Fluid; FM101 reports that.
+
+    Raises:
+        CheckSkippedError: the API server does not serve Datasets.
+    """
+    if not context.snapshot.is_served(names.DATASETS):
+        raise CheckSkippedError("Fluid is not installed")
 
 
 def fluid_advice(*words: Word) -> Fix:

@@ -22,7 +22,7 @@ from kubectl_fluidmodel.doctor.diagnosis import (
 )
 from kubectl_fluidmodel.doctor.report import docs_link
 from kubectl_fluidmodel.output.escaping import escape_control, one_line
-from kubectl_fluidmodel.output.units import format_duration, pluralize
+from kubectl_fluidmodel.output.units import format_duration, pluralize, summarize
 from kubectl_fluidmodel.records import dataclass
 
 _STATE_ORDER = (FAILED, WARNED, SILENCED, PASSED, SKIPPED)
@@ -166,7 +166,7 @@ def _render_group(group: Sequence[Problem], style: ReportStyle) -> list[str]:
     others = list(dict.fromkeys(each.finding.about for each in group[1:]))
     others = [about for about in others if about != first.finding.about]
     if others:
-        lines += _render_labelled("also", _join_names(others, None if wide else 6), style)
+        lines += _render_labelled("also", summarize(others, len(others) if wide else 6), style)
     evidence = first.finding.evidence
     for each in evidence if wide else evidence[:_MAX_SHOWN]:
         text = escape_control(" ".join(each.text.split())) if wide else one_line(each.text)
@@ -194,8 +194,8 @@ def _render_consequences(group: Sequence[Problem], style: ReportStyle) -> list[s
     lines: list[str] = []
     for code, found in sorted(by_check.items()):
         abouts = list(dict.fromkeys(each.finding.about for each in found))
-        text = f"{code} {_join_names(abouts, None if style.mode == 'wide' else _MAX_SHOWN)}: "
-        text += found[0].finding.cause
+        shown = summarize(abouts, len(abouts) if style.mode == "wide" else _MAX_SHOWN)
+        text = f"{code} {shown}: {found[0].finding.cause}"
         lines += _render_labelled("so" if not lines else "", _shorten(text, style), style)
     return lines
 
@@ -209,13 +209,6 @@ def _all_consequences(problem: Problem) -> Iterable[Problem]:
 
 def _shorten(text: str, style: ReportStyle) -> str:
     return escape_control(" ".join(text.split())) if style.mode == "wide" else one_line(text)
-
-
-def _join_names(names: Sequence[str], limit: int | None) -> str:
-    """`a, b and 3 more`."""
-    shown = names if limit is None else names[:limit]
-    rest = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
 def _render_labelled(label: str, text: str, style: ReportStyle) -> list[str]:
@@ -255,9 +248,8 @@ def _render_verdict(diagnosis: Diagnosis, style: ReportStyle, seconds: float) ->
         state = FAILED
     elif diagnosis.verdict == PARTIAL:
         text = pluralize(warnings, "warning") if warnings else "nothing wrong"
-        text += " in what could be read; not checked: " + _join_names(
-            diagnosis.coverage.unread_kinds, 6
-        )
+        unread = summarize(diagnosis.coverage.unread_kinds, 6)
+        text += f" in what could be read; not checked: {unread}"
         state = WARNED
     elif warnings:
         text, state = f"healthy, with {pluralize(warnings, 'warning')}", WARNED

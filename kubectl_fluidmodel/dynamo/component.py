@@ -10,7 +10,7 @@ import enum
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from kubectl_fluidmodel.dynamo.object_paths import (
@@ -62,6 +62,8 @@ class Component(ABC):
     """Path of the main container."""
     annotations_path: ClassVar[Path]
     """Path of the annotations for the component's Deployment and pods."""
+    name_field: ClassVar[str]
+    """Field of a DynamoComponentDeployment's spec with the component's name."""
 
     def __init__(self, name: str, spec: dict[str, Any], graph_spec: dict[str, Any]) -> None:
         self.name = name
@@ -71,6 +73,11 @@ class Component(ABC):
     def copy(self) -> Component:
         """A component with a spec of its own."""
         return type(self)(self.name, deep_copy(self.spec), self.graph_spec)
+
+    @staticmethod
+    @abstractmethod
+    def named_specs(graph: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+        """The names and specs of the components in a graph's spec."""
 
     # -- what it is --------------------------------------------------------------------------
 

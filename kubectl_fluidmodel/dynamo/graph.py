@@ -7,7 +7,9 @@ from typing import Any
 from kubectl_fluidmodel.dynamo.component import Component
 from kubectl_fluidmodel.dynamo.object_paths import deep_copy
 from kubectl_fluidmodel.dynamo.resources import COMPONENT, GRAPH, GROUP, LPX, REQUEST, V1ALPHA1
-from kubectl_fluidmodel.dynamo.shapes import v1alpha1, v1alpha1_pvc, v1beta1
+from kubectl_fluidmodel.dynamo.shapes.v1alpha1 import V1Alpha1Component
+from kubectl_fluidmodel.dynamo.shapes.v1alpha1_pvc import V1Alpha1PvcComponent
+from kubectl_fluidmodel.dynamo.shapes.v1beta1 import V1Beta1Component
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects.access import (
     Object,
@@ -20,8 +22,11 @@ from kubectl_fluidmodel.objects.access import (
 from kubectl_fluidmodel.output.shell import Operand, kubectl
 from kubectl_fluidmodel.records import dataclass
 
-SHAPES = {"v1beta1": v1beta1, "v1alpha1": v1alpha1, "v1alpha1-pvc": v1alpha1_pvc}
-"""Module of each shape; it has `components(spec)` and `from_component(name, spec)`."""
+SHAPES: dict[str, type[Component]] = {
+    "v1beta1": V1Beta1Component,
+    "v1alpha1": V1Alpha1Component,
+    "v1alpha1-pvc": V1Alpha1PvcComponent,
+}
 
 
 class NotPinnableError(FluidModelError):
@@ -75,11 +80,16 @@ def open_graph(obj: Object, schema: str | None = None) -> Graph:
     spec = work.get("spec")
     if not isinstance(spec, dict):
         spec = work["spec"] = {}
-    module = SHAPES[shape]
+    component_class = SHAPES[shape]
     if work.get("kind") == COMPONENT:
-        components = [module.from_component(name_of(work), spec)]
+        name = str(spec.get(component_class.name_field) or name_of(work))
+        components = [component_class(name, spec, {})]
     else:
-        components = module.components(spec)
+        components = [
+            component_class(name, item, spec)
+            for name, item in component_class.named_specs(spec)
+            if isinstance(item, dict)
+        ]
     for component in components:
         if any(get_path(role, "podTemplate") for role in _roles(component.spec)):
             raise NotPinnableError(

@@ -27,7 +27,7 @@ from kubectl_fluidmodel.objects.access import (
     metadata_of,
     name_of,
 )
-from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.objects.pods import is_gone
 from kubectl_fluidmodel.records import dataclass
 
 
@@ -162,7 +162,7 @@ def rollout_status(
         component = owning_component(graph, pod)
         if component is None or component.name not in modes:
             continue
-        if is_terminating(pod) or get_path(pod, "status", "phase") in ("Succeeded", "Failed"):
+        if is_gone(pod):
             continue
         if has_new_template(pod, claim, labels, modes[component.name]):
             status.pods.append(_pod_status(component.name, pod, cache_nodes))

@@ -21,6 +21,8 @@ def unschedulable_reasons(spec: Mapping[str, Any], node: Object, needs: Gpus) ->
     return list(node_obstacles({**spec, "tolerations": own + added}, node))
 
 
+_MAX_ATTEMPTS = 20_000
+"""Number of placements after which the search for one that fits all pods ends."""
 GpuRequest = tuple[str, Gpus, tuple[str, ...]]
 """A pod to place: its label, its GPUs and its possible nodes."""
 
@@ -53,10 +55,8 @@ def _allocate(room: Gpus, needs: Gpus, sign: int) -> None:
         room[gpu] -= sign * count
 
 
-def _can_place_all(
-    pods: list[GpuRequest], capacity: Mapping[str, Gpus], limit: int = 20_000
-) -> bool:
-    """Return whether all pods can be placed, or `limit` attempts did not decide it."""
+def _can_place_all(pods: list[GpuRequest], capacity: Mapping[str, Gpus]) -> bool:
+    """Return whether all pods can be placed, or _MAX_ATTEMPTS attempts did not decide it."""
     left = {name: dict(gpus) for name, gpus in capacity.items()}
     attempts = 0
 
@@ -68,7 +68,7 @@ def _can_place_all(
         alike = index + 1 < len(pods) and pods[index + 1] == pods[index]
         for at_, name in enumerate(nodes[first:], first):
             attempts += 1
-            if attempts > limit:
+            if attempts > _MAX_ATTEMPTS:
                 return True
             if has_enough(needs, left.get(name, {})):
                 _allocate(left[name], needs, 1)

@@ -61,10 +61,11 @@ def upgrade_command(*flags: str) -> Command:
     return command("helm", "upgrade", *_CHART_ARGUMENTS, "--reuse-values", *flags)
 
 
-def scale_up_command(deployment: str, namespace: str = names.SYSTEM_NAMESPACE) -> Command:
-    named = ("scale", "deployment", Operand(deployment), "-n", namespace)
+def scale_up_command(deployment: str) -> Command:
+    named = ("scale", "deployment", Operand(deployment), "-n", names.SYSTEM_NAMESPACE)
     return command("kubectl", *named, "--replicas=1")
 
 
-def restart_command(deployment: str, namespace: str = names.SYSTEM_NAMESPACE) -> Command:
-    return command("kubectl", "rollout", "restart", "deployment", deployment, "-n", namespace)
+def restart_command(deployment: str) -> Command:
+    named = ("deployment", deployment, "-n", names.SYSTEM_NAMESPACE)
+    return command("kubectl", "rollout", "restart", *named)

@@ -15,11 +15,8 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.model.sizing import NodeCapacity
 from kubectl_fluidmodel.objects import gpus, quantity
 from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, get_path, labels_of, name_of
-from kubectl_fluidmodel.objects.resource_requests import (
-    describe_shortage,
-    is_terminated,
-    requested_amount,
-)
+from kubectl_fluidmodel.objects.pods import is_terminated
+from kubectl_fluidmodel.objects.resource_requests import describe_shortage, requested_amount
 from kubectl_fluidmodel.objects.scheduler import group_by_reason
 from kubectl_fluidmodel.objects.taints import (
     CONTROL_PLANE,

@@ -119,11 +119,6 @@ def restart_count(obj: Mapping[str, Any], container: str) -> int:
     return 0
 
 
-def is_terminated(obj: Mapping[str, Any]) -> bool:
-    """Return whether a pod holds no resources: it has ended or is being deleted."""
-    return is_terminating(obj) or get_path(obj, "status", "phase") in ("Succeeded", "Failed")
-
-
 def is_ready(obj: Mapping[str, Any]) -> bool:
     """Return whether a pod or node is Ready and not being deleted; its status stays Ready then."""
     if is_terminating(obj):

@@ -23,6 +23,7 @@ from kubectl_fluidmodel.objects.access import (
     name_of,
     namespace_of,
 )
+from kubectl_fluidmodel.objects.pods import claim_names
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
@@ -230,7 +231,7 @@ def _attach_readers(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) 
     for pod in snapshot.of_kind(kinds.PODS):
         if get_path(pod, "status", "phase") in ENDED_PHASES:
             continue
-        for claim in dict.fromkeys(queries.claim_names(pod)):
+        for claim in dict.fromkeys(claim_names(pod)):
             key = (namespace_of(pod), claim)
             if key in found:
                 node = str(get_path(pod, "spec", "nodeName", default=""))

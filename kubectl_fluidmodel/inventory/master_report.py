@@ -13,6 +13,7 @@ from kubectl_fluidmodel.inventory.usage import CacheUsage
 from kubectl_fluidmodel.model.junk import junk_owner
 from kubectl_fluidmodel.objects.access import name_of
 from kubectl_fluidmodel.objects.kinds import PODS
+from kubectl_fluidmodel.objects.pods import is_gone
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import CommandKey, Snapshot
 
@@ -83,9 +84,7 @@ def exclude_lost_workers(snapshot: Snapshot, cache: Cache, usage: CacheUsage) ->
     seen = snapshot.was_read(PODS, cache.namespace) and WORKER in cache.workloads
     dead = bool(lost_workers(snapshot, cache.namespace, cache.name))
     dead = dead and not worker_usage(snapshot, cache.namespace, cache.name)
-    if usage.cached_bytes and (
-        dead or (seen and all(pod_problems.is_terminated(pod) for pod in pods))
-    ):
+    if usage.cached_bytes and (dead or (seen and all(is_gone(pod) for pod in pods))):
         return replace(usage, cached_bytes=0, cached_precision=0, incomplete_files=usage.files or 1)
     return usage
 

@@ -10,6 +10,7 @@ from kubectl_fluidmodel.inventory.usage import CacheUsage
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, get_path, labels_of, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.objects.pods import is_gone
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
@@ -60,9 +61,7 @@ def describe_nodes(
     for name in names:
         pod, node = by_node.get(name), labelled.get(name)
         used, precision = _used_bytes(name, pod, node, reported, usage, count)
-        if _worker_aliases(name, pod, node) & {*lost} or (
-            pod is not None and pod_problems.is_terminated(pod)
-        ):
+        if _worker_aliases(name, pod, node) & {*lost} or (pod is not None and is_gone(pod)):
             used, precision = 0, 0
         tiers = runtimes.storage_tiers(cache.runtime)
         quotas = [tier.quota for tier in tiers if tier.quota is not None]

@@ -15,17 +15,9 @@ from kubectl_fluidmodel.model import hub_cache, wrong_content
 from kubectl_fluidmodel.model.config_files import check_configs, find_model_directories
 from kubectl_fluidmodel.model.files import SourceFile, is_weights
 from kubectl_fluidmodel.model.hub_cache import HubCache
-from kubectl_fluidmodel.model.issue import (
-    CONTENT,
-    LINKS,
-    WARNING,
-    WEIGHTS,
-    ModelIssue,
-    is_or_are,
-    summarize_paths,
-)
+from kubectl_fluidmodel.model.issue import CONTENT, LINKS, WARNING, WEIGHTS, ModelIssue, is_or_are
 from kubectl_fluidmodel.model.shard_checks import check_shards
-from kubectl_fluidmodel.output.units import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, pluralize, summarize
 from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
@@ -124,7 +116,7 @@ def _check_contents(sample: Sample, essential: Callable[[str], bool]) -> Iterato
             paths_by_content.setdefault(content, []).append(path)
     for content, paths in paths_by_content.items():
         first, wrong = paths[0], any(map(essential, paths))
-        subject = first if len(paths) == 1 else f"each of {summarize_paths(paths)}"
+        subject = first if len(paths) == 1 else f"each of {summarize(paths)}"
         yield ModelIssue(CONTENT, f"{subject} is {content}", wrong, tuple(paths[:_SHOWN]))
 
 
@@ -147,8 +139,7 @@ def _check_weights(
         text = "no weights (*.safetensors, *.gguf, *.bin …)"
         if unknown:
             text += (
-                f"; {summarize_paths([file.path for file in unknown])} may be weights of "
-                "another format"
+                f"; {summarize([file.path for file in unknown])} may be weights of another format"
             )
         yield ModelIssue(WEIGHTS, text, not unknown)
     if empty and masked.isdisjoint(empty):
@@ -162,7 +153,7 @@ def _check_weights(
         shown = loaded or empty
         yield ModelIssue(
             WEIGHTS,
-            f"{summarize_paths(shown)} {is_or_are(shown)} empty",
+            f"{summarize(shown)} {is_or_are(shown)} empty",
             bool(loaded),
             tuple(shown[:_SHOWN]),
         )
@@ -177,13 +168,13 @@ def _check_formats(files: Sequence[SourceFile]) -> Iterator[ModelIssue]:
     if all(name.endswith(".gguf") for name in names):
         yield ModelIssue(
             WARNING,
-            f"it has only GGUF: pass the file to the engine ({summarize_paths(names, 1)}), not "
+            f"it has only GGUF: pass the file to the engine ({summarize(names, 1)}), not "
             "the directory",
         )
     if all(name.endswith(_PICKLE_SUFFIXES) and not name.startswith("openvino") for name in names):
         yield ModelIssue(
             WARNING,
-            f"the weights are pickles ({summarize_paths(names, 1)}): they can run code when "
+            f"the weights are pickles ({summarize(names, 1)}): they can run code when "
             "they are loaded, and streaming loaders support only safetensors",
         )
     consolidated = [f for f in filled if f.path.rpartition("/")[2].startswith("consolidated")]

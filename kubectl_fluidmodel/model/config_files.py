@@ -16,6 +16,7 @@ from typing import Any
 from kubectl_fluidmodel.model import wrong_content
 from kubectl_fluidmodel.model.files import SourceFile
 from kubectl_fluidmodel.model.issue import CONFIG, WARNING, ModelIssue
+from kubectl_fluidmodel.output.units import summarize
 
 CONFIG_FILE = "config.json"
 MODEL_CONFIG_FILES = (
@@ -94,8 +95,10 @@ def check_configs(files: Sequence[SourceFile], texts: Mapping[str, bytes]) -> It
 
 def _nested_models_issue(models: Sequence[str], names: set[str]) -> ModelIssue:
     if len(models) > 1:
-        shown = ", ".join(models[:5]) + (f" and {len(models) - 5} more" if len(models) > 5 else "")
-        return ModelIssue(WARNING, f"it holds {len(models)} models ({shown}): an engine loads one")
+        return ModelIssue(
+            WARNING,
+            f"it holds {len(models)} models ({summarize(models, 5)}): an engine loads one",
+        )
     inside = f"{models[0]}/"
     first = next((each for each in sorted(names) if each == inside + CONFIG_FILE), inside)
     return ModelIssue(

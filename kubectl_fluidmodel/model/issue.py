@@ -21,8 +21,6 @@ CONFIG = "config"
 WARNING = "doubt"
 """Only some engines can load it."""
 
-_SHOWN = 3
-
 
 @dataclass(frozen=True)
 class ModelIssue:
@@ -37,12 +35,6 @@ class ModelIssue:
     """The affected files, at most 20."""
     hub_model: str = ""
     """`org/name@commit` of the Hub model that the files are from, if known."""
-
-
-def summarize_paths(paths: Sequence[str], limit: int = _SHOWN) -> str:
-    """Return the first few paths, and the number of others."""
-    more = f" and {len(paths) - limit} more" if len(paths) > limit else ""
-    return ", ".join(paths[:limit]) + more
 
 
 def is_or_are(paths: Sequence[str]) -> str:

@@ -6,14 +6,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from kubectl_fluidmodel.model.files import SourceFile, is_weights
-from kubectl_fluidmodel.model.issue import (
-    DAMAGED,
-    SHARDS,
-    WARNING,
-    ModelIssue,
-    is_or_are,
-    summarize_paths,
-)
+from kubectl_fluidmodel.model.issue import DAMAGED, SHARDS, WARNING, ModelIssue, is_or_are
 from kubectl_fluidmodel.model.safetensors import Header
 from kubectl_fluidmodel.model.shards import (
     INDEX_SUFFIXES,
@@ -24,7 +17,7 @@ from kubectl_fluidmodel.model.shards import (
     parse_index,
     series_of,
 )
-from kubectl_fluidmodel.output.units import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, pluralize, summarize
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.model.sample import Sample
@@ -84,7 +77,7 @@ def _check_missing(
     if len(missing) < len(index.files):
         yield ModelIssue(
             SHARDS,
-            f"{summarize_paths(missing)} {is_or_are(missing)} missing: {index.path} names "
+            f"{summarize(missing)} {is_or_are(missing)} missing: {index.path} names "
             f"{'it' if len(missing) == 1 else f'these {len(missing)} files'}",
             wrong,
             found,
@@ -99,7 +92,7 @@ def _check_missing(
         yield ModelIssue(
             SHARDS,
             f"none of the {pluralize(len(missing), 'file')} that {index.path} names exists "
-            f"({summarize_paths(missing, 2)})",
+            f"({summarize(missing, 2)})",
             wrong,
             found,
         )
@@ -107,9 +100,9 @@ def _check_missing(
         single = any(each.rpartition("/")[2] == "model.safetensors" for each in others)
         yield ModelIssue(
             SHARDS,
-            f"{index.path} belongs to other files ({summarize_paths(missing, 1)}) than those "
+            f"{index.path} belongs to other files ({summarize(missing, 1)}) than those "
             "that are "
-            f"there ({summarize_paths(others, 1)}): engines that go by it find no weights",
+            f"there ({summarize(others, 1)}): engines that go by it find no weights",
             wrong and not single,
             found,
         )
@@ -147,7 +140,7 @@ def _check_gaps(
         beside = (_parent(head), tail.removeprefix(".")) in whole
         yield ModelIssue(
             SHARDS,
-            f"{summarize_paths(missing)} {is_or_are(missing)} missing: the others of that series "
+            f"{summarize(missing)} {is_or_are(missing)} missing: the others of that series "
             "are there",
             essential(missing[0]) and not beside,
             tuple(missing[:_SHOWN]),
@@ -227,7 +220,7 @@ def _check_other_shardings(index: ShardIndex, files: Sequence[SourceFile]) -> It
         paths = [file.path for file in others]
         yield ModelIssue(
             WARNING,
-            f"{summarize_paths(paths)} {is_or_are(paths)} of another sharding, and {index.path} "
+            f"{summarize(paths)} {is_or_are(paths)} of another sharding, and {index.path} "
             "does not name "
             f"{'it' if len(paths) == 1 else 'them'}: {format_bytes(sum(f.size for f in others))} "
             "for "

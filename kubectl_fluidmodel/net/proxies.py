@@ -19,8 +19,6 @@ from kubectl_fluidmodel.errors import UnreachableError
 from kubectl_fluidmodel.net import tls
 
 if TYPE_CHECKING:
-    import ssl
-
     import urllib3
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -43,7 +41,7 @@ def proxy_for(url: str, environ: Mapping[str, str] | None = None) -> str:
 
 
 def bypasses_proxy(host: str, port: int, no_proxy: str) -> bool:
-    """Return whether `host:port` is reached directly; `exempt` is the value of NO_PROXY."""
+    """Return whether `host:port` is reached directly; `no_proxy` is the value of NO_PROXY."""
     host = host.lower().rstrip(".")
     address = _parse_address(host)
     if host == "localhost" or (address is not None and address.is_loopback):
@@ -76,13 +74,11 @@ def is_valid_proxy_url(proxy: str) -> bool:
         return False
 
 
-def create_pool(
-    proxy: str, proxy_ssl_context: ssl.SSLContext | None = None, **options: Any
-) -> urllib3.PoolManager:
+def create_pool(proxy: str, **options: Any) -> urllib3.PoolManager:
     """Create a urllib3 pool manager, through a proxy if one is given.
 
-    `options` are those of its pools. `trusted` verifies the certificate of an https proxy; by
-    default, this machine's CAs do.
+    `options` are those of its pools. The certificate of an https proxy is verified with this
+    machine's CAs.
 
     Raises:
         UnreachableError: the type of proxy is not supported.
@@ -99,7 +95,7 @@ def create_pool(
         # as with kubectl, the proxy resolves host names
         return SOCKSProxyManager(proxy.replace("socks5://", "socks5h://", 1), **options)
     if scheme == "https":
-        options["proxy_ssl_context"] = proxy_ssl_context or tls.create_ssl_context()
+        options["proxy_ssl_context"] = tls.create_ssl_context()
     return urllib3.ProxyManager(proxy, proxy_headers=proxy_auth_header(proxy), **options)
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kubectl_fluidmodel.output.units import summarize
+
 Object = dict[str, Any]
 """A Kubernetes object as decoded from JSON."""
 
@@ -32,15 +34,9 @@ def full_name(obj: Mapping[str, Any]) -> str:
     return f"{namespace_of(obj)}/{name_of(obj)}".lstrip("/")
 
 
-def summarize_names(objects: Sequence[Mapping[str, Any]], limit: int = 3) -> str:
+def summarize_names(objects: Sequence[Mapping[str, Any]]) -> str:
     """Format objects by name, listing only the first few: `a/x, a/y, b/z and 4 more`."""
-    return summarize([full_name(obj) for obj in objects], limit)
-
-
-def summarize(names: Sequence[str], limit: int = 3) -> str:
-    """Format names, listing only the first few: `a, b, c and 4 more`."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return summarize([full_name(obj) for obj in objects])
 
 
 def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:

@@ -11,9 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubectl_fluidmodel.objects.access import metadata_of
-
-_NAMED = 3
-"""Maximum number of holders to name."""
+from kubectl_fluidmodel.output.units import summarize
 
 
 def is_terminating(obj: Mapping[str, Any] | None) -> bool:
@@ -30,8 +28,6 @@ def describe_deletion(obj: Mapping[str, Any], pods: Iterable[str] = ()) -> str:
     since = f"since {metadata_of(obj).get('deletionTimestamp')}"
     holders = list(pods)
     if holders:
-        shown = ", ".join(holders[:_NAMED])
-        more = f" and {len(holders) - _NAMED} more" if len(holders) > _NAMED else ""
-        return f"{since}, held by pod{'s' * (len(holders) > 1)} {shown}{more}"
+        return f"{since}, held by pod{'s' * (len(holders) > 1)} {summarize(holders)}"
     finalizers = [str(each) for each in metadata_of(obj).get("finalizers") or []]
     return f"{since}, held by {', '.join(finalizers)}" if finalizers else since

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubectl_fluidmodel.objects.access import Object, get_path
+from kubectl_fluidmodel.objects.pods import is_terminated
 from kubectl_fluidmodel.objects.quantity import quantity_to_int
-from kubectl_fluidmodel.objects.resource_requests import is_terminated, requests_of
+from kubectl_fluidmodel.objects.resource_requests import requests_of
 
 Gpus = dict[str, int]
 """GPUs by resource name."""

@@ -62,11 +62,6 @@ def allocatable(node: Object) -> ResourceList:
     return parse_resources(get_path(node, "status", "allocatable"))
 
 
-def is_terminated(pod: Mapping[str, Any]) -> bool:
-    """Return whether a pod has ended and holds no resources."""
-    return get_path(pod, "status", "phase") in ("Succeeded", "Failed")
-
-
 def _container_requests(container: Object, pod: Mapping[str, Any], statuses: str) -> ResourceList:
     """Return a container's requests; during a resize, the maximum of both."""
     found = _spec(container)

@@ -22,10 +22,11 @@ from kubectl_fluidmodel.objects.access import (
     get_path,
     name_of,
     namespace_of,
-    summarize,
     summarize_names,
 )
+from kubectl_fluidmodel.objects.pods import claim_names, is_terminated
 from kubectl_fluidmodel.objects.resource_requests import ResourceList, requests_of
+from kubectl_fluidmodel.output.units import summarize
 from kubectl_fluidmodel.records import dataclass
 
 
@@ -81,7 +82,7 @@ class SchedulerView:
         found: dict[str, list[tuple[Object, ResourceList]]] = {}
         for pod in self.pods or ():
             node = get_path(pod, "spec", "nodeName")
-            if node and not resource_requests.is_terminated(pod):
+            if node and not is_terminated(pod):
                 found.setdefault(str(node), []).append((pod, requests_of(pod)))
         return found
 
@@ -136,7 +137,7 @@ class SchedulerView:
         return found
 
     def _volume_obstacles(self, pod: Object, node: Object) -> Iterator[Obstacle]:
-        for claim in claims_of(pod):
+        for claim in claim_names(pod):
             volume = self._volumes.get((namespace_of(pod), claim))
             terms = get_path(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
             if volume is None or not isinstance(terms, list):
@@ -165,15 +166,6 @@ def node_obstacles(spec: Mapping[str, Any], node: Object) -> Iterator[Obstacle]:
         yield Obstacle(Filter.TAINT, f"untolerated taint {taint}", str(taint))
     for text in node_selector.mismatches(spec, node):
         yield Obstacle(Filter.AFFINITY, text, text)
-
-
-def claims_of(pod: Mapping[str, Any]) -> list[str]:
-    """Return the names of the claims that a pod mounts or would mount."""
-    return [
-        str(get_path(volume, "persistentVolumeClaim", "claimName", default=""))
-        for volume in get_list(pod, "spec", "volumes")
-        if get_path(volume, "persistentVolumeClaim", "claimName")
-    ]
 
 
 def host_ports(pod: Mapping[str, Any]) -> list[tuple[int, str, str]]:

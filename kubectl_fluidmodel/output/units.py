@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
@@ -34,3 +36,10 @@ def format_duration(seconds: float) -> str:
 def pluralize(count: int, noun: str) -> str:
     """`1 file`, `3 files`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def summarize(texts: Sequence[str], limit: int = 3, separator: str = ", ") -> str:
+    """The first few texts: `a, b, c and 4 more`; of sentences, `a; b; c; and 4 more`."""
+    rest = len(texts) - limit
+    more = f"{'; ' if separator == '; ' else ' '}and {rest} more" if rest > 0 else ""
+    return separator.join(texts[:limit]) + more

@@ -19,11 +19,11 @@ from kubectl_fluidmodel.objects.access import (
     metadata_of,
     name_of,
     namespace_of,
-    summarize,
 )
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.jobs import end_condition
 from kubectl_fluidmodel.objects.time import parse_time
+from kubectl_fluidmodel.output.units import summarize
 from kubectl_fluidmodel.prune.leftover import BY_NAME, CACHE, Leftover
 from kubectl_fluidmodel.records import dataclass
 

@@ -13,7 +13,7 @@ from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.objects.resource_requests import is_terminated
+from kubectl_fluidmodel.objects.pods import is_terminated
 from kubectl_fluidmodel.prune.cluster import PARTS_OF_CACHE, ClusterState, ObjectUsers
 from kubectl_fluidmodel.snapshot import collector, queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot, summarize_failures

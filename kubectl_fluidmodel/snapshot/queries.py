@@ -15,7 +15,6 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds as k
 from kubectl_fluidmodel.objects.access import (
     Object,
-    get_list,
     get_path,
     labels_of,
     metadata_of,
@@ -23,6 +22,7 @@ from kubectl_fluidmodel.objects.access import (
     namespace_of,
 )
 from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.objects.pods import claim_names
 from kubectl_fluidmodel.records import dataclass
 
 GRAPHS = dynamo.kind_for(dynamo.GRAPH, dynamo.V1BETA1)
@@ -104,15 +104,6 @@ def _keep_workload(obj: Object, known: KnownCaches) -> Object | None:
     ]  # a foreign `<name>-master`, with the name that Fluid would use
     taken = (namespace_of(obj), of) in known.caches
     return _strip_managed_fields(obj, known) if taken else _keep_labelled(obj, known)
-
-
-def claim_names(pod: Object) -> list[str]:
-    """The names of the claims in a pod's volumes."""
-    return [
-        str(get_path(volume, "persistentVolumeClaim", "claimName", default=""))
-        for volume in get_list(pod, "spec", "volumes")
-        if get_path(volume, "persistentVolumeClaim", "claimName")
-    ]
 
 
 def _keep_pod(obj: Object, known: KnownCaches) -> Object | None:

@@ -12,8 +12,9 @@ from kubectl_fluidmodel.kube.watch import Informer, Transform
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, labels_of, metadata_of
 from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.objects.pods import claim_names
 from kubectl_fluidmodel.snapshot import collector
-from kubectl_fluidmodel.snapshot.queries import KnownCaches, ListQuery, claim_names
+from kubectl_fluidmodel.snapshot.queries import KnownCaches, ListQuery
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 
 _OWN_LABELS = (

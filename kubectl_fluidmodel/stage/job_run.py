@@ -29,6 +29,7 @@ from kubectl_fluidmodel.objects.access import (
 )
 from kubectl_fluidmodel.objects.jobs import COMPLETE, RUNNING, end_condition, job_state
 from kubectl_fluidmodel.objects.plugin_pod import no_image_error
+from kubectl_fluidmodel.objects.pods import is_terminated
 from kubectl_fluidmodel.output.event_log import parse_document
 from kubectl_fluidmodel.output.shell import command
 from kubectl_fluidmodel.records import dataclass
@@ -187,7 +188,7 @@ class _JobWatcher:
                 continue
             self._log_error = ""
             self._handle_log(pod, log, text)
-            log.complete = get_path(pod, "status", "phase") in ("Succeeded", "Failed")
+            log.complete = is_terminated(pod)
 
     def _handle_log(self, pod: Object, log: _PodLog, text: str) -> None:
         shard = _shard_index(pod)

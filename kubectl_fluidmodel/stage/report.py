@@ -13,7 +13,7 @@ from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
 from kubectl_fluidmodel.output.escaping import escape_control
 from kubectl_fluidmodel.output.serialize import API_VERSION
 from kubectl_fluidmodel.output.shell import Operand, command
-from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize, summarize
 from kubectl_fluidmodel.stage.events import Completed
 from kubectl_fluidmodel.stage.stale_uploads import StaleUpload
 from kubectl_fluidmodel.stage.status import StagingStatus
@@ -40,15 +40,10 @@ def format_skipped(plan: StagingPlan) -> str:
     by_reason: dict[str, list[str]] = defaultdict(list)
     for each in plan.skipped:
         by_reason[each.reason].append(each.path)
-    reasons = "; ".join(f"{_examples(paths)} ({reason})" for reason, paths in by_reason.items())
+    reasons = "; ".join(f"{summarize(paths, 2)} ({reason})" for reason, paths in by_reason.items())
     count = pluralize(len(plan.skipped), "file")
     saved = format_bytes(plan.bytes_skipped)
     return escape_control(f"left out {count}, which saves {saved}: {reasons}")
-
-
-def _examples(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - 2} more" if len(paths) > 2 else ""
-    return ", ".join(paths[:2]) + more
 
 
 def unloadable_note(plan: StagingPlan) -> str:

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import pytest
 
 from kubectl_fluidmodel.objects.access import Object
-from kubectl_fluidmodel.objects.scheduler import Filter, SchedulerView, claims_of, host_ports
+from kubectl_fluidmodel.objects.pods import claim_names
+from kubectl_fluidmodel.objects.scheduler import Filter, SchedulerView, host_ports
 
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 HOST = "kubernetes.io/hostname"
@@ -415,8 +416,8 @@ class TestVolumes:
         claim = {**self.CLAIM, "metadata": {"name": "data", "namespace": "other"}}
         assert self.against(node(zone="y"), claim, self.VOLUME) == []
 
-    def test_claims_of_a_pod(self) -> None:
-        assert claims_of(self.POD) == ["data"]
+    def test_the_claims_of_a_pod_are_found(self) -> None:
+        assert claim_names(self.POD) == ["data"]
 
 
 OTHERS: dict[str, tuple[Object, Object, str]] = {

@@ -18,7 +18,7 @@ from kubectl_fluidmodel.inventory.mount_target import plaintext_keys
 from kubectl_fluidmodel.model import sizing
 from kubectl_fluidmodel.objects.access import Object, get_list, get_map, get_path, name_of
 from kubectl_fluidmodel.objects.quantity import quantity_to_int
-from kubectl_fluidmodel.output.units import format_bytes
+from kubectl_fluidmodel.output.units import format_bytes, summarize
 from kubectl_fluidmodel.records import dataclass
 
 NOT_SET = "not set"
@@ -34,7 +34,6 @@ _UPLOAD = re.compile(r"upload|\.write|staging")
 _TIMEOUT = re.compile(r"timeout")
 _SIZE = re.compile(r"(\d+)\s*([KMG]?)B?", re.IGNORECASE)
 _SHIFTS = {"": 0, "K": 10, "M": 20, "G": 30}
-_MAX_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def _keys(compared: _Comparison) -> Iterator[Difference]:
             "plain text in the Dataset",
             f"Secret {store_secret_name(compared.cache.name)}",
             "Fluid copies options into ConfigMaps and its Helm release",
-            f"anyone who can read those can use the bucket ({_some(plain)})",
+            f"anyone who can read those can use the bucket ({summarize(plain)})",
         )
 
 
@@ -164,14 +163,14 @@ def _store_options(compared: _Comparison) -> Iterator[Difference]:
     timeouts = [name for name in rest if _TIMEOUT.search(name) and name not in uploads]
     others = [name for name in rest if name not in (*uploads, *timeouts)]
     if uploads:
-        reason = f"the source is read-only ({_some(_short(uploads))})"
+        reason = f"the source is read-only ({summarize(_short(uploads))})"
         yield Difference("upload options", "set", NOT_SET, reason)
     if timeouts:
         shown = ", ".join(str(options[name]) for name in timeouts)
-        reason = f"Alluxio has its own timeouts ({_some(_short(timeouts))})"
+        reason = f"Alluxio has its own timeouts ({summarize(_short(timeouts))})"
         yield Difference("timeouts", shown, NOT_SET, reason)
     if others:
-        reason = f"`cache` does not set {_some(_short(others))}"
+        reason = f"`cache` does not set {summarize(_short(others))}"
         yield Difference("other options", "set", NOT_SET, reason)
 
 
@@ -322,7 +321,7 @@ def _properties(compared: _Comparison) -> Iterator[Difference]:
     known = {*ours, _BLOCK_SIZE, _READ_TYPE, *_WRITE_TYPES, *plaintext_keys(properties)}
     others = [name for name in properties if name not in known]
     if others:
-        reason = f"`cache` does not set {_some(_short(others))}"
+        reason = f"`cache` does not set {summarize(_short(others))}"
         yield Difference("other properties", "set", NOT_SET, reason)
 
 
@@ -343,7 +342,7 @@ def _other_fields(compared: _Comparison) -> Iterator[Difference]:
     given = [*_set_paths(compared.cache.dataset), *_set_paths(compared.cache.runtime)]
     others = sorted(path for path in given if path not in _KNOWN_FIELDS)
     if others:
-        reason = f"`cache` does not set {_some(others)}"
+        reason = f"`cache` does not set {summarize(others)}"
         yield Difference("other fields", "set", NOT_SET, reason)
 
 
@@ -406,7 +405,7 @@ def _load_differences(compared: _Comparison, load: Object) -> Iterator[Differenc
     if not any(path.rstrip("/") in (each.rstrip("/") for each in whole) for path in paths):
         yield Difference(
             setting,
-            _some(paths),
+            summarize(paths),
             "/",
             "an engine reads every file",
             "files outside its paths are read from the store",
@@ -439,11 +438,6 @@ _RULES: tuple[Callable[[_Comparison], Iterator[Difference]], ...] = (
     _other_fields,
     _load,
 )
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    return ", ".join(names[:_MAX_NAMES]) + more
 
 
 def _short(options: list[str]) -> list[str]:

@@ -24,18 +24,18 @@ _COLUMNS = (
 )
 
 
-def differences_text(adoption: Adoption, *, width: int = WIDTH, color: bool = False) -> str:
+def differences_text(adoption: Adoption, *, color: bool = False) -> str:
     """Return what differs from a cache of this plugin, each with its reason and consequence."""
     cache, found = adoption.cache, adoption.differences
     head = f"Dataset {cache.name} was made by hand and reads {cache.source.uri}."
     if not found:
-        return _wrap(f"{head} It is the same as `cache` would create.", width)
+        return _wrap(f"{head} It is the same as `cache` would create.")
     differ = f"{pluralize(len(found), 'setting')} {'differs' if len(found) == 1 else 'differ'}"
     head += f" {differ} from what `cache` would write; adopting it changes none of them."
-    return f"{_wrap(head, width)}\n{_table(found, width, color)}"
+    return f"{_wrap(head)}\n{_table(found, color)}"
 
 
-def _table(found: Sequence[Difference], width: int, color: bool) -> str:
+def _table(found: Sequence[Difference], color: bool) -> str:
     rows = [
         [
             Cell(each.setting, "warn" if each.consequence else ""),
@@ -44,23 +44,23 @@ def _table(found: Sequence[Difference], width: int, color: bool) -> str:
         ]
         for each in found
     ]
-    titles, *lines = format_table(_COLUMNS, rows, width=width, color=color).splitlines()
+    titles, *lines = format_table(_COLUMNS, rows, width=WIDTH, color=color).splitlines()
     shown = [titles]
     for line, each in zip(lines, found, strict=True):
-        shown += [line, *_explanation(each, width, color)]
+        shown += [line, *_explanation(each, color)]
     return "".join(f"{line}\n" for line in shown)
 
 
-def _explanation(difference: Difference, width: int, color: bool) -> list[str]:
+def _explanation(difference: Difference, color: bool) -> list[str]:
     follows = difference.consequence or "no effect"
     text = escape_control(f"{difference.reason}: {follows}.")
     text = text[:1].upper() + text[1:]
-    lines = textwrap.wrap(text, width, initial_indent=_INDENT, subsequent_indent=_INDENT)
+    lines = textwrap.wrap(text, WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
     return [apply_style(line, "dim", color) for line in lines]
 
 
-def _wrap(text: str, width: int) -> str:
-    return textwrap.fill(escape_control(text), width, break_on_hyphens=False) + "\n"
+def _wrap(text: str) -> str:
+    return textwrap.fill(escape_control(text), WIDTH, break_on_hyphens=False) + "\n"
 
 
 def summary_text(adoption: Adoption) -> str:

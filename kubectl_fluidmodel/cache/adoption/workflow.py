@@ -34,6 +34,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Command
+from kubectl_fluidmodel.output.units import summarize
 from kubectl_fluidmodel.records import dataclass
 
 _MAX_MISSING = 5
@@ -203,9 +204,8 @@ def verify(
 
 def _incomplete_error(cache: HandMadeCache, found: Verification) -> FluidModelError:
     missing = found.missing or (found.reason,)
-    more = f"; and {len(missing) - _MAX_MISSING} more" if len(missing) > _MAX_MISSING else ""
     return FluidModelError(
         f"cache {cache.name} is adopted, but incomplete",
-        "; ".join(missing[:_MAX_MISSING]) + more,
+        summarize(missing, _MAX_MISSING, "; "),
         adopt_command(cache, "--load"),
     )

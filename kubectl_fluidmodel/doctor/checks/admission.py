@@ -122,7 +122,5 @@ def _explain_refusal(workload: Object, message: str) -> tuple[str, Fix]:
         )
     return (
         f"the API server rejects them: {message[:200]}",
-        observations.advice(
-            workload, "describe", str(workload.get("kind", "")).lower(), name_of(workload)
-        ),
+        observations.describe(workload),
     )

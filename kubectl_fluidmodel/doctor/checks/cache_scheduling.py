@@ -36,13 +36,11 @@ from kubectl_fluidmodel.objects.access import (
     get_path,
     labels_of,
     name_of,
-    summarize,
 )
 from kubectl_fluidmodel.objects.node_selector import terms_of
 from kubectl_fluidmodel.objects.resource_requests import requested_amount
 from kubectl_fluidmodel.objects.scheduler import Filter, host_ports
-from kubectl_fluidmodel.output.shell import Operand
-from kubectl_fluidmodel.output.units import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, pluralize, summarize
 
 
 def _unread_hint(found: UnschedulablePod) -> str:
@@ -312,14 +310,13 @@ def cache_pods_are_scheduled(context: CheckContext) -> Iterator[Finding]:
             if get_path(node, "spec", "unschedulable") and selects_node(pod, node)
         ]
         fix = (
-            fix_commands.uncordon_nodes(cordoned[:1])
+            Fix(fix_commands.uncordon_nodes(cordoned[:1]))
             if cordoned
-            else fix_commands.kubectl_command(pod, "describe", "pod", Operand(name_of(pod)))
+            else observations.describe(pod)
         )
         cause = (
             f"node {', '.join(cordoned)} is cordoned, and the {part} may run nowhere else"
             if cordoned and _only_cordoned(found)
             else f"the scheduler has no node for the {part}{_nodes_hint(found)}"
         )
-        form = "command" if cordoned else "advice"
-        yield Finding(object_reference(pod), cause, found.evidence(), Fix(fix, form))
+        yield Finding(object_reference(pod), cause, found.evidence(), fix)

@@ -15,6 +15,7 @@ from kubectl_fluidmodel.doctor.check import (
     object_reference,
     register_check,
 )
+from kubectl_fluidmodel.doctor.checks.nodes import visible_cache_nodes
 from kubectl_fluidmodel.doctor.consequences import NOT_COMPLETE
 from kubectl_fluidmodel.fluid import alluxio_runtime, names
 from kubectl_fluidmodel.inventory import runtimes
@@ -22,7 +23,7 @@ from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.model.sizing import HIGH_WATERMARK_PERCENT, quota_for
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import get_path
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity, quantity_to_int
 from kubectl_fluidmodel.output.units import format_bytes
 
@@ -45,8 +46,27 @@ def _quota_evidence(cache: Cache) -> tuple[Evidence, ...]:
     )
 
 
-def _larger_quota_fix(cache: Cache, total: int) -> Fix:
-    return Fix(fix_commands.rebuild_cache(cache, "--quota", bytes_to_quantity(quota_for(total))))
+def _capacity_and_need(cache: Cache) -> tuple[int, int]:
+    """Bytes that the workers can hold, and that the model's copies need; (0, 0) if unknown."""
+    found = cache_usage(cache)
+    quota = runtimes.quota_per_worker(cache.runtime)
+    workers = runtimes.wanted_replicas(cache.runtime)
+    if found.source_bytes is None or quota is None or not workers:
+        return 0, 0
+    return quota * workers, found.source_bytes * found.copies
+
+
+def _quota_finding(cache: Cache, cause: str) -> Finding:
+    larger = bytes_to_quantity(quota_for(cache_usage(cache).source_bytes or 0))
+    return Finding(
+        object_reference(cache.runtime or {}),
+        cause,
+        (
+            *_quota_evidence(cache),
+            observations.field_evidence(cache.dataset or {}, "status", "ufsTotal"),
+        ),
+        Fix(fix_commands.rebuild_cache(cache, "--quota", larger)),
+    )
 
 
 @register_check(
@@ -58,25 +78,15 @@ def quota_holds_the_model(context: CheckContext) -> Iterator[Finding]:
     The cache can never be complete: loading one file evicts another, and readers wait for the
     store. The quota is per worker, and each of the `data.replicas` copies counts.
     """
-    cache, found = context.cache, cache_usage(context.cache)
-    quota = runtimes.quota_per_worker(cache.runtime)
-    workers = runtimes.wanted_replicas(cache.runtime)
-    if found.source_bytes is None or quota is None or not workers:
-        return
-    room, needed = quota * workers, found.source_bytes * found.copies
-    if room >= needed:
-        return
-    copies = f" in {found.copies} copies" if found.copies > 1 else ""
-    yield Finding(
-        object_reference(cache.runtime or {}),
-        f"its workers have a capacity of {format_bytes(room)}, and the model needs "
-        f"{format_bytes(needed)}{copies}",
-        (
-            *_quota_evidence(cache),
-            observations.field_evidence(cache.dataset or {}, "status", "ufsTotal"),
-        ),
-        _larger_quota_fix(cache, found.source_bytes),
-    )
+    capacity, needed = _capacity_and_need(context.cache)
+    if capacity < needed:
+        count = cache_usage(context.cache).copies
+        copies = f" in {count} copies" if count > 1 else ""
+        yield _quota_finding(
+            context.cache,
+            f"its workers have a capacity of {format_bytes(capacity)}, and the model needs "
+            f"{format_bytes(needed)}{copies}",
+        )
 
 
 @register_check(
@@ -91,23 +101,13 @@ def quota_leaves_headroom(context: CheckContext) -> Iterator[Finding]:
     Alluxio starts to evict when a tier is 95% full, so it never holds the whole model. Fluid does
     not pass the tier's `high` and `low` on to Alluxio: only a larger quota helps.
     """
-    cache, found = context.cache, cache_usage(context.cache)
-    quota = runtimes.quota_per_worker(cache.runtime)
-    workers = runtimes.wanted_replicas(cache.runtime)
-    if found.source_bytes is None or quota is None or not workers:
-        return
-    room, needed = quota * workers, found.source_bytes * found.copies
-    if room < needed or 100 * needed <= room * HIGH_WATERMARK_PERCENT:
-        return
-    yield Finding(
-        object_reference(cache.runtime or {}),
-        f"the model fills {100 * needed / room:.0f}% of the quota, and Alluxio evicts above 95%",
-        (
-            *_quota_evidence(cache),
-            observations.field_evidence(cache.dataset or {}, "status", "ufsTotal"),
-        ),
-        _larger_quota_fix(cache, found.source_bytes),
-    )
+    capacity, needed = _capacity_and_need(context.cache)
+    if capacity >= needed and 100 * needed > capacity * HIGH_WATERMARK_PERCENT:
+        percent = f"{100 * needed / capacity:.0f}%"
+        yield _quota_finding(
+            context.cache,
+            f"the model fills {percent} of the quota, and Alluxio evicts above 95%",
+        )
 
 
 @register_check(
@@ -127,15 +127,13 @@ def node_memory_holds_its_caches(context: CheckContext) -> Iterator[Finding]:
     cache = context.cache
     if not runtimes.memory_tier_bytes(cache.runtime):
         return
-    for name in cache.node_names:
-        node = context.snapshot.get(kinds.NODES, name)
-        have = quantity_to_int(get_path(node, "status", "allocatable", "memory"))
-        beside = [each for each in context.caches if name in each.node_names]
+    for node, have in _nodes_with_memory(context):
+        beside = [each for each in context.caches if name_of(node) in each.node_names]
         needed = sum(
             runtimes.memory_tier_bytes(each.runtime) + sum(_heap_sizes(each).values())
             for each in beside
         )
-        if node is None or have is None or needed <= have:
+        if needed <= have:
             continue
         others = [f"{each.namespace}/{each.name}" for each in beside if each is not cache]
         caches_on_node = f"this cache and {', '.join(others)}" if others else "this cache"
@@ -172,11 +170,9 @@ def jvm_heaps_fit_the_node(context: CheckContext) -> Iterator[Finding]:
     default = [part for part in DEFAULT_HEAPS if not get_path(runtime, "spec", part, "jvmOptions")]
     if not default:
         return
-    for name in cache.node_names:
-        node = context.snapshot.get(kinds.NODES, name)
-        have = quantity_to_int(get_path(node, "status", "allocatable", "memory"))
-        heap = sum(DEFAULT_HEAPS[part] for part in default)
-        if node is None or have is None or heap * MAX_HEAP_FRACTION_DIVISOR <= have:
+    heap = sum(DEFAULT_HEAPS[part] for part in default)
+    for node, have in _nodes_with_memory(context):
+        if heap * MAX_HEAP_FRACTION_DIVISOR <= have:
             continue
         parts = " and ".join(default)
         yield Finding(
@@ -192,6 +188,14 @@ def jvm_heaps_fit_the_node(context: CheckContext) -> Iterator[Finding]:
             ),
             Fix(fix_commands.recreate_cache(cache)),
         )
+
+
+def _nodes_with_memory(context: CheckContext) -> Iterator[tuple[Object, int]]:
+    """The cache's nodes with their allocatable bytes of memory."""
+    for node in visible_cache_nodes(context):
+        have = quantity_to_int(get_path(node, "status", "allocatable", "memory"))
+        if have is not None:
+            yield node, have
 
 
 def _heap_sizes(cache: Cache) -> dict[str, int]:

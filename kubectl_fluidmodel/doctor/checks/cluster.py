@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from kubectl_fluidmodel.doctor import observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     CheckSkippedError,
@@ -48,9 +49,8 @@ def fluid_crds_are_complete(context: CheckContext) -> Iterator[Finding]:
     A cache needs a Dataset, a runtime and a DataLoad. `helm upgrade` never updates CRDs, so an old
     or partly removed installation can lack some of them.
     """
+    observations.require_fluid(context)
     snapshot = context.snapshot
-    if not snapshot.is_served(names.DATASETS):
-        raise CheckSkippedError("Fluid is not installed")
     lacking = [kind for kind in (names.DATA_LOADS,) if not snapshot.is_served(kind)]
     if not any(snapshot.is_served(kind) for kind in names.RUNTIME_KINDS):
         lacking.append(names.ALLUXIO_RUNTIMES)

@@ -30,6 +30,7 @@ from kubectl_fluidmodel.objects.access import (
     name_of,
     namespace_of,
 )
+from kubectl_fluidmodel.objects.pods import is_terminated
 from kubectl_fluidmodel.output.shell import Operand
 
 SYSTEM = names.SYSTEM_NAMESPACE
@@ -239,8 +240,7 @@ def fluid_pods_are_running(context: CheckContext) -> Iterator[Finding]:
     """
     for pod in context.snapshot.of_kind(kinds.PODS):
         ours = namespace_of(pod) == SYSTEM and "release" not in labels_of(pod)
-        over = get_path(pod, "status", "phase") in ("Succeeded", "Failed")
-        if not ours or over or pod_problems.is_ready(pod):
+        if not ours or is_terminated(pod) or pod_problems.is_ready(pod):
             continue
         seen = [
             Evidence(object_reference(pod), "status", text)

@@ -37,8 +37,7 @@ def csi_driver_object_exists(context: CheckContext) -> Iterator[Finding]:
     It tells kubelets to mount Fluid's volumes without attaching them first. Without it, every pod
     with such a volume waits for an attachment that never happens.
     """
-    if not context.snapshot.is_served(names.DATASETS):
-        raise CheckSkippedError("Fluid is not installed")
+    observations.require_fluid(context)
     if context.snapshot.get(kinds.CSI_DRIVERS, names.CSI_DRIVER) is None:
         yield Finding(
             f"csidriver {names.CSI_DRIVER}",
@@ -71,8 +70,7 @@ def csi_plugin_is_ready(context: CheckContext) -> Iterator[Finding]:
     The plugin mounts caches into pods. Where it is not ready, no pod that reads a cache can start.
     This is an error if such a pod is on the node, otherwise a warning.
     """
-    if not context.snapshot.is_served(names.DATASETS):
-        raise CheckSkippedError("Fluid is not installed")
+    observations.require_fluid(context)
     found = context.snapshot.get(kinds.DAEMON_SETS, installation.NODE_PLUGIN, SYSTEM)
     about = f"daemonset {SYSTEM}/{installation.NODE_PLUGIN}"
     if found is None:

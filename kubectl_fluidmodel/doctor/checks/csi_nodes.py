@@ -112,7 +112,7 @@ def csi_plugin_is_running(context: CheckContext) -> Iterator[Finding]:
                 f"the CSI plugin on node {node} is not ready",
                 ((stuck[1],) if stuck else observations.as_tuple(warning))
                 or (observations.field_evidence(pod, "status", "phase"),),
-                observations.advice(pod, "describe", "pod", Operand(name_of(pod))),
+                observations.describe(pod),
                 less,
             )
             continue

@@ -29,18 +29,12 @@ from kubectl_fluidmodel.fluid import (
 from kubectl_fluidmodel.inventory import runtimes
 from kubectl_fluidmodel.inventory.cache import MASTER, WORKER, Cache
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import (
-    Object,
-    get_list,
-    get_path,
-    metadata_of,
-    name_of,
-    summarize,
-)
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, metadata_of, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.objects.time import parse_time
 from kubectl_fluidmodel.output.shell import Command, Operand, chain
+from kubectl_fluidmodel.output.units import summarize
 
 _ACCEPT_TIMEOUT = 30.0
 """Seconds that Fluid may take to start reconciling a Dataset."""

@@ -82,7 +82,7 @@ def fuse_clients_are_running(context: CheckContext) -> Iterator[Finding]:
             ),
             Fix(fix_commands.label_nodes([node], unmet[:1]))
             if unmet
-            else observations.advice(daemons, "describe", "daemonset", Operand(name_of(daemons))),
+            else observations.describe(daemons),
         )
 
 

@@ -29,6 +29,7 @@ from kubectl_fluidmodel.dynamo import scheduling
 from kubectl_fluidmodel.objects import gpus, kinds
 from kubectl_fluidmodel.objects.access import Object, get_path, labels_of, name_of
 from kubectl_fluidmodel.objects.node_selector import describe, terms_of
+from kubectl_fluidmodel.output.units import summarize
 
 
 def _possible_nodes_without_cache(context: CheckContext, use: ComponentUsage) -> list[str]:
@@ -98,10 +99,6 @@ def _workers_with_binding(
             yield use, strays, Severity.ERROR if astray else Severity.WARNING
 
 
-def _join_names(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
 @register_check(
     "FM721",
     "workers are bound to the cache's nodes",
@@ -118,7 +115,7 @@ def workers_are_bound_to_cache_nodes(context: CheckContext) -> Iterator[Finding]
         yield Finding(
             use.about,
             f"component {use.component.name} mounts the cache and may run on "
-            f"{_join_names(strays)}, "
+            f"{summarize(strays)}, "
             "where it is not",
             (use.field_evidence("affinity", f"nothing requires {context.cache.node_label}"),),
             use.pin_fix(),
@@ -143,7 +140,7 @@ def cache_nodes_are_required(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             use.about,
             f"component {use.component.name} only prefers the cache's nodes, and may run on "
-            f"{_join_names(strays)}",
+            f"{summarize(strays)}",
             (use.field_evidence("affinity", f"preferred: {context.cache.node_label}"),),
             use.pin_fix(),
             severity,
@@ -220,7 +217,7 @@ def every_term_requires_cache_nodes(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             use.about,
             f"component {use.component.name} requires the cache's nodes in only some of its "
-            f"nodeSelectorTerms, and may run on {_join_names(strays)}",
+            f"nodeSelectorTerms, and may run on {summarize(strays)}",
             (use.field_evidence("affinity", message),),
             use.pin_fix(),
             severity,

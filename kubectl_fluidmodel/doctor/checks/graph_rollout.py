@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands
+from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -35,7 +35,7 @@ from kubectl_fluidmodel.dynamo.resources import (
 from kubectl_fluidmodel.dynamo.workload import surges_first, workload_kind
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, annotations_of, get_path, labels_of, name_of
-from kubectl_fluidmodel.output.shell import Operand, command
+from kubectl_fluidmodel.output.shell import command
 
 _INSUFFICIENT_GPU = re.compile(r"Insufficient (\S+/(?:gpu|mig)\S*?)[.,]?(?:\s|$)")
 _CLAIM_PROBLEM = re.compile(r"persistentvolumeclaim|PersistentVolumeClaims")
@@ -90,10 +90,7 @@ def workers_are_scheduled(context: CheckContext) -> Iterator[Finding]:
                 )
             else:
                 cause = "the scheduler finds no node for it"
-                fix = Fix(
-                    fix_commands.kubectl_command(pod, "describe", "pod", Operand(name_of(pod))),
-                    "advice",
-                )
+                fix = observations.describe(pod)
             without = explain_pod(context, "worker", pod, message)
             yield Finding(
                 object_reference(pod),

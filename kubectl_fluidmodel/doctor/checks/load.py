@@ -20,7 +20,7 @@ from kubectl_fluidmodel.inventory import runtimes
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
-from kubectl_fluidmodel.output.shell import Operand, chain
+from kubectl_fluidmodel.output.shell import chain
 from kubectl_fluidmodel.output.units import format_bytes
 
 COUNTING_DELAY = 60.0
@@ -201,5 +201,5 @@ def load_has_started(context: CheckContext) -> Iterator[Finding]:
                 else [observations.field_evidence(cache.dataset or {}, "status", "phase")]
             ),
         ),
-        observations.advice(load, "describe", "dataload", Operand(name_of(load))),
+        observations.describe(load),
     )

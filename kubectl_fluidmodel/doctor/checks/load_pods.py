@@ -86,9 +86,7 @@ def loader_pod_is_running(context: CheckContext) -> Iterator[Finding]:
                 "no node fits the "
                 f"loader{f': {without.describe_nodes()}' if without.is_explained else ''}",
                 without.evidence(),
-                Fix(_load_with_tolerations(load, wanted))
-                if wanted
-                else observations.advice(pod, "describe", "pod", Operand(name_of(pod))),
+                Fix(_load_with_tolerations(load, wanted)) if wanted else observations.describe(pod),
             )
 
 

@@ -21,6 +21,7 @@ from kubectl_fluidmodel.inventory.cache import MASTER, WORKER, Cache
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
+from kubectl_fluidmodel.objects.pods import is_terminated
 from kubectl_fluidmodel.output.shell import Operand
 
 MASTER_START_TIMEOUT = 120.0
@@ -49,11 +50,7 @@ def mounted_secrets_and_config_maps_exist(context: CheckContext) -> Iterator[Fin
     It starts as soon as the Secret exists.
     """
     for _, pod in observations.cache_pods(context.cache, MASTER, WORKER):
-        if (
-            pod_problems.is_ready(pod)
-            or observations.is_terminated(pod)
-            or observations.scheduling_failure(pod)
-        ):
+        if pod_problems.is_ready(pod) or is_terminated(pod) or observations.scheduling_failure(pod):
             continue
         seen = observations.warning_event(context, pod, _MISSING_OBJECT, "FailedMount", "Failed")
         if seen is None:
@@ -158,7 +155,7 @@ def _no_master_pod(context: CheckContext, owner: Object) -> Finding:
         object_reference(owner),
         "the master has no pod",
         (*observations.as_tuple(seen), observations.field_evidence(owner, "status", "replicas")),
-        observations.advice(owner, "describe", "statefulset", Operand(name_of(owner))),
+        observations.describe(owner),
     )
 
 

@@ -20,6 +20,7 @@ from kubectl_fluidmodel.inventory.runtimes import memory_tier_bytes
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
+from kubectl_fluidmodel.objects.pods import is_terminated
 from kubectl_fluidmodel.objects.taints import taints_of
 from kubectl_fluidmodel.output.shell import Operand
 
@@ -38,6 +39,13 @@ def visible_cache_nodes(context: CheckContext) -> Iterator[Object]:
 
 def _node_condition(node: Object, kind: str) -> Object:
     return next((c for c in get_list(node, "status", "conditions") if c.get("type") == kind), {})
+
+
+def _medium_fix(context: CheckContext, obj: Object, *, is_cause: bool) -> Fix:
+    """Move the cache out of memory, if that is the cause; else show more of an object."""
+    if is_cause and memory_tier_bytes(context.cache.runtime):
+        return Fix(fix_commands.rebuild_cache(context.cache, "--medium", "SSD"))
+    return observations.describe(obj)
 
 
 def _condition_evidence(node: Object, condition: Object) -> Evidence:
@@ -65,7 +73,7 @@ def cache_nodes_are_ready(context: CheckContext) -> Iterator[Finding]:
             object_reference(node),
             "it holds the cache and is not ready",
             (_condition_evidence(node, condition),),
-            observations.advice(node, "describe", "node", Operand(name_of(node))),
+            observations.describe(node),
         )
 
 
@@ -91,7 +99,7 @@ def cache_nodes_exist(context: CheckContext) -> Iterator[Finding]:
             if (
                 not name
                 or name in reported
-                or observations.is_terminated(pod)
+                or is_terminated(pod)
                 or context.snapshot.get(kinds.NODES, name)
             ):
                 continue
@@ -167,7 +175,7 @@ def cache_nodes_accept_pods(context: CheckContext) -> Iterator[Finding]:
                 ),
                 Fix(fix_commands.rebuild_cache(context.cache))
                 if certain
-                else observations.advice(node, "describe", "node", Operand(name_of(node))),
+                else observations.describe(node),
             )
 
 
@@ -189,14 +197,11 @@ def cache_nodes_are_not_under_pressure(context: CheckContext) -> Iterator[Findin
             condition = _node_condition(node, kind)
             if condition.get("status") != "True":
                 continue
-            mine = kind == "MemoryPressure" and memory_tier_bytes(context.cache.runtime)
             yield Finding(
                 object_reference(node),
                 f"it holds the cache and is under {kind}",
                 (_condition_evidence(node, condition),),
-                Fix(fix_commands.rebuild_cache(context.cache, "--medium", "SSD"))
-                if mine
-                else observations.advice(node, "describe", "node", Operand(name_of(node))),
+                _medium_fix(context, node, is_cause=kind == "MemoryPressure"),
             )
 
 
@@ -229,13 +234,10 @@ def no_cache_pod_was_evicted(context: CheckContext) -> Iterator[Finding]:
         if not gone and not fresh:
             continue
         warning = warning or observations.latest_event(fresh, "")
-        moved = part == WORKER and memory_tier_bytes(context.cache.runtime)
         message = [*([observations.field_evidence(pod, "status", "message")] if gone else [])]
         yield Finding(
             object_reference(pod),
             f"the {part} was evicted from its node",
             (*message, *observations.as_tuple(warning)),
-            Fix(fix_commands.rebuild_cache(context.cache, "--medium", "SSD"))
-            if moved
-            else observations.advice(pod, "describe", "pod", Operand(name_of(pod))),
+            _medium_fix(context, pod, is_cause=part == WORKER),
         )

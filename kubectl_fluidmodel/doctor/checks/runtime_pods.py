@@ -133,7 +133,7 @@ def _more_memory_fix(cache: Cache, part: str, pod: Object) -> Fix:
     medium, _, _ = alluxio_runtime.parse_tier(runtime or {})
     if medium == "MEM" and part == WORKER:
         return Fix(fix_commands.rebuild_cache(cache, "--medium", "SSD"))
-    return observations.advice(pod, "describe", "pod", Operand(name_of(pod)))
+    return observations.describe(pod)
 
 
 @register_check(

@@ -18,7 +18,6 @@ from kubectl_fluidmodel.doctor.mount_results import (
     completely_listed_contents,
     dataset_reference,
     hub_origin,
-    join_paths,
     listed_contents,
     listed_results,
     recreate_fix,
@@ -28,7 +27,7 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import status as fluid_status
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects.access import annotations_of, get_list, get_path
-from kubectl_fluidmodel.output.units import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, pluralize, summarize
 
 
 @register_check(
@@ -123,7 +122,7 @@ def source_is_unchanged_since_load(context: CheckContext) -> Iterator[Finding]:
         if late:
             yield Finding(
                 dataset_reference(context),
-                f"{join_paths(late)} of {mount_result.result.mount} was modified after the load "
+                f"{summarize(late)} of {mount_result.result.mount} was modified after the load "
                 f"of {loaded}",
                 tuple(
                     Evidence(

@@ -22,6 +22,7 @@ from kubectl_fluidmodel.fluid import pod_problems
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.objects.pods import is_terminated
 
 GATE_TIMEOUT = 60.0
 """Seconds that a scheduling gate or a scheduler may take; Grove removes gates per gang."""
@@ -108,7 +109,7 @@ def _unscheduled_pods(context: CheckContext) -> Iterator[Object]:
     pods = [reader.pod for reader in context.cache.readers]
     pods += [pod for use in component_usages(context) if use.claim_mount for pod in use.pods]
     for pod in pods:
-        waits = not get_path(pod, "spec", "nodeName") and not observations.is_terminated(pod)
+        waits = not get_path(pod, "spec", "nodeName") and not is_terminated(pod)
         if waits and not is_terminating(pod) and name_of(pod) not in seen:
             seen.add(name_of(pod))
             yield pod
@@ -117,7 +118,7 @@ def _unscheduled_pods(context: CheckContext) -> Iterator[Object]:
 def _gate_fix(pod: Object, gates: list[str]) -> Fix:
     if any(gate.startswith("grove.io/") for gate in gates):
         return observations.advice(pod, "get", "podgangs.scheduler.grove.io", "-o", "wide")
-    return observations.advice(pod, "describe", "pod", name_of(pod))
+    return observations.describe(pod)
 
 
 @register_check(
@@ -141,7 +142,7 @@ def reader_containers_start(context: CheckContext) -> Iterator[Finding]:
             pod_problems.is_ready(pod)
             or not reader.node
             or is_terminating(pod)
-            or observations.is_terminated(pod)
+            or is_terminated(pod)
         ):
             continue
         stuck = [
@@ -157,7 +158,7 @@ def reader_containers_start(context: CheckContext) -> Iterator[Finding]:
                 object_reference(pod),
                 f"it does not start on node {reader.node}: {first[:160]}",
                 tuple(evidence),
-                observations.advice(pod, "describe", "pod", name_of(pod)),
+                observations.describe(pod),
             )
             continue
         lost = [
@@ -171,5 +172,5 @@ def reader_containers_start(context: CheckContext) -> Iterator[Finding]:
                 object_reference(pod),
                 f"it is about to be evicted from node {reader.node}",
                 (Evidence(object_reference(pod), "condition DisruptionTarget", message),),
-                observations.advice(pod, "describe", "pod", name_of(pod)),
+                observations.describe(pod),
             )

@@ -35,14 +35,10 @@ def access_key_is_known(context: CheckContext) -> Iterator[Finding]:
     it up by itself; a running one keeps the old key until its container restarts.
     """
     for mount_result in results_in_state(context, ProbeState.UNKNOWN_KEY):
-        result = mount_result.result
-        yield Finding(
-            f"secret {context.cache.namespace}/{result.secret_name}"
-            if result.secret_name
-            else dataset_reference(context),
+        yield _keys_finding(
+            context,
+            mount_result,
             f"the store does not know the access key in {_keys_location(mount_result)}",
-            result_evidence(context, mount_result),
-            secret_keys_fix(context, result) if result.secret_name else None,
         )
 
 
@@ -55,16 +51,25 @@ def secret_key_is_correct(context: CheckContext) -> Iterator[Finding]:
     restarts.
     """
     for mount_result in results_in_state(context, ProbeState.WRONG_SECRET):
-        result = mount_result.result
-        yield Finding(
-            f"secret {context.cache.namespace}/{result.secret_name}"
-            if result.secret_name
-            else dataset_reference(context),
+        yield _keys_finding(
+            context,
+            mount_result,
             f"the secret key in {_keys_location(mount_result)} is not the one that belongs to its "
             "access key",
-            result_evidence(context, mount_result),
-            secret_keys_fix(context, result) if result.secret_name else None,
         )
+
+
+def _keys_finding(context: CheckContext, mount_result: MountResult, cause: str) -> Finding:
+    """A finding about the keys of a mount, whose fix sets them in their Secret."""
+    result = mount_result.result
+    has_secret = bool(result.secret_name)
+    secret = f"secret {context.cache.namespace}/{result.secret_name}"
+    return Finding(
+        secret if has_secret else dataset_reference(context),
+        cause,
+        result_evidence(context, mount_result),
+        secret_keys_fix(context, result) if has_secret else None,
+    )
 
 
 def _keys_location(mount_result: MountResult) -> str:
@@ -85,19 +90,11 @@ def credentials_have_not_expired(context: CheckContext) -> Iterator[Finding]:
     access.
     """
     for mount_result in results_in_state(context, ProbeState.EXPIRED):
-        result = mount_result.result
-        yield Finding(
-            f"secret {context.cache.namespace}/{result.secret_name}"
-            if result.secret_name
-            else dataset_reference(context),
-            f"the key in {_keys_location(mount_result)} is temporary, and its session token is "
-            "missing: Alluxio needs a permanent key"
-            if result.message == MISSING_SESSION_TOKEN
-            else f"the credentials in {_keys_location(mount_result)} are temporary and not valid "
-            "any more: Alluxio needs a permanent key",
-            result_evidence(context, mount_result),
-            secret_keys_fix(context, result) if result.secret_name else None,
-        )
+        where = _keys_location(mount_result)
+        cause = f"the credentials in {where} are temporary and not valid any more"
+        if mount_result.result.message == MISSING_SESSION_TOKEN:
+            cause = f"the key in {where} is temporary, and its session token is missing"
+        yield _keys_finding(context, mount_result, f"{cause}: Alluxio needs a permanent key")
 
 
 @register_check("FM523", "the credentials allow listing the bucket", explains=STORE_UNREADABLE)
@@ -109,22 +106,24 @@ def bucket_can_be_listed(context: CheckContext) -> Iterator[Finding]:
     """
     for mount_result in _denied_results(context, "ListBucket"):
         bucket = _source_of(mount_result).host
-        who = (
-            "the keys in " + _keys_location(mount_result)
-            if mount_result.result.secret_name
-            else "requests without keys"
-        )
+        who = "requests without keys"
+        if mount_result.result.secret_name:
+            who = f"the keys in {_keys_location(mount_result).rstrip(',')}"
         yield Finding(
             dataset_reference(context),
-            f"a policy does not let {who.rstrip(',')} list the bucket {bucket}",
+            f"a policy does not let {who} list the bucket {bucket}",
             result_evidence(context, mount_result),
-            Fix(
-                f'{{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": '
-                f'"arn:aws:s3:::{bucket}"}}',
-                "advice",
-                f"a statement of the policy of bucket {bucket}",
-            ),
+            _policy_fix(bucket, "s3:ListBucket", bucket),
         )
+
+
+def _policy_fix(bucket: str, action: str, resource: str) -> Fix:
+    """The statement that allows an action, for the policy of a bucket."""
+    return Fix(
+        f'{{"Effect": "Allow", "Action": "{action}", "Resource": "arn:aws:s3:::{resource}"}}',
+        "advice",
+        f"a statement of the policy of bucket {bucket}",
+    )
 
 
 @register_check("FM524", "the credentials allow reading the files", explains=FILES_UNREADABLE)
@@ -140,26 +139,19 @@ def files_can_be_read(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             dataset_reference(context),
             f"a policy does not let the keys in {_keys_location(mount_result).rstrip(',')} read "
-            "the files of "
-            f"{mount_result.result.mount}",
+            f"the files of {mount_result.result.mount}",
             result_evidence(context, mount_result),
-            Fix(
-                f'{{"Effect": "Allow", "Action": "s3:GetObject", "Resource": '
-                f'"arn:aws:s3:::{below}"}}',
-                "advice",
-                f"a statement of the policy of bucket {source.host}",
-            ),
+            _policy_fix(source.host, "s3:GetObject", below),
         )
 
 
 def _denied_results(context: CheckContext, action: str) -> list[MountResult]:
-    found = results_in_state(context, ProbeState.DENIED)
-    reading = "GetObject"
+    """The results whose denied request is GetObject, or any other of S3."""
     return [
-        mount_result
-        for mount_result in found
-        if (mount_result.result.action == reading) == (action == reading)
-        and mount_result.result.action != "GET"
+        each
+        for each in results_in_state(context, ProbeState.DENIED)
+        if each.result.action != "GET"
+        and (each.result.action == "GetObject") == (action == "GetObject")
     ]
 
 

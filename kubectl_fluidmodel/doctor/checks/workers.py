@@ -18,6 +18,7 @@ from kubectl_fluidmodel.fluid import alluxio_runtime, names, pod_problems, statu
 from kubectl_fluidmodel.inventory.cache import WORKER
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_int, get_path, name_of
+from kubectl_fluidmodel.objects.pods import is_terminated
 from kubectl_fluidmodel.output.shell import Operand
 from kubectl_fluidmodel.output.units import pluralize
 
@@ -72,11 +73,7 @@ def workers_are_running(context: CheckContext) -> Iterator[Finding]:
     own checks; this one reports what the container or its log says.
     """
     for _, pod in observations.cache_pods(context.cache, WORKER):
-        if (
-            pod_problems.is_ready(pod)
-            or observations.scheduling_failure(pod)
-            or observations.is_terminated(pod)
-        ):
+        if pod_problems.is_ready(pod) or observations.scheduling_failure(pod) or is_terminated(pod):
             continue
         if not get_path(pod, "spec", "nodeName"):
             continue

@@ -10,7 +10,7 @@ from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, metadata_of, namespace_of
-from kubectl_fluidmodel.objects.scheduler import claims_of
+from kubectl_fluidmodel.objects.pods import claim_names
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 _ON_NODES = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
@@ -33,7 +33,7 @@ def collect_occupants(client: Client, caches: Sequence[Cache], snapshot: Snapsho
     except FluidModelError:
         snapshot.pods_on_nodes = None
     for pod in pending:
-        for claim in claims_of(pod):
+        for claim in claim_names(pod):
             _read_volume(client, snapshot, namespace_of(pod), claim)
 
 

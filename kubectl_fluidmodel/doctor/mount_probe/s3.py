@@ -23,6 +23,7 @@ from kubectl_fluidmodel.objectstore.error_codes import PORT_USES_TLS, NotS3Store
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
 from kubectl_fluidmodel.objectstore.s3_objects import find_lost_snapshot, range_reader
+from kubectl_fluidmodel.output.units import summarize
 from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
 
 SAMPLE_TIMEOUT = 6.0
@@ -183,8 +184,7 @@ class S3Probe:
         there = {entry.path: entry.size for entry in entries}
         wrong = [f.path for f in made.files if there.get(f.path) != f.size]
         if wrong:
-            more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-            return f"it does not agree with {', '.join(wrong[:3])}{more}"
+            return f"it does not agree with {summarize(wrong)}"
         return "valid"
 
     # -- what the store says -----------------------------------------------------------------

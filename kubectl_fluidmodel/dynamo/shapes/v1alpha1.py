@@ -7,6 +7,7 @@ in 1.3), so `pin` never gives one service both.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import (
@@ -27,6 +28,11 @@ class V1Alpha1Component(Component):
     pod_path = ("extraPodSpec",)
     main_path = ("extraPodSpec", "mainContainer")
     annotations_path = ("annotations",)
+    name_field = "serviceName"
+
+    @staticmethod
+    def named_specs(graph: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+        return (graph.get("services") or {}).items()
 
     @property
     def declared_type(self) -> str:
@@ -122,20 +128,6 @@ class V1Alpha1Component(Component):
             f"component {self.name} mounts the cache writable: v1alpha1 volumeMounts have no "
             "readOnly",
         ]
-
-
-def components(spec: dict[str, Any]) -> list[Component]:
-    """The services of a graph's spec."""
-    return [
-        V1Alpha1Component(name, item, spec)
-        for name, item in (spec.get("services") or {}).items()
-        if isinstance(item, dict)
-    ]
-
-
-def from_component(name: str, spec: dict[str, Any]) -> Component:
-    """A DynamoComponentDeployment's spec, which is the service itself."""
-    return V1Alpha1Component(str(spec.get("serviceName") or name), spec, {})
 
 
 def top_level_claims(spec: dict[str, Any]) -> list[Any] | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.component import Component
 from kubectl_fluidmodel.dynamo.object_paths import EditLog, Path
 from kubectl_fluidmodel.dynamo.shapes.v1alpha1 import V1Alpha1Component
 from kubectl_fluidmodel.objects.access import get_path
@@ -45,17 +44,3 @@ class V1Alpha1PvcComponent(V1Alpha1Component):
             log.set_value(("pvc",), {"name": claim, "mountPoint": where})
             paths.remove(self.main_path)
         return self._add_volume_mount(log, claim, where, paths)
-
-
-def components(spec: dict[str, Any]) -> list[Component]:
-    """The services of a graph's spec."""
-    return [
-        V1Alpha1PvcComponent(name, item, spec)
-        for name, item in (spec.get("services") or {}).items()
-        if isinstance(item, dict)
-    ]
-
-
-def from_component(name: str, spec: dict[str, Any]) -> Component:
-    """A DynamoComponentDeployment's spec, which is the service itself."""
-    return V1Alpha1PvcComponent(str(spec.get("serviceName") or name), spec, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import Component
@@ -14,6 +15,12 @@ class V1Beta1Component(Component):
     pod_path = ("podTemplate", "spec")
     main_path = ("podTemplate", "spec", "containers", "[main]")
     annotations_path = ("podTemplate", "metadata", "annotations")
+    name_field = "name"
+
+    @staticmethod
+    def named_specs(graph: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        for item in graph.get("components") or []:
+            yield str(get_path(item, "name")), item
 
     @property
     def declared_type(self) -> str:
@@ -23,17 +30,3 @@ class V1Beta1Component(Component):
     def second_pod_template(self) -> str:
         path = "experimental.checkpoint.job.podTemplate"
         return path if get_path(self.spec, *path.split(".")) else ""
-
-
-def components(spec: dict[str, Any]) -> list[Component]:
-    """The components of a graph's spec."""
-    return [
-        V1Beta1Component(str(item.get("name")), item, spec)
-        for item in spec.get("components") or []
-        if isinstance(item, dict)
-    ]
-
-
-def from_component(name: str, spec: dict[str, Any]) -> Component:
-    """A DynamoComponentDeployment's spec, which is the component itself."""
-    return V1Beta1Component(str(spec.get("name") or name), spec, {})

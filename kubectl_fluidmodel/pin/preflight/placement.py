@@ -15,7 +15,7 @@ from kubectl_fluidmodel.objects.gpus import Gpus
 from kubectl_fluidmodel.objects.node_selector import REQUIRED
 from kubectl_fluidmodel.objects.taints import untolerated
 from kubectl_fluidmodel.output.shell import Operand, kubectl
-from kubectl_fluidmodel.output.units import pluralize
+from kubectl_fluidmodel.output.units import pluralize, summarize
 from kubectl_fluidmodel.pin.preflight.context import (
     REFUSE,
     WARN,
@@ -205,7 +205,7 @@ def _gpus_in_use(
     holders = sorted(
         {full_name(pod) for listed in others.values() for pod in listed if gpus.used_gpus([pod])}
     )
-    shown = ", ".join(holders[:3]) + (f" and {len(holders) - 3} more" if len(holders) > 3 else "")
+    shown = summarize(holders)
     missing = ", ".join(f"{count} of {name}" for name, count in unplaced.items())
     looked = f" (checked {len(others)} of {node_count})" if is_partial else ""
     return PreflightFinding(

@@ -16,8 +16,8 @@ def uncache(name: str, namespace: str) -> Command:
 
 def adopt(name: str, namespace: str, *flags: str) -> Command:
     """The command that takes over a cache that somebody else made."""
-    named = ("fluidmodel", "cache", Operand(name))
-    return kubectl(*named, "--adopt", *flags, namespace=namespace)
+    arguments = ("fluidmodel", "cache", Operand(name))
+    return kubectl(*arguments, "--adopt", *flags, namespace=namespace)
 
 
 def doctor(name: str, namespace: str) -> Command:

@@ -207,19 +207,19 @@ class HubStaging:
                 return each
         return None
 
-    def _yield_to_earlier_job(self, client: Client, made: Object) -> None:
+    def _yield_to_earlier_job(self, client: Client, job: Object) -> None:
         """Delete our Job if another model's Job with the same name was created before it.
 
         Raises:
             FluidModelError: ours was created later.
         """
         name = self.options.name
-        ours = client.get_or_none(kinds.JOBS, name_of(made), self.namespace)
+        current = client.get_or_none(kinds.JOBS, name_of(job), self.namespace)
         others = name_conflicts.jobs_of_other_models(client, name, self.namespace, self.files.repo)
         first = min(others, key=_creation_order, default=None)
-        if ours is None or first is None or _creation_order(ours) < _creation_order(first):
+        if current is None or first is None or _creation_order(current) < _creation_order(first):
             return
-        job_control.delete_job(client, name_of(made), self.namespace)
+        job_control.delete_job(client, name_of(job), self.namespace)
         raise name_conflicts.name_taken_error(first, name, self.namespace)
 
     def _with_cache_steps(self, snapshot: ProgressSnapshot) -> ProgressSnapshot:
@@ -239,7 +239,7 @@ def _followed_revision(files: StagingPlan) -> str:
     return "" if files.revision in ("main", files.commit) else files.revision
 
 
-def _creation_order(made: Object) -> tuple[str, str]:
+def _creation_order(job: Object) -> tuple[str, str]:
     """Sort Jobs by creation time, then by name."""
-    created = str(get_path(made, "metadata", "creationTimestamp", default=""))
-    return created, name_of(made)
+    created = str(get_path(job, "metadata", "creationTimestamp", default=""))
+    return created, name_of(job)

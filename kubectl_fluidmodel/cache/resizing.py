@@ -63,14 +63,14 @@ def require_unread(
         FluidModelError: pods do, or it cannot be checked.
     """
     readers = []
-    for place, claim in [(namespace, name), *references_to(dataset)]:
+    for reader_namespace, claim in [(namespace, name), *references_to(dataset)]:
         try:
-            pods = client.list_objects(kinds.PODS, place)
+            pods = client.list_objects(kinds.PODS, reader_namespace)
         except ForbiddenError as err:
             raise FluidModelError(
                 f"cannot remove a copy of cache {name}",
                 f"cannot check whether pods read it on {', '.join(nodes)}: {err.reason}",
-                f"permission to list pods in namespace {place}",
+                f"permission to list pods in namespace {reader_namespace}",
             ) from err
         readers += [
             f"{name_of(pod)} on {get_path(pod, 'spec', 'nodeName')}"

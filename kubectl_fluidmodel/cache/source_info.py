@@ -200,8 +200,8 @@ def _is_local_address(address: str) -> bool:
     except ValueError:
         return False
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as made:
-            made.bind((address, 0))
+        with socket.socket(family, socket.SOCK_DGRAM) as connection:
+            connection.bind((address, 0))
     except OSError:
         return False
     return True

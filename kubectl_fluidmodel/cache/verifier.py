@@ -68,10 +68,10 @@ class Verifier:
         """Return lost workers, whose data Alluxio or Fluid may still count."""
         replicas = self.target.replicas
         if not self.informer.is_watching(kinds.PODS):
-            gone = [
+            lost = [
                 f"node {node} does not exist" for node in missing_nodes(self.informer, self.target)
             ]
-            return gone + verification.lost_workers(None, None, reported, replicas)
+            return lost + verification.lost_workers(None, None, reported, replicas)
         prefix = f"{self.target.name}-worker-"
         listed = self.informer.list_objects(kinds.PODS)
         pods = [pod for pod in listed if name_of(pod).startswith(prefix)]

@@ -70,18 +70,18 @@ class CacheWaiter:
             WaitTimeoutError: names the pending step and the most likely reason.
             FluidModelError: the Dataset failed or was deleted.
         """
-        seen = False
+        existed = False
 
         def is_bound() -> bool:
-            nonlocal seen
+            nonlocal existed
             dataset = self.informer.get(names.DATASETS, self.target.name)
-            if dataset is None and seen:
+            if dataset is None and existed:
                 raise FluidModelError(
                     f"Dataset {self.target.name} was deleted while waiting for it",
                     "",
                     "the same command again",
                 )
-            seen = seen or dataset is not None
+            existed = existed or dataset is not None
             claim = self.informer.get(kinds.PVCS, self.target.name)
             bound = get_path(claim, "status", "phase") == "Bound"
             self._was_bound = self._was_bound or status.parse_dataset(dataset).is_bound

@@ -33,12 +33,12 @@ class CacheTarget:
 def watch_cache(client: Client, target: CacheTarget) -> Iterator[Informer]:
     """Watch the cache's objects, pods, nodes and the namespace's warnings."""
     informer = Informer(client)
-    named = f"metadata.name={target.name}"
+    selector = f"metadata.name={target.name}"
     namespace = target.namespace
     watched = [names.DATASETS, names.ALLUXIO_RUNTIMES, kinds.PVCS]
     try:
         for kind in [*watched, *([names.DATA_LOADS] if target.load else [])]:
-            informer.start(kind, namespace, fields=named)
+            informer.start(kind, namespace, fields=selector)
         releases = f"release in ({target.name},{target.name}-loader)"
         informer.start(kinds.PODS, namespace, labels=releases)
         informer.start(kinds.EVENTS, namespace, fields="type=Warning")

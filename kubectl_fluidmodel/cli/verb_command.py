@@ -126,11 +126,11 @@ class VerbCommand(click.Command):
         for param in self.get_params(ctx):
             if isinstance(param, click.Option) and not param.hidden:
                 groups.setdefault(getattr(param, "group", "Output"), []).append(param)
-        place = {title: index for index, title in enumerate(HEADINGS)}
-        before_output = place["Output"] - 0.5
+        order = {title: index for index, title in enumerate(HEADINGS)}
+        before_output = order["Output"] - 0.5
         return {
             title: groups[title]
-            for title in sorted(groups, key=lambda title: place.get(title, before_output))
+            for title in sorted(groups, key=lambda title: order.get(title, before_output))
         }
 
 

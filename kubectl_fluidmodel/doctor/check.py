@@ -157,8 +157,8 @@ class CheckContext:
 
     def age(self, obj: Mapping[str, Any]) -> float:
         """Seconds from an object's creation to the snapshot; 0.0 where it does not say."""
-        made = parse_time(metadata_of(obj).get("creationTimestamp"))
-        return max(0.0, self.snapshot.taken_at - made) if made else 0.0
+        created = parse_time(metadata_of(obj).get("creationTimestamp"))
+        return max(0.0, self.snapshot.taken_at - created) if created else 0.0
 
 
 CheckFunction = Callable[[CheckContext], Iterable[Finding]]
@@ -251,14 +251,16 @@ def container_log_key(pod: Mapping[str, Any], container: str, *, previous: bool 
 
 def event_evidence(event: Object) -> Evidence:
     """An event as evidence: `event FailedScheduling` of the object that it is about."""
-    about = event.get("involvedObject")
-    about = about if isinstance(about, dict) else {}
-    name = str(about.get("name", ""))
-    namespace = str(about.get("namespace") or "")
+    involved = event.get("involvedObject")
+    involved = involved if isinstance(involved, dict) else {}
+    name = str(involved.get("name", ""))
+    namespace = str(involved.get("namespace") or "")
     where = f"{namespace}/{name}" if namespace else name
     text = " ".join(str(event.get("message") or "").split())
     return Evidence(
-        f"{str(about.get('kind', 'object')).lower()} {where}", f"event {event.get('reason')}", text
+        f"{str(involved.get('kind', 'object')).lower()} {where}",
+        f"event {event.get('reason')}",
+        text,
     )
 
 

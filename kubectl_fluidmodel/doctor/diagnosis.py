@@ -237,11 +237,11 @@ def _assign_causes(problems: Sequence[Problem]) -> None:
             for code in other.check.explains:
                 explaining[(other.cache, code)].append(other)
     for problem in problems:
-        near = [*explaining.get((None, problem.check.code), ())]
+        candidates = [*explaining.get((None, problem.check.code), ())]
         for cache in (problem.cache, problem.finding.other_cache):
             if cache is not None:
-                near += explaining.get((cache, problem.check.code), ())
-        for other in near:
+                candidates += explaining.get((cache, problem.check.code), ())
+        for other in candidates:
             if other.check is not problem.check and not _is_cause_of(problem, other):
                 problem.cause = other
                 other.consequences.append(problem)

@@ -52,9 +52,11 @@ def env_is_true(use: ComponentUsage, engine: EngineModel, name: str) -> bool:
 def command_mentions(use: ComponentUsage, engine: EngineModel, mount: str) -> bool:
     """Whether the command mentions the mount anywhere, such as for a draft model."""
     container = value_at(use.component.spec, engine.container_path)
-    words = [str(w) for part in ("command", "args") for w in get_path(container, part, default=[])]
-    whole = re.compile(rf"(?<![\w/.-]){re.escape(mount)}(?![\w.-])")
-    return any(whole.search(word) for word in words)
+    arguments = [
+        str(w) for part in ("command", "args") for w in get_path(container, part, default=[])
+    ]
+    pattern = re.compile(rf"(?<![\w/.-]){re.escape(mount)}(?![\w.-])")
+    return any(pattern.search(word) for word in arguments)
 
 
 def command_evidence(use: ComponentUsage, engine: EngineModel) -> Evidence:
@@ -70,8 +72,8 @@ def model_directories(context: CheckContext) -> list[str] | None:
     if results is None or len(results) != len(mounts):
         return None
     found = []
-    for given, mount in zip(results, mounts, strict=True):
-        listed = given.contents
+    for result, mount in zip(results, mounts, strict=True):
+        listed = result.contents
         if listed is None or not listed.complete or len(listed.models) >= MAX_LISTED:
             return None
         found += [
@@ -80,7 +82,7 @@ def model_directories(context: CheckContext) -> list[str] | None:
     return found
 
 
-def expected_directory(context: CheckContext, mount: str, asked: str) -> str | None:
+def expected_directory(context: CheckContext, mount: str, requested: str) -> str | None:
     """The directory of the model, if the requested path below the mount cannot be right.
 
     None if the path alone does not show that.
@@ -90,6 +92,6 @@ def expected_directory(context: CheckContext, mount: str, asked: str) -> str | N
         return None
     there = claim_directory(mounts[0])
     if there:
-        return None if is_within(f"/{asked}", f"/{there}") else there
-    twice = asked in (mount.rpartition("/")[2], str(mounts[0].get("name") or ""))
-    return "" if twice and asked else None
+        return None if is_within(f"/{requested}", f"/{there}") else there
+    twice = requested in (mount.rpartition("/")[2], str(mounts[0].get("name") or ""))
+    return "" if twice and requested else None

@@ -112,10 +112,10 @@ class FailureMonitor:
         if not self._thread.is_alive():
             for problem in self._failures:
                 key = (problem.check.code, problem.finding.about)
-                seen = self._first_seen.get(key)
+                first_seen = self._first_seen.get(key)
                 if (
-                    seen is not None
-                    and self._diagnosed_at - seen >= self.durations[problem.check.code]
+                    first_seen is not None
+                    and self._diagnosed_at - first_seen >= self.durations[problem.check.code]
                 ):
                     return problem
             if now - self._diagnosed_at >= self.interval:

@@ -107,8 +107,8 @@ def delete_pods(about: Object | Cache, pods: Iterable[str], *flags: str) -> Comm
 
 def apply_manifest(manifest: Object) -> Command:
     """Create or update an object; JSON is YAML on one line."""
-    shown = command("printf", "%s", json.dumps(manifest))
-    return pipe(shown, command("kubectl", "apply", "-f", "-"))
+    show = command("printf", "%s", json.dumps(manifest))
+    return pipe(show, command("kubectl", "apply", "-f", "-"))
 
 
 def uncordon_nodes(nodes: Iterable[str]) -> Command:
@@ -140,17 +140,17 @@ def set_secret_file(namespace: str, name: str, file: str, *, exists: bool) -> Co
 
 def _set_secret(namespace: str, name: str, values: Sequence[Word], *, exists: bool) -> Command:
     where = (Operand(name), "-n", namespace)
-    make = ("kubectl", "create", "secret", "generic", *where, *values)
+    create = ("kubectl", "create", "secret", "generic", *where, *values)
     if not exists:
-        return command(*make)
+        return command(*create)
     merge = ("kubectl", "patch", "secret", *where, "--type", "merge", "--patch-file", "/dev/stdin")
-    return pipe(command(*make, "--dry-run=client", "-o", "json"), command(*merge))
+    return pipe(command(*create, "--dry-run=client", "-o", "json"), command(*merge))
 
 
 def pin_graphs(cached: Cache, *graphs: str, flags: Sequence[str] = ()) -> Command:
     """Pin graphs of the cache's namespace to it."""
-    named = operands([cached.name, *graphs])
-    return plugin_command(cached, "pin", *named, flags=flags)
+    arguments = operands([cached.name, *graphs])
+    return plugin_command(cached, "pin", *arguments, flags=flags)
 
 
 def env_var_for_key(key: str) -> str:
@@ -188,9 +188,9 @@ def cache_command(
     endpoint = endpoint or mount_target.endpoint_url(options)
     region = region or mount_target.region_of(options)
     secret = _mount_secret(cached, mount)
-    ours = cached.dataset is not None and names.has_own_spec(cached.dataset)
+    is_ours = cached.dataset is not None and names.has_own_spec(cached.dataset)
     elsewhere = namespace not in ("", cached.namespace)  # where its Secret is not
-    if elsewhere or (ours and secret == cached.name + STORE_SUFFIX and not in_place):
+    if elsewhere or (is_ours and secret == cached.name + STORE_SUFFIX and not in_place):
         secret = ""
     for flag, value in (("--endpoint", endpoint), ("--region", region), ("--s3-secret", secret)):
         words += [flag, value] if value else []
@@ -214,21 +214,21 @@ def preheat_command(cached: Cache) -> Command:
 
 def _source_words(cached: Cache) -> list[Word]:
     """SOURCE, and `--to` for a staged model of the Hub."""
-    place = staging_status.staging_layout(cached)
-    if place is not None:
-        return [Operand(f"{place.repo}@{place.commit}"), "--to", place.destination.uri]
+    layout = staging_status.staging_layout(cached)
+    if layout is not None:
+        return [Operand(f"{layout.repo}@{layout.commit}"), "--to", layout.destination.uri]
     return [Operand(_mounted_source(cached) or "SOURCE")]
 
 
 def _mounted_source(cached: Cache) -> str:
     """What a cache mounts, as a SOURCE where SOURCE has a form for it."""
     own = names.source_uri(cached.dataset or {})
-    ours = cached.dataset is not None and names.has_own_spec(cached.dataset)
-    if ours and own and not own.startswith("hf://"):
+    is_ours = cached.dataset is not None and names.has_own_spec(cached.dataset)
+    if is_ours and own and not own.startswith("hf://"):
         return own
     point = str(get_path(cached.dataset, "spec", "mounts", 0, "mountPoint", default=""))
-    scheme, mark, rest = point.partition("://")
-    return f"{mount_target.SAME_SCHEME.get(scheme, scheme)}{mark}{rest}"
+    scheme, separator, rest = point.partition("://")
+    return f"{mount_target.SAME_SCHEME.get(scheme, scheme)}{separator}{rest}"
 
 
 def can_be_made_by_cache(cached: Cache) -> bool:
@@ -303,8 +303,8 @@ _RESET_METADATA = {
 def _copy_object(obj: Object, name: str) -> Command:
     """Copy an object of the cluster to another name."""
     change = {"metadata": {"name": name, **_RESET_METADATA}, "status": None}
-    named = (Operand(kubectl_kind(obj)), Operand(name_of(obj)))
-    get = kubectl_command(obj, "get", *named, flags=("-o", "json"))
+    reference = (Operand(kubectl_kind(obj)), Operand(name_of(obj)))
+    get = kubectl_command(obj, "get", *reference, flags=("-o", "json"))
     local = ("--local", "-f", "-", "--type", "merge", "-p", json.dumps(change), "-o", "json")
     return pipe(get, command("kubectl", "patch", *local), command("kubectl", "create", "-f", "-"))
 
@@ -335,8 +335,8 @@ def _started_loads(cached: Cache) -> list[Object]:
 
 
 def _recreate_object(obj: Object) -> Command:
-    named = (Operand(kubectl_kind(obj)), Operand(name_of(obj)))
-    get = kubectl_command(obj, "get", *named, flags=("-o", "json"))
+    reference = (Operand(kubectl_kind(obj)), Operand(name_of(obj)))
+    get = kubectl_command(obj, "get", *reference, flags=("-o", "json"))
     return pipe(get, command("kubectl", "replace", "--force", "-f", "-"))
 
 

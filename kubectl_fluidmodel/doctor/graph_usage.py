@@ -67,15 +67,15 @@ class ComponentUsage:
     def affinity(self) -> Any:
         return self.component.pod_spec().get("affinity")
 
-    def field_evidence(self, place: str, text: str) -> Evidence:
+    def field_evidence(self, location: str, text: str) -> Evidence:
         """A location in the component as evidence."""
-        return Evidence(self.about, f"component {self.component.name}, {place}", text)
+        return Evidence(self.about, f"component {self.component.name}, {location}", text)
 
     def set_field_fix(self, part: Any, key: str, value: Any) -> Fix:
         """Set a key of a part of the component; advice if the graph does not contain the part."""
-        made = fix_commands.patch_nested(self.graph.object, part, key, value)
-        if made is not None:
-            return Fix(made)
+        patch = fix_commands.patch_nested(self.graph.object, part, key, value)
+        if patch is not None:
+            return Fix(patch)
         where = f"{self.about} component {self.component.name}"
         return Fix(f"set {key}: {json.dumps(value)}", "advice", where)
 
@@ -103,13 +103,13 @@ def _component_usages(context: CheckContext) -> Iterator[ComponentUsage]:
             continue
         graph, record = opened
         pods = context.cached("pods of graphs", lambda: _pods_by_graph(context))
-        mine = pods.get((graph.namespace, graph.name), [])
+        graph_pods = pods.get((graph.namespace, graph.name), [])
         for component in graph.components:
             entry = record.components.get(component.name)
             found = ComponentUsage(
                 cache, graph, component, entry.pins.get(cache.name) if entry else None
             )
-            for pod in mine:
+            for pod in graph_pods:
                 owner = rollout.owning_component(graph, pod)
                 if owner is not None and owner.name == component.name:
                     found.pods.append(pod)

@@ -92,10 +92,10 @@ def _mount_patch(cache: Cache) -> tuple[Object, list[str]]:
         ]
         have = {each["name"] for each in kept}
         for option in plaintext_keys(options):
-            made = mount.encrypt_option(option, secret, option, root=root)
+            option_entry = mount.encrypt_option(option, secret, option, root=root)
             hidden.append(option)
-            if made["name"] not in have:
-                kept.append(made)
+            if option_entry["name"] not in have:
+                kept.append(option_entry)
         return kept
 
     for each in mounts:
@@ -103,8 +103,8 @@ def _mount_patch(cache: Cache) -> tuple[Object, list[str]]:
         if listed:
             each["encryptOptions"] = listed
         if plaintext_keys(each.get("options")):
-            gone = plaintext_keys(each["options"])
-            each["options"] = {n: v for n, v in each["options"].items() if n not in gone}
+            plain = plaintext_keys(each["options"])
+            each["options"] = {n: v for n, v in each["options"].items() if n not in plain}
     change: Object = {"mounts": mounts}
     shared = moved(spec.get("sharedOptions"), get_list(spec, "sharedEncryptOptions"))
     if shared:

@@ -100,10 +100,10 @@ def results_in_state(context: CheckContext, *states: ProbeState) -> list[MountRe
         CheckSkippedError: there are none, and for at least one mount this is unknown.
     """
     rank = _STATE_RANK[states[0]]
-    every = mount_results(context)
-    found = [each for each in every if each.result.state in states]
+    results = mount_results(context)
+    found = [each for each in results if each.result.state in states]
     if not found:
-        for each in every:
+        for each in results:
             unseen = (
                 each.result.state == ProbeState.SKIPPED or _STATE_RANK[each.result.state] < rank
             )
@@ -147,13 +147,13 @@ def certain_results(context: CheckContext, found: list[MountResult]) -> list[Mou
     Raises:
         CheckSkippedError: there are results, but none is certain.
     """
-    sure = [each for each in found if is_certain(context, each.result)]
-    if found and not sure:
-        given = found[0].result
+    certain = [each for each in found if is_certain(context, each.result)]
+    if found and not certain:
+        first = found[0].result
         raise CheckSkippedError(
-            f"from here {given.message or given.state}, while the cache is Bound: --probe"
+            f"from here {first.message or first.state}, while the cache is Bound: --probe"
         )
-    return sure
+    return certain
 
 
 def dataset_reference(context: CheckContext) -> str:
@@ -280,9 +280,9 @@ def restage_fix(context: CheckContext, result: ProbeResult) -> Fix | None:
     if not repo or not commit or not result.mount.rstrip("/").endswith(tail):
         return None
     to = result.mount.rstrip("/").removesuffix(tail)
-    named = ("stage", Operand(f"{repo}@{commit}"), "--to", to)
+    arguments = ("stage", Operand(f"{repo}@{commit}"), "--to", to)
     endpoint = ("--endpoint", result.endpoint) if result.endpoint else ()
-    return Fix(command("kubectl", "fluidmodel", *named, *endpoint))
+    return Fix(command("kubectl", "fluidmodel", *arguments, *endpoint))
 
 
 def listed_contents(context: CheckContext) -> Iterator[tuple[MountResult, MountContents]]:

@@ -28,8 +28,8 @@ COMPONENTS = (MASTER, WORKER, FUSE)
 def field_evidence(obj: Mapping[str, Any], *path: str | int, text: str = "") -> Evidence:
     """A field of an object with its value, or with `text` instead of the value."""
     value = get_path(obj, *path)
-    shown = text or ("not set" if value is None else str(value))
-    return Evidence(object_reference(obj), ".".join(str(step) for step in path), shown)
+    value_text = text or ("not set" if value is None else str(value))
+    return Evidence(object_reference(obj), ".".join(str(step) for step in path), value_text)
 
 
 def label_evidence(obj: Mapping[str, Any], key: str) -> Evidence:
@@ -87,10 +87,10 @@ def waiting_containers(
             message = " ".join(
                 str(get_path(status, "state", "waiting", "message", default="")).split()
             )
-            place = f"status of container {status.get('name')}"
+            location = f"status of container {status.get('name')}"
             yield (
                 status,
-                Evidence(object_reference(pod), place, f"{reason}: {message}".rstrip(": ")),
+                Evidence(object_reference(pod), location, f"{reason}: {message}".rstrip(": ")),
             )
 
 

@@ -24,5 +24,5 @@ def redact_fix(fix: Fix) -> Fix:
     if not isinstance(fix.text, Command):
         return replace(fix, text=redact_text(fix.text))
     text = fix.text.map_values(redact_text)
-    whole = redact_text(text)
-    return replace(fix, text=text) if whole == text else Fix(whole, "advice")
+    redacted = redact_text(text)
+    return replace(fix, text=text) if redacted == text else Fix(redacted, "advice")

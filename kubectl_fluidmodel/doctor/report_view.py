@@ -70,11 +70,11 @@ def _render_area(title: str, diagnosis: Diagnosis, style: ReportStyle) -> list[s
         if outcome.check.area == title:
             by_check[outcome.check.code].append(outcome)
     rows = [each for _, each in sorted(by_check.items())]
-    alike = _group_by_skip_reason(rows) if style.mode != "wide" else {}
+    groups = _group_by_skip_reason(rows) if style.mode != "wide" else {}
     lines: list[str] = []
     for each in rows:
         code = each[0].check.code
-        codes = alike.get(code, [code])
+        codes = groups.get(code, [code])
         if len(codes) == 1:
             lines += _render_check(each, style)
         elif code == codes[0]:
@@ -114,8 +114,8 @@ def _check_note(results: Sequence[CheckResult], state: str) -> str:
     count = Counter(outcome.state for outcome in results)
     many = len(results) > 1
     if state in (FAILED, WARNED):
-        hit = count[FAILED] + count[WARNED]
-        return f"{hit} of {pluralize(len(results), 'cache')}" if many else ""
+        failures = count[FAILED] + count[WARNED]
+        return f"{failures} of {pluralize(len(results), 'cache')}" if many else ""
     if state == SILENCED:
         return "silenced" + (f", {count[SILENCED]} of {len(results)} caches" if many else "")
     if count[SKIPPED]:
@@ -258,8 +258,8 @@ def _render_verdict(diagnosis: Diagnosis, style: ReportStyle, seconds: float) ->
     checks: set[Check] = {outcome.check for outcome in diagnosis.results}
     skipped = {outcome.check.code for outcome in diagnosis.results if outcome.state == SKIPPED}
     silenced = sum(problem.silenced for problem in diagnosis.problems)
-    about = pluralize(len(diagnosis.caches), "cache") if diagnosis.caches else "no cache"
-    text += f": {pluralize(len(checks), 'check')}, {about}, {_format_seconds(seconds)}"
+    subject = pluralize(len(diagnosis.caches), "cache") if diagnosis.caches else "no cache"
+    text += f": {pluralize(len(checks), 'check')}, {subject}, {_format_seconds(seconds)}"
     text += f"; {len(skipped)} skipped" if skipped else ""
     text += f"; {silenced} silenced" if silenced else ""
     return f"{_mark(state, style)} {style.paint(text, '1')}"

@@ -50,34 +50,34 @@ def oversized_quota_hint(cache: Cache, found: UnschedulablePod) -> str:
     )
 
 
-def give_more_room(cache: Cache, found: UnschedulablePod, asked: int) -> Fix:
+def give_more_room(cache: Cache, found: UnschedulablePod, requested: int) -> Fix:
     """Make a pod that lacks resources fit; `asked` is the memory in bytes that it requests."""
     part, runtime = found.component, cache.runtime or {}
-    lacking = found.lacking_resources()
-    if part == WORKER and "memory" in lacking and runtimes.memory_tier_bytes(cache.runtime):
+    missing = found.lacking_resources()
+    if part == WORKER and "memory" in missing and runtimes.memory_tier_bytes(cache.runtime):
         fitting = _fitting_quota(cache)
         if fitting is not None:
             return _change_cache(cache, quota=fitting)
         if found.gpu_tainted_nodes():
             return add_tolerations(cache, found)
         return Fix(fix_commands.rebuild_cache(cache, "--medium", "SSD"))
-    ours = cache.dataset is not None and names.has_own_spec(cache.dataset)
-    less = {} if ours else _reduced_requests(runtime, found)
-    if less:
+    is_ours = cache.dataset is not None and names.has_own_spec(cache.dataset)
+    reduced = {} if is_ours else _reduced_requests(runtime, found)
+    if reduced:
         return Fix(
-            then(fix_commands.patch_object(runtime, less), fix_commands.recreate_runtime(cache))
+            then(fix_commands.patch_object(runtime, reduced), fix_commands.recreate_runtime(cache))
         )
     if part == WORKER and cache.dataset is not None:
         # Recreated, because an existing cache keeps its node, and none fits.
         return Fix(fix_commands.recreate_cache(cache))
     kind = fix_commands.kubectl_kind(runtime) or "alluxioruntime"
     where = f"{kind} {cache.namespace}/{cache.name} spec.{part}.resources.requests"
-    return Fix(f"request less than {format_bytes(asked)} of memory", "advice", where)
+    return Fix(f"request less than {format_bytes(requested)} of memory", "advice", where)
 
 
 def _reduced_requests(runtime: Object, found: UnschedulablePod) -> Object:
     """A patch that reduces requests to what the best node has free; empty if nothing helps."""
-    asked = get_path(runtime, "spec", found.component, "resources", "requests", default={})
+    requests = get_path(runtime, "spec", found.component, "resources", "requests", default={})
     free: dict[str, Decimal] = {}
     for against in found.obstacles.values():
         for each in against:
@@ -86,7 +86,7 @@ def _reduced_requests(runtime: Object, found: UnschedulablePod) -> Object:
     cut = {
         name: _format_quantity(name, left)
         for name, left in free.items()
-        if name in asked and left > 0
+        if name in requests and left > 0
     }
     return {"spec": {found.component: {"resources": {"requests": cut}}}} if cut else {}
 

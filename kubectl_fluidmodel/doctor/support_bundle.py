@@ -115,12 +115,14 @@ def _versions(snapshot: Snapshot) -> Object:
 def _events_text(snapshot: Snapshot) -> str:
     lines = []
     for event in sorted(snapshot.objects.get("events", []), key=event_time):
-        about = get_path(event, "involvedObject", default={})
-        about = about if isinstance(about, dict) else {}
-        where = f"{about.get('namespace', '')}/{about.get('name', '')}".strip("/")
+        involved = get_path(event, "involvedObject", default={})
+        involved = involved if isinstance(involved, dict) else {}
+        where = f"{involved.get('namespace', '')}/{involved.get('name', '')}".strip("/")
         when = event.get("lastTimestamp") or event.get("eventTime") or ""
         message = " ".join(str(event.get("message") or "").split())
-        lines.append(f"{when} {about.get('kind', '')} {where} {event.get('reason')}: {message}\n")
+        lines.append(
+            f"{when} {involved.get('kind', '')} {where} {event.get('reason')}: {message}\n"
+        )
     return "".join(lines)
 
 

@@ -132,8 +132,8 @@ def _gpu_budget(graph: Graph) -> int | None:
         if component.declared_type != "planner":
             continue
         main = component.main_container()
-        words = [str(word) for field in ("command", "args") for word in main.get(field) or []]
-        command = " ".join(words)
+        arguments = [str(word) for field in ("command", "args") for word in main.get(field) or []]
+        command = " ".join(arguments)
         flag = _BUDGET_FLAG.search(command)
         if flag:
             return _budget(int(flag[1]))

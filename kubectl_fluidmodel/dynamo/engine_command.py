@@ -98,12 +98,12 @@ class EngineCommand:
         return (found[-1].value or "") if found else ""
 
     def _flags(self) -> Iterator[FlagValue]:
-        for place, word in enumerate(self.words):
+        for index, word in enumerate(self.words):
             text = word.text
             if not text.startswith("-"):
                 continue
             name, equals, value = text.partition("=")
-            following = self.words[place + 1] if place + 1 < len(self.words) else None
+            following = self.words[index + 1] if index + 1 < len(self.words) else None
             # vLLM's parser takes `_` for `-` in the names of flags.
             name = name.replace("_", "-")
             if equals:
@@ -131,9 +131,11 @@ class EngineCommand:
             for word in sorted(removed, key=lambda each: -each.start):
                 script = script[: word.before] + script[word.end :]
             return self._with_item(field, item, [script])
-        gone = {(word.field, word.index) for word in removed}
+        removed_positions = {(word.field, word.index) for word in removed}
         changed = {
-            name: [each for index, each in enumerate(items) if (name, index) not in gone]
+            name: [
+                each for index, each in enumerate(items) if (name, index) not in removed_positions
+            ]
             for name, items in self.lists.items()
         }
         changed[field] = [*changed[field], *added]

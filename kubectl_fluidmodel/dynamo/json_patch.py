@@ -48,15 +48,15 @@ def _patch_lists(before: list[Any], after: list[Any], at: str) -> list[Operation
     head, tail = common_ends(before, after)
     old, new = before[head : len(before) - tail], after[head : len(after) - tail]
     operations: list[Operation] = []
-    both = min(len(old), len(new))
-    for index in range(both):
+    common_length = min(len(old), len(new))
+    for index in range(common_length):
         operations += make_patch(old[index], new[index], f"{at}/{head + index}")
-    for index in range(len(old) - 1, both - 1, -1):
+    for index in range(len(old) - 1, common_length - 1, -1):
         operations.append({"op": "remove", "path": f"{at}/{head + index}"})
-    for index in range(both, len(new)):
+    for index in range(common_length, len(new)):
         end = not tail
-        place = "-" if end else str(head + index)
-        operations.append({"op": "add", "path": f"{at}/{place}", "value": new[index]})
+        position = "-" if end else str(head + index)
+        operations.append({"op": "add", "path": f"{at}/{position}", "value": new[index]})
     return operations
 
 

@@ -154,10 +154,10 @@ def _find_model(command: EngineCommand) -> _ModelArgument | None:
         named = first is not None and not first.text.startswith("-")
         return _ModelArgument(command, first, "") if first is not None and named else None
     flags = _FLAGS[command.engine]
-    given = [each for each in command.flags(flags) if each.value]
-    if not given or (command.is_shell and len(given) > 1):
+    flagged = [each for each in command.flags(flags) if each.value]
+    if not flagged or (command.is_shell and len(flagged) > 1):
         return None
-    found = min(given, key=lambda each: flags.index(each.name))
+    found = min(flagged, key=lambda each: flags.index(each.name))
     word = found.words[-1]
     return _ModelArgument(command, word, f"{found.name}=" if len(found.words) == 1 else "")
 

@@ -79,14 +79,14 @@ def make_containers(
         The containers that it created, as paths in text form; `=null` marks those that replaced a
         null.
     """
-    made: list[str] = []
+    created: list[str] = []
     here = obj
     for depth, step in enumerate(path):
         after = path[depth + 1] if depth + 1 < len(path) else None
         want = leaf if after is None else (list if after.startswith("[") else dict)
         child = _step(here, step)
         if child is MISSING or child is None:
-            made.append(join_path(path[: depth + 1]) + ("=null" if child is None else ""))
+            created.append(join_path(path[: depth + 1]) + ("=null" if child is None else ""))
             if isinstance(here, list):
                 child = {"name": step[1:-1]}
                 here.append(child)
@@ -94,17 +94,17 @@ def make_containers(
                 child = want()
                 here[step] = child
         here = child
-    return made
+    return created
 
 
-def prune_containers(obj: Any, made: list[str]) -> list[str]:
+def prune_containers(obj: Any, created: list[str]) -> list[str]:
     """Remove the containers that `make_containers` created and that are empty again.
 
     Returns:
         Those that stay.
     """
-    left = list(made)
-    for entry in sorted(made, key=lambda text: -text.count("/")):
+    left = list(created)
+    for entry in sorted(created, key=lambda text: -text.count("/")):
         text, _, null = entry.partition("=")
         path = split_path(text)
         value = value_at(obj, path)

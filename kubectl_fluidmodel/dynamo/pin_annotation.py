@@ -188,9 +188,9 @@ def write_pins(obj: Object, record: PinRecord) -> None:
 
 def missing_parts(component: Component, pin: Pin, cache: str) -> list[str]:
     """Return what a component's pin lacks: `mount`, `node affinity`."""
-    lost = []
+    missing = []
     if component.paths_without_mount(cache):
-        lost.append("mount")
+        missing.append("mount")
     affinity = component.pod_spec().get("affinity")
     terms = terms_of(affinity)
     required = terms is not None and all(
@@ -200,5 +200,5 @@ def missing_parts(component: Component, pin: Pin, cache: str) -> list[str]:
     if (pin.mode == MODE_REQUIRED and not required) or (
         pin.mode == MODE_PREFERRED and not preferred
     ):
-        lost.append("node affinity")
-    return lost
+        missing.append("node affinity")
+    return missing

@@ -173,9 +173,9 @@ def rollout_status(
 
 def _is_observed(graph: Object) -> bool:
     """Return whether the operator has observed the newest version; old ones do not report it."""
-    seen = get_path(graph, "status", "observedGeneration")
+    observed = get_path(graph, "status", "observedGeneration")
     generation = metadata_of(graph).get("generation")
-    return seen is None or generation is None or int(seen) >= int(generation)
+    return observed is None or generation is None or int(observed) >= int(generation)
 
 
 def _pod_status(component: str, pod: Object, cache_nodes: set[str] | None) -> PodStatus:

@@ -65,7 +65,7 @@ def _can_place_all(pods: list[GpuRequest], capacity: Mapping[str, Gpus]) -> bool
         if index == len(pods):
             return True
         _, needs, nodes = pods[index]
-        alike = index + 1 < len(pods) and pods[index + 1] == pods[index]
+        is_repeated = index + 1 < len(pods) and pods[index + 1] == pods[index]
         for at_, name in enumerate(nodes[first:], first):
             attempts += 1
             if attempts > _MAX_ATTEMPTS:
@@ -73,7 +73,7 @@ def _can_place_all(pods: list[GpuRequest], capacity: Mapping[str, Gpus]) -> bool
             if has_enough(needs, left.get(name, {})):
                 _allocate(left[name], needs, 1)
                 # Equal pods are placed on nodes in order, because any other order is equivalent.
-                if from_(index + 1, at_ if alike else 0):
+                if from_(index + 1, at_ if is_repeated else 0):
                     return True
                 _allocate(left[name], needs, -1)
         return False

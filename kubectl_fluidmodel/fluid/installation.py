@@ -62,10 +62,10 @@ def upgrade_command(*flags: str) -> Command:
 
 
 def scale_up_command(deployment: str) -> Command:
-    named = ("scale", "deployment", Operand(deployment), "-n", names.SYSTEM_NAMESPACE)
-    return command("kubectl", *named, "--replicas=1")
+    arguments = ("scale", "deployment", Operand(deployment), "-n", names.SYSTEM_NAMESPACE)
+    return command("kubectl", *arguments, "--replicas=1")
 
 
 def restart_command(deployment: str) -> Command:
-    named = ("deployment", deployment, "-n", names.SYSTEM_NAMESPACE)
-    return command("kubectl", "rollout", "restart", *named)
+    arguments = ("deployment", deployment, "-n", names.SYSTEM_NAMESPACE)
+    return command("kubectl", "rollout", "restart", *arguments)

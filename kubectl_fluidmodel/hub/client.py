@@ -104,7 +104,7 @@ class HubClient:
         """
         endpoint = self.credentials.endpoint
         url = f"{endpoint}/api/models/{quote(repo)}/tree/{commit}?recursive=true&expand=false"
-        seen: set[str] = set()
+        listed_paths: set[str] = set()
         for _ in range(_MAX_PAGES):
             page, next_url = self._get_json(url, repo, commit)
             if not isinstance(page, list):
@@ -112,8 +112,8 @@ class HubClient:
             for entry in page:
                 if isinstance(entry, dict) and entry.get("type") == "file":
                     file = _parse_tree_entry(repo, entry)
-                    if file.path not in seen:  # pages may overlap
-                        seen.add(file.path)
+                    if file.path not in listed_paths:  # pages may overlap
+                        listed_paths.add(file.path)
                         yield file
             if not next_url:
                 return

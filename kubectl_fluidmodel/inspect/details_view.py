@@ -347,9 +347,9 @@ def _files_section(page: DetailsPage, details: CacheDetails) -> str:
     )
     found = page.format_table(heads, rows)
     rest = len(details.files) - len(shown)
-    lacking = len(short) - sum(file in short for file in shown)
+    omitted = len(short) - sum(file in short for file in shown)
     if rest:
-        state = f", {lacking} of them incomplete" if lacking else ", all complete"
+        state = f", {omitted} of them incomplete" if omitted else ", all complete"
         found += page.format_lines([(f"and {pluralize(rest, 'more file')}{state}", "dim")])
     return found
 

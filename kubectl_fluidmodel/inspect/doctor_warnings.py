@@ -45,11 +45,13 @@ def warnings_by_cache(
 
 
 def _was_fully_read(check: Check, snapshot: Snapshot) -> bool:
-    asked = {*snapshot.objects, *(each.resource for each in snapshot.read_failures)}
-    whole = asked - set(snapshot.selectors)
-    of_fluid = k.DEPLOYMENTS.resource in asked  # other kinds in its namespace are read completely
+    requested = {*snapshot.objects, *(each.resource for each in snapshot.read_failures)}
+    complete = requested - set(snapshot.selectors)
+    of_fluid = (
+        k.DEPLOYMENTS.resource in requested
+    )  # other kinds in its namespace are read completely
     return check.scope is Scope.CACHE and all(
-        of_fluid if isinstance(need, RequiredKind) else need.resource in whole
+        of_fluid if isinstance(need, RequiredKind) else need.resource in complete
         for need in check.needs
     )
 

@@ -94,8 +94,8 @@ def read_staging_manifest(cache: Cache, client: Client) -> StagedModel | None:
             store = mounted_store(client, target)
         except ForbiddenError:
             store = store_from_environment(target.endpoint or None, target.region or None)
-        with reachable_store(store, client, cache.namespace) as near:
-            found = manifest.read_manifest(near, layout)
+        with reachable_store(store, client, cache.namespace) as reachable:
+            found = manifest.read_manifest(reachable, layout)
     except FluidModelError as err:
         # A manifest that was read and is invalid is a result; a store that refuses is not.
         damaged = err.message.startswith("the manifest ")

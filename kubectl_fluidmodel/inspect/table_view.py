@@ -94,13 +94,15 @@ def format_percent(value: float) -> str:
 
 def cached_cell(cache: CacheSummary) -> Cell:
     """Format the cached percentage and bytes, and the copies if there are several."""
-    held, share = cache.usage.cached_bytes, cache.usage.percent
-    if held is None:
+    cached, share = cache.usage.cached_bytes, cache.usage.percent
+    if cached is None:
         return Cell(UNKNOWN if cache.phase not in ("New", "NotBound", "No Dataset") else NONE)
     if share is None:
-        return Cell(f"{format_bytes(held)} of ?")
+        return Cell(f"{format_bytes(cached)} of ?")
     text = format_percent(share) + (f" x{cache.usage.copies}" if cache.usage.copies > 1 else "")
-    return Cell(f"{text} {format_bytes(held)}", "good" if cache.usage.is_complete else "warn", text)
+    return Cell(
+        f"{text} {format_bytes(cached)}", "good" if cache.usage.is_complete else "warn", text
+    )
 
 
 def nodes_cell(cache: CacheSummary) -> Cell:

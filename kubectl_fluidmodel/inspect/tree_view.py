@@ -79,9 +79,9 @@ def _runtime_node(details: CacheDetails) -> TreeNode:
         found.children.append(branch)
     if not any(part.name == "worker" for part in details.components):
         found.children += [_node_branch(node, details) for node in details.nodes or ()]
-    held = {node.name for node in details.nodes or ()}
+    cache_nodes = {node.name for node in details.nodes or ()}
     found.children += _remote_readers(
-        [row for row in details.readers or () if row.node not in held]
+        [row for row in details.readers or () if row.node not in cache_nodes]
     )
     known = [
         branch.level for branch in found.children if branch.kind in ("master", "worker", "fuse")

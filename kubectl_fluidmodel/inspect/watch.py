@@ -190,7 +190,7 @@ class ChangePrinter:
         command = self._command
         columns, now = _table(context)
         age = next(i for i, column in enumerate(columns) if column.title == "AGE")
-        gone = [key for key in self._rows if key not in now]
+        removed = [key for key in self._rows if key not in now]
         if self._widths is None:
             self._widths = [
                 max(len(column.title), *(len(row[i]) for row in now.values()), 0)
@@ -205,7 +205,7 @@ class ChangePrinter:
             before = self._rows.get(key)
             if before is None or _without_cell(before, age) != _without_cell(cells, age):
                 self._print_row(cells)
-        for key in gone:
+        for key in removed:
             cells = self._rows[key]
             phase = next(i for i, column in enumerate(columns) if column.title == "PHASE")
             self._print_row([*cells[:phase], "Gone", *cells[phase + 1 :]])

@@ -227,7 +227,7 @@ def _attach_nodes(snapshot: Snapshot, caches: Iterable[Cache]) -> None:
 
 
 def _attach_readers(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) -> None:
-    held = {key: set(cache.node_names) for key, cache in found.items()}
+    cache_nodes = {key: set(cache.node_names) for key, cache in found.items()}
     for pod in snapshot.of_kind(kinds.PODS):
         if get_path(pod, "status", "phase") in ENDED_PHASES:
             continue
@@ -235,7 +235,7 @@ def _attach_readers(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) 
             key = (namespace_of(pod), claim)
             if key in found:
                 node = str(get_path(pod, "spec", "nodeName", default=""))
-                local = node in held[key] if node else None
+                local = node in cache_nodes[key] if node else None
                 found[key].readers.append(ReaderPod(pod, _claim_mounts(pod, claim), local))
 
 

@@ -54,11 +54,11 @@ def refine_usage(usage: CacheUsage, listed: Sequence[CachedFile]) -> CacheUsage:
 
     The list does not distinguish copies; with several copies, Fluid's count is used.
     """
-    lacking = sum(file.bytes > 0 and file.percent < 100 for file in listed)
+    incomplete = sum(file.bytes > 0 and file.percent < 100 for file in listed)
     if usage.copies > 1:
-        return replace(usage, incomplete_files=lacking)
+        return replace(usage, incomplete_files=incomplete)
     held = sum(file.bytes * file.percent // 100 for file in listed)
-    return replace(usage, incomplete_files=lacking, cached_bytes=held, cached_precision=0)
+    return replace(usage, incomplete_files=incomplete, cached_bytes=held, cached_precision=0)
 
 
 def lost_workers(snapshot: Snapshot, namespace: str, name: str) -> list[str]:

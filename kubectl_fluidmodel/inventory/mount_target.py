@@ -179,7 +179,10 @@ def _mount_target(cache: Cache, dataset: Object, mount: Object, *, first: bool) 
     options = effective_options(cache, mount)
     refs = list(secret_key_refs(cache, mount))
     access, hidden = _find_ref(refs, ACCESS_KEY_OPTIONS), _find_ref(refs, SECRET_KEY_OPTIONS)
-    given = (_first_value(options, ACCESS_KEY_OPTIONS), _first_value(options, SECRET_KEY_OPTIONS))
+    plain_keys = (
+        _first_value(options, ACCESS_KEY_OPTIONS),
+        _first_value(options, SECRET_KEY_OPTIONS),
+    )
     base = MountTarget(
         namespace=cache.namespace,
         mount=point,
@@ -188,7 +191,7 @@ def _mount_target(cache: Cache, dataset: Object, mount: Object, *, first: bool) 
         path=path.strip("/"),
         access=access,
         hidden=hidden,
-        plain=(given[0], given[1]) if all(given) and not access else None,
+        plain=(plain_keys[0], plain_keys[1]) if all(plain_keys) and not access else None,
     )
     if base.scheme == "s3":
         notes = annotations_of(dataset) if first else {}

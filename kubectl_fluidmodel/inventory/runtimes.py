@@ -59,8 +59,8 @@ def runtime_traits(runtime: Object | None) -> RuntimeTraits:
 def display_name(runtime: Object | None) -> str:
     """Return `Alluxio` for an AlluxioRuntime; a CacheRuntime includes its class."""
     kind = str(get_path(runtime, "kind", default="")).removesuffix("Runtime")
-    of = str(get_path(runtime, "spec", "runtimeClassName", default=""))
-    return f"{kind} ({of})" if kind and of else kind
+    runtime_class = str(get_path(runtime, "spec", "runtimeClassName", default=""))
+    return f"{kind} ({runtime_class})" if kind and runtime_class else kind
 
 
 @dataclass(frozen=True)
@@ -203,8 +203,8 @@ def _component(cache: Cache, name: str) -> RuntimeComponent | None:
     else:
         ready = _non_negative(get_path(status, "readyReplicas", default=0))
         desired = _non_negative(get_path(spec, "replicas", default=1))
-    named = f"{workload.get('kind')} {get_path(workload, 'metadata', 'name', default='')}"
-    return RuntimeComponent(name, ready, desired, str(phase or ""), named, str(reason or ""))
+    reference = f"{workload.get('kind')} {get_path(workload, 'metadata', 'name', default='')}"
+    return RuntimeComponent(name, ready, desired, str(phase or ""), reference, str(reason or ""))
 
 
 def hit_ratio(cache: Cache, key: str = "cacheHitRatio") -> str:

@@ -63,10 +63,12 @@ def model_caches(caches: Sequence[Cache], namespace: str, name: str) -> list[Cac
         namespace: Of the name.
         name: Of one of these caches, or that of the first one, even if it is removed.
     """
-    near = [each for each in caches if each.namespace == namespace and each.dataset is not None]
+    candidates = [
+        each for each in caches if each.namespace == namespace and each.dataset is not None
+    ]
     found = [
         each
-        for each in near
+        for each in candidates
         if each.name == name
         or (commit_of(each) and each.name == successor_name(name, "", commit_of(each)))
     ]
@@ -75,7 +77,7 @@ def model_caches(caches: Sequence[Cache], namespace: str, name: str) -> list[Cac
         linked = known | {replaced_name(each) for each in found}
         more = [
             each
-            for each in near
+            for each in candidates
             if each.name not in known and (each.name in linked or replaced_name(each) in known)
         ]
         if not more:

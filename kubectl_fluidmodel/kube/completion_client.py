@@ -44,8 +44,8 @@ def list_names(connection: ConfigFlags, kind: Kind, *columns: str) -> list[Row]:
         wanted = [heads.index(column) for column in columns if column in heads]
         found = []
         for cells in (get_path(row, "cells", default=[]) for row in get_list(table, "rows")):
-            about = ", ".join(str(get_path(cells, index, default="")) for index in wanted)
-            found.append((str(get_path(cells, 0, default="")), about.strip(", ")))
+            description = ", ".join(str(get_path(cells, index, default="")) for index in wanted)
+            found.append((str(get_path(cells, 0, default="")), description.strip(", ")))
         return found or [(name_of(item), "") for item in get_list(table, "items")]
 
     return _run_with_timeout(ask) or []
@@ -66,12 +66,14 @@ def list_kubeconfig_entries(connection: ConfigFlags, part: str) -> list[Row]:
 
     def ask() -> list[Row]:
         found = kubeconfig.merge(kubeconfig.kubeconfig_paths(connection.kubeconfig))
-        named, about = {
+        named, description = {
             "contexts": (found.contexts, "cluster"),
             "clusters": (found.clusters, "server"),
             "users": (found.users, ""),
         }[part]
-        return [(name, str(get_path(each, about, default=""))) for name, each in named.items()]
+        return [
+            (name, str(get_path(each, description, default=""))) for name, each in named.items()
+        ]
 
     return _run_with_timeout(ask) or []
 

@@ -169,9 +169,9 @@ def _user(files: Kubeconfig, connection: ConfigFlags, context: _Entry) -> tuple[
 
 def _namespace(context: _Entry) -> str:
     """The context's namespace, else that of the pod we run in, as in kubectl."""
-    named = context.get("namespace")
-    if named or not _is_in_cluster():
-        return str(named or "default")
+    namespace = context.get("namespace")
+    if namespace or not _is_in_cluster():
+        return str(namespace or "default")
     try:
         own = (SERVICE_ACCOUNT / "namespace").read_text().strip()
     except (OSError, ValueError):
@@ -181,8 +181,8 @@ def _namespace(context: _Entry) -> str:
 
 def _is_in_cluster() -> bool:
     """Whether we run in a pod with a service account."""
-    named = all(os.environ.get(f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
-    return named and (SERVICE_ACCOUNT / "token").is_file()
+    has_address = all(os.environ.get(f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
+    return has_address and (SERVICE_ACCOUNT / "token").is_file()
 
 
 def _in_cluster_entry() -> _Entry:

@@ -115,10 +115,10 @@ class _JobRun:
             phase = str(get_path(pod, "status", "phase", default="Pending"))
             if pod is not None and phase != "Pending":
                 last_line = last_line or time.monotonic()
-                ended = phase in ("Succeeded", "Failed")
-                if self._read_log(pod, required=ended):
+                has_ended = phase in ("Succeeded", "Failed")
+                if self._read_log(pod, required=has_ended):
                     last_line = time.monotonic()
-                if ended:
+                if has_ended:
                     return phase == "Succeeded"
                 if time.monotonic() - last_line > self.timeouts.stall:
                     raise PodStalledError(
@@ -155,11 +155,11 @@ class _JobRun:
         problem = self._waiting_for
         if pod is not None and has_node and not fatal:
             problem = self._last_warning(pod) or problem
-        about = f"involvedObject.name={name_of(pod) if pod else self.name}"
+        selector = f"involvedObject.name={name_of(pod) if pod else self.name}"
         raise PodCannotStartError(
             f"the pod of Job {self.name} does not start",
             problem,
-            command("kubectl", "get", "events", "-n", self.namespace, "--field-selector", about),
+            command("kubectl", "get", "events", "-n", self.namespace, "--field-selector", selector),
         )
 
     def _last_warning(self, pod: Object) -> str:

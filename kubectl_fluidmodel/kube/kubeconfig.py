@@ -188,16 +188,16 @@ def _url(address: str) -> tuple[str, str]:
     Raises:
         ClusterUnreachableError: it is not a URL.
     """
-    whole = "://" in address
+    has_scheme = "://" in address
     try:
-        split = urlsplit(address if whole else f"http://{address}")
+        split = urlsplit(address if has_scheme else f"http://{address}")
         port = f":{split.port}" if split.port is not None else ""
         host = split.hostname
     except ValueError:  # a port that is not a number, or half an IPv6 address
         split, port, host = urlsplit(""), "", None
     path = posixpath.normpath("/" + unquote(split.path)).lstrip("/")
     legal = host and re.fullmatch(r"[^\s<>\"\\^`{|}]+", host)
-    if not legal or split.scheme not in ("http", "https") or (path and not whole):
+    if not legal or split.scheme not in ("http", "https") or (path and not has_scheme):
         raise ClusterUnreachableError(
             "cannot use the kubeconfig",
             f"the server's address '{_shown(address)}' is not a URL",

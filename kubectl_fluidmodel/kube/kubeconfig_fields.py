@@ -40,11 +40,11 @@ def _texts(value: Any) -> str:
     return "" if well else "a list of strings"
 
 
-def _map(check: _Check, of: str) -> _Check:
+def _map(check: _Check, value_type: str) -> _Check:
     def found(value: Any) -> str:
         if not isinstance(value, Mapping):
-            return f"a map of {of}"
-        return next((f"a map of {of}" for each in value.values() if check(each)), "")
+            return f"a map of {value_type}"
+        return next((f"a map of {value_type}" for each in value.values() if check(each)), "")
 
     return found
 
@@ -132,17 +132,17 @@ def _wrong(value: Any, fields: _Fields, within: str = "") -> tuple[str, str] | N
     for key, known in fields.items():
         if value.get(key) is None:
             continue
-        place = f"{within}.{key}" if within else key
+        location = f"{within}.{key}" if within else key
         found: tuple[str, str] | None = None
         if isinstance(known, list):
             if not isinstance(value[key], list):
-                return place, "a list"
-            each = (_wrong(item, known[0], place) for item in value[key])
+                return location, "a list"
+            each = (_wrong(item, known[0], location) for item in value[key])
             found = next((one for one in each if one), None)
         elif isinstance(known, Mapping):
-            found = _wrong(value[key], known, place)
+            found = _wrong(value[key], known, location)
         elif want := known(value[key]):
-            found = place, want
+            found = location, want
         if found:
             return found
     return None

@@ -64,13 +64,13 @@ def _read() -> Any:
         OSError: the file cannot be read, or does not exist although KUBERC names it.
         ValueError: it is not YAML.
     """
-    named = os.environ.get("KUBERC")
-    if named == "off" or os.environ.get("KUBECTL_KUBERC", "").lower() in ("false", "f", "0"):
+    configured = os.environ.get("KUBERC")
+    if configured == "off" or os.environ.get("KUBECTL_KUBERC", "").lower() in ("false", "f", "0"):
         return {}
     try:
         content = Path(_file()).read_bytes()
     except FileNotFoundError:
-        if named:
+        if configured:
             raise
         return {}
     import yaml

@@ -22,8 +22,8 @@ Entry = Mapping[str, Any]
 def apply_cluster_flags(entry: Entry, flags: ConfigFlags) -> dict[str, Any]:
     """Return a cluster's entry with the flags applied."""
     found = dict(entry)
-    given = {"server": flags.server, "proxy-url": flags.proxy_url}
-    found |= {key: value for key, value in given.items() if value}
+    values = {"server": flags.server, "proxy-url": flags.proxy_url}
+    found |= {key: value for key, value in values.items() if value}
     if flags.disable_compression:
         found["disable-compression"] = True
     if flags.certificate_authority or flags.insecure_skip_tls_verify:
@@ -39,7 +39,7 @@ def apply_cluster_flags(entry: Entry, flags: ConfigFlags) -> dict[str, Any]:
 def apply_user_flags(entry: Entry, flags: ConfigFlags) -> dict[str, Any]:
     """Return a user's entry with the flags applied."""
     found = dict(entry)
-    given = {
+    values = {
         "token": flags.token,
         "username": flags.username,
         "password": flags.password,
@@ -47,7 +47,7 @@ def apply_user_flags(entry: Entry, flags: ConfigFlags) -> dict[str, Any]:
         "as-uid": flags.as_uid,
         "as-groups": list(flags.as_groups),
     }
-    found |= {key: value for key, value in given.items() if value}
+    found |= {key: value for key, value in values.items() if value}
     for key, file in (
         ("client-certificate", flags.client_certificate),
         ("client-key", flags.client_key),
@@ -86,8 +86,8 @@ def validate_cluster(name: str, entry: Entry, flags: ConfigFlags) -> None:
     _open(entry, "certificate-authority")
     proxy = str(entry.get("proxy-url") or "")
     scheme = proxy.partition("://")[0].lower()
-    spoken = "://" in proxy and scheme in ("http", "https", "socks5")
-    if proxy and not (spoken and proxies.is_valid_proxy_url(proxy)):
+    is_supported = "://" in proxy and scheme in ("http", "https", "socks5")
+    if proxy and not (is_supported and proxies.is_valid_proxy_url(proxy)):
         raise _unusable_entry_error(
             f"{subject} has a proxy-url that is not one of http://, https:// and socks5://"
         )

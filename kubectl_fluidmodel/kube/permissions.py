@@ -74,10 +74,10 @@ def require_permissions(
     Raises:
         ForbiddenError: with every missing verb, resource and namespace.
     """
-    lacking = denied(client, permissions)
-    if lacking:
-        listed = "; ".join(str(permission) for permission in lacking)
-        first = lacking[0]
+    missing = denied(client, permissions)
+    if missing:
+        listed = "; ".join(str(permission) for permission in missing)
+        first = missing[0]
         raise ForbiddenError(
             f"you may not {task}",
             f"missing permission to {listed} ({docs})",

@@ -40,9 +40,9 @@ class PluginOutput:
         if self._thread.is_alive():
             self._thread.join(1.0)  # a child of the plugin may keep stderr open forever
         with self._lock:
-            held = self._held.decode("utf-8", "replace")
+            text = self._held.decode("utf-8", "replace")
         if failed:
-            return held
+            return text
         self._go_live()
         return ""
 

@@ -181,11 +181,11 @@ class RestClient:
             )
         error = error_from_response(status, body, action)
         if isinstance(error, UnauthorizedError):
-            over = credentials.expiry_note(self.access.credentials.auth_headers())
-            if over:
+            expired_on = credentials.expiry_note(self.access.credentials.auth_headers())
+            if expired_on:
                 return UnauthorizedError(
                     action,
-                    f"the API server rejects these credentials: they expired on {over}",
+                    f"the API server rejects these credentials: they expired on {expired_on}",
                     "kubectl auth whoami",
                 )
         elif wait:
@@ -258,12 +258,12 @@ class RestClient:
 
     def _redirect_error(self, response: http_pool.Response, action: str) -> ClusterUnreachableError:
         """A redirect is not followed: that would send the credentials elsewhere."""
-        place = str(response.headers.get("Location", "")).partition("?")[0][:200]
+        location = str(response.headers.get("Location", "")).partition("?")[0][:200]
         response.close()
         return ClusterUnreachableError(
             action,
             f"{self.access.server.url} is not an API server: it redirects to "
-            f"{place or 'another URL'}",
+            f"{location or 'another URL'}",
             "kubectl config view",
         )
 

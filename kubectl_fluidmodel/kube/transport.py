@@ -102,16 +102,16 @@ class Transport:
         port = split.port or (443 if self.server.secure else 80)
         if self.proxy:
             proxy_context = self._proxy_context(certificate)
-            made = tunnel.open_tunnel(self.proxy, host, port, timeout, proxy_context)
+            tunnel_socket = tunnel.open_tunnel(self.proxy, host, port, timeout, proxy_context)
         else:
-            made = socket.create_connection((host, port), timeout)
+            tunnel_socket = socket.create_connection((host, port), timeout)
         if not self.server.secure:
-            return made
+            return tunnel_socket
         context = self._context(certificate)
         try:
-            return context.wrap_socket(made, server_hostname=self.server.name or host)
+            return context.wrap_socket(tunnel_socket, server_hostname=self.server.name or host)
         except BaseException:
-            made.close()
+            tunnel_socket.close()
             raise
 
     def tls_failure(self, err: BaseException) -> ConnectionFailure | None:
@@ -164,13 +164,13 @@ def create_ssl_context(server: ServerInfo, certificate: bytes) -> ssl.SSLContext
     import ssl
 
     if server.insecure:
-        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        made.check_hostname = False
-        made.verify_mode = ssl.CERT_NONE
+        ssl_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        ssl_context.check_hostname = False
+        ssl_context.verify_mode = ssl.CERT_NONE
     elif server.authority:
-        made = tls.create_ssl_context_from_pem(server.authority)
+        ssl_context = tls.create_ssl_context_from_pem(server.authority)
     else:
-        made = tls.create_ssl_context()
+        ssl_context = tls.create_ssl_context()
     if certificate:
         import tempfile
 
@@ -179,5 +179,7 @@ def create_ssl_context(server: ServerInfo, certificate: bytes) -> ssl.SSLContext
             file = Path(folder) / "client.pem"
             file.touch(mode=0o600)
             file.write_bytes(certificate)
-            made.load_cert_chain(file, password="")  # an encrypted key is an error, not a prompt
-    return made
+            ssl_context.load_cert_chain(
+                file, password=""
+            )  # an encrypted key is an error, not a prompt
+    return ssl_context

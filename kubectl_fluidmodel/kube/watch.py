@@ -227,8 +227,8 @@ class Informer:
             kept = transform(obj) if transform is not None else obj
             with self._lock:
                 if kept is None or type_ == "DELETED":
-                    gone = self.objects[kind].pop(key, None)
-                    if kept is None and gone is None:
+                    previous = self.objects[kind].pop(key, None)
+                    if kept is None and previous is None:
                         continue
                     type_ = "DELETED"
                 else:

@@ -39,7 +39,7 @@ def connect(
 
     def once(login: AuthHeaders) -> Response[Any]:
         try:
-            made = websocket.create_connection(
+            connection = websocket.create_connection(
                 url,
                 header=[f"{name}: {value}" for name, value in client.headers(login)],
                 subprotocols=list(protocols),
@@ -56,7 +56,7 @@ def connect(
             if failure is not None:
                 raise ClusterUnreachableError(action, failure.reason, failure.hint) from err
             raise ClusterUnreachableError(action, " ".join(str(err).split())[:300]) from err
-        return Response(101, "", made)
+        return Response(101, "", connection)
 
     answer = client.send_with_retries(once, timeout)
     if isinstance(answer.content, websocket.WebSocketBadStatusException):

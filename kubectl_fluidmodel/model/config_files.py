@@ -143,8 +143,10 @@ def _check_model(
 def _adapter_issue(root: str, texts: Mapping[str, bytes]) -> ModelIssue:
     found = parse_json_object(texts.get(f"{root}adapter_config.json", b"{}"))
     base = "" if isinstance(found, str) else str(found.get("base_model_name_or_path") or "")
-    of = f" of {base[:120]}" if base else ""
-    return ModelIssue(WARNING, f"it is an adapter (LoRA){of}: an engine also needs its base model")
+    base_note = f" of {base[:120]}" if base else ""
+    return ModelIssue(
+        WARNING, f"it is an adapter (LoRA){base_note}: an engine also needs its base model"
+    )
 
 
 def _check_eos_token(

@@ -57,8 +57,8 @@ def _match_junk(path: str) -> tuple[str, str]:
             return _OWNER_BY_FOLDER[folder], "/".join(folders[:depth]) + "/"
     if name in _OWNER_BY_NAME or name.startswith("._"):
         return _OWNER_BY_NAME.get(name, "a desktop's own"), path
-    whose = next((whose for ending, whose in _OWNER_BY_SUFFIX.items() if name.endswith(ending)), "")
-    return whose, path if whose else ""
+    owner = next((owner for ending, owner in _OWNER_BY_SUFFIX.items() if name.endswith(ending)), "")
+    return owner, path if owner else ""
 
 
 def group_junk(files: Iterable[tuple[str, int]]) -> list[JunkFiles]:
@@ -68,7 +68,7 @@ def group_junk(files: Iterable[tuple[str, int]]) -> list[JunkFiles]:
         whose = junk_owner(path)
         if whose:
             found.setdefault(whose, []).append((path, size))
-    made = [
+    junk_groups = [
         JunkFiles(
             whose,
             len(each),
@@ -78,4 +78,4 @@ def group_junk(files: Iterable[tuple[str, int]]) -> list[JunkFiles]:
         )
         for whose, each in found.items()
     ]
-    return sorted(made, key=lambda each: (-each.bytes, each.owner))
+    return sorted(junk_groups, key=lambda each: (-each.bytes, each.owner))

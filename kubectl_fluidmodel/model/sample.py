@@ -149,10 +149,12 @@ class _SampleReader:
                     self._sample.headers[task.path] = head
                 self._done += head is not None
             return
-        whole = task.kind == "text"
-        content = self._read_exactly(task.path, 0, task.size if whole else min(task.size, 1024))
+        is_complete = task.kind == "text"
+        content = self._read_exactly(
+            task.path, 0, task.size if is_complete else min(task.size, 1024)
+        )
         with self._lock:
-            (self._sample.texts if whole else self._sample.first_bytes)[task.path] = content
+            (self._sample.texts if is_complete else self._sample.first_bytes)[task.path] = content
             self._done += 1
 
     def _read_header(self, task: _Task) -> Header | None:

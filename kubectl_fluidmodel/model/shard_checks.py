@@ -131,18 +131,18 @@ def _check_gaps(
         series = series_of(path)
         if series is not None:
             missing_by_series.setdefault(series, []).append(path)
-    whole = {
+    complete = {
         (_parent(file.path), file.path.rpartition(".")[2])
         for file in files
         if file.size and is_weights(file.path) and _is_complete(file.path, missing_by_series)
     }
     for (head, _, tail), missing in missing_by_series.items():
-        beside = (_parent(head), tail.removeprefix(".")) in whole
+        is_repeated = (_parent(head), tail.removeprefix(".")) in complete
         yield ModelIssue(
             SHARDS,
             f"{summarize(missing)} {is_or_are(missing)} missing: the others of that series "
             "are there",
-            essential(missing[0]) and not beside,
+            essential(missing[0]) and not is_repeated,
             tuple(missing[:_SHOWN]),
         )
 
@@ -163,14 +163,14 @@ def _check_damaged(
 ) -> Iterator[ModelIssue]:
     """Yield weight files that are incomplete according to their own headers."""
     folders = {_parent(index.path) for index in indexes if index.path.endswith(_MAIN)}
-    named = {path for index in indexes for path in index.files}
+    indexed = {path for index in indexes for path in index.files}
     for file in files:
         head = sample.headers.get(file.path)
         if head is None:
             continue
         fault = head if isinstance(head, str) else _size_mismatch(head, file.size)
         if fault:
-            read = _parent(file.path) not in folders or file.path in named
+            read = _parent(file.path) not in folders or file.path in indexed
             wrong = essential(file.path) and read
             yield ModelIssue(DAMAGED, f"{file.path} is damaged: {fault}", wrong, (file.path,))
 
@@ -190,20 +190,25 @@ def _check_index_against_headers(index: ShardIndex, sample: Sample) -> Iterator[
     known = {path: head for path, head in heads.items() if isinstance(head, Header)}
     if len(known) < len(heads) or not known:
         return
-    lost = sorted(name for name, path in index.tensors.items() if name not in known[path].tensors)
-    if lost:
+    missing = sorted(
+        name for name, path in index.tensors.items() if name not in known[path].tensors
+    )
+    if missing:
         yield ModelIssue(
             WARNING,
-            f"{index.path} names {pluralize(len(lost), 'tensor')} that the files do not have "
+            f"{index.path} names {pluralize(len(missing), 'tensor')} that the files do not have "
             "where it "
-            f"says ({lost[0][:80]!r} in {index.tensors[lost[0]]})",
+            f"says ({missing[0][:80]!r} in {index.tensors[missing[0]]})",
         )
-    held = sum(head.data_bytes for head in known.values())
-    if index.total_bytes is not None and abs(index.total_bytes - held) * _INDEX_TOLERANCE > held:
+    present_bytes = sum(head.data_bytes for head in known.values())
+    if (
+        index.total_bytes is not None
+        and abs(index.total_bytes - present_bytes) * _INDEX_TOLERANCE > present_bytes
+    ):
         yield ModelIssue(
             WARNING,
             f"{index.path} counts {format_bytes(index.total_bytes)} of tensors, and its files "
-            f"hold {format_bytes(held)}",
+            f"hold {format_bytes(present_bytes)}",
         )
 
 

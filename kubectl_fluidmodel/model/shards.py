@@ -48,15 +48,15 @@ def parse_index(path: str, content: bytes) -> ShardIndex:
         document = objects.decode(content) or {}
         if "weight_map" not in document:
             raise ValueError("it has no weight_map")
-        named = names.decode(document["weight_map"])
+        path_by_tensor = names.decode(document["weight_map"])
         metadata = objects.decode(document.get("metadata") or b"{}") or {}
         total = msgspec.json.decode(metadata.get("total_size") or b"null")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         raise ValueError(f"it is not an index ({' '.join(str(err).split())[:120]})") from err
     folder = path.rpartition("/")[0]
-    tensors = {name: f"{folder}/{file}".lstrip("/") for name, file in named.items()}
-    whole = isinstance(total, int | float) and not isinstance(total, bool) and total >= 0
-    return ShardIndex(path, tensors, int(total) if whole and total < 1 << 63 else None)
+    tensors = {name: f"{folder}/{file}".lstrip("/") for name, file in path_by_tensor.items()}
+    is_valid = isinstance(total, int | float) and not isinstance(total, bool) and total >= 0
+    return ShardIndex(path, tensors, int(total) if is_valid and total < 1 << 63 else None)
 
 
 @cache
@@ -71,12 +71,12 @@ def _decoders() -> tuple[Any, Any]:
 def missing_shards(paths: Iterable[str]) -> list[str]:
     """Return the missing paths of numbered series, `…-00002-of-00003.safetensors`."""
     missing = []
-    for (head, of, tail), have in sorted(_group_by_series(paths).items()):
+    for (head, count, tail), have in sorted(_group_by_series(paths).items()):
         width = max(len(number) for number in have)
         numbers = {int(number) for number in have}
         first = 0 if 0 in numbers else 1
-        wanted = range(first, min(int(of), _MAX_SHARDS) + first)
-        missing += [f"{head}{n:0{width}d}-of-{of}{tail}" for n in wanted if n not in numbers]
+        wanted = range(first, min(int(count), _MAX_SHARDS) + first)
+        missing += [f"{head}{n:0{width}d}-of-{count}{tail}" for n in wanted if n not in numbers]
     return missing
 
 

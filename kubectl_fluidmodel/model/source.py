@@ -91,8 +91,8 @@ def _parse(text: str) -> Source:
         raise _usage_error(text, "it is empty or has spaces around it")
     if any(char.isspace() or not char.isprintable() for char in text):
         raise _usage_error(text, "Fluid's load script does not support spaces in a path")
-    scheme, mark, rest = text.partition("://")
-    if not mark:
+    scheme, separator, rest = text.partition("://")
+    if not separator:
         return _parse_hub(text, text)
     if scheme not in SCHEMES:
         raise _usage_error(text, f"the scheme '{scheme}' is not supported; {_FORMS}")
@@ -118,8 +118,8 @@ def _parse(text: str) -> Source:
 
 
 def _parse_hub(repo: str, text: str) -> Source:
-    name, mark, revision = repo.partition("@")
-    if not _REPO.fullmatch(name) or ".." in name or (mark and not revision):
+    name, separator, revision = repo.partition("@")
+    if not _REPO.fullmatch(name) or ".." in name or (separator and not revision):
         raise _usage_error(text, f"expected {_FORMS}")
     return Source("hf", name, revision=revision)
 
@@ -174,8 +174,8 @@ _PARSER_BY_SCHEME: dict[str, Callable[[str, str, str], Source]] = {
 
 
 def _usage_error(text: str, reason: str) -> UsageError:
-    shown = re.sub(r"(:/{0,3})[^/@]*@", r"\1…@", text)  # it may contain a key or password
-    return UsageError(f"invalid SOURCE '{shown}'", reason, _HELP_COMMAND)
+    redacted = re.sub(r"(:/{0,3})[^/@]*@", r"\1…@", text)  # it may contain a key or password
+    return UsageError(f"invalid SOURCE '{redacted}'", reason, _HELP_COMMAND)
 
 
 def _is_usable_suggestion(suggestion: Suggestion, verb: str) -> bool:

@@ -38,21 +38,21 @@ class Suggestion:
 def suggest_source(text: str) -> Suggestion:
     """Return the suggestion for an invalid SOURCE; an empty one if there is none."""
     text = text.strip()
-    scheme, mark, rest = text.partition("://")
-    if mark and scheme.lower() in ("http", "https"):
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme.lower() in ("http", "https"):
         page = _suggest_for_url(text)
         return (
             page
             if page.description or scheme.islower()
             else Suggestion(f"{scheme.lower()}://{rest}")
         )
-    if not mark and rest == "" and text.split("/")[0].lower() in _HUB_HOSTS:
+    if not separator and rest == "" and text.split("/")[0].lower() in _HUB_HOSTS:
         return _suggest_for_url(f"https://{text}")
     if text.startswith("arn:") and ":s3:::" in text:
         return Suggestion(f"s3://{text.partition(':s3:::')[2]}", "that is the ARN of a bucket")
-    named = re.fullmatch(r"([A-Za-z][A-Za-z0-9+-]*):/{0,3}([^/].*)", text)
-    if named:
-        return _suggest_for_scheme(named[1], named[2])
+    with_scheme = re.fullmatch(r"([A-Za-z][A-Za-z0-9+-]*):/{0,3}([^/].*)", text)
+    if with_scheme:
+        return _suggest_for_scheme(with_scheme[1], with_scheme[2])
     if text.startswith("/"):
         return Suggestion(f"local://{text}", "that is a path, neither org/model nor a URI")
     view = re.fullmatch(rf"({_NAME}/{_NAME})/(?:{'|'.join(sorted(_HUB_VIEWS))})(?:/(.*))?", text)

@@ -49,8 +49,8 @@ def used_gpus(pods: Iterable[Object]) -> Gpus:
 
 def free_gpus(node: Object, pods: Iterable[Object]) -> Gpus:
     """Return the GPUs that a node has left beside some pods."""
-    taken = used_gpus(pods)
-    return {name: count - taken.get(name, 0) for name, count in allocatable_gpus(node).items()}
+    used = used_gpus(pods)
+    return {name: count - used.get(name, 0) for name, count in allocatable_gpus(node).items()}
 
 
 def has_enough(needs: Gpus, room: Gpus) -> bool:

@@ -146,10 +146,10 @@ def _parse_proxy(url: str, flag: str) -> str:
 
 def _parse_ca_bundle(text: str, flag: str) -> CaBundle:
     kind, _, rest = text.partition("/")
-    name, mark, key = rest.partition(":")
+    name, separator, key = rest.partition(":")
     kind = {"cm": "configmap", "configmaps": "configmap", "secrets": "secret"}.get(kind, kind)
     legal = kind in ("configmap", "secret") and _OBJECT.fullmatch(name)
-    if not legal or (mark and not re.fullmatch(r"[-\w.]+", key, re.ASCII)):
+    if not legal or (separator and not re.fullmatch(r"[-\w.]+", key, re.ASCII)):
         raise UsageError(
             f"invalid {flag} '{text}'",
             f"it names a ConfigMap or a Secret, and a key if that is not {_CA_KEY}",

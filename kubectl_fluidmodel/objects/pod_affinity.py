@@ -64,12 +64,12 @@ class PlacedPods:
 
     def _terms_for(self, pod: Object) -> _AffinityDomains:
         """The result of a pod's terms and those of other pods, computed once for all nodes."""
-        near = _terms(pod, AFFINITY)
-        found = _AffinityDomains([str(term.get("topologyKey", "")) for term in near])
-        if near:
-            found.first = all(_selects(term, pod, pod) for term in near)
+        affinity = _terms(pod, AFFINITY)
+        found = _AffinityDomains([str(term.get("topologyKey", "")) for term in affinity])
+        if affinity:
+            found.first = all(_selects(term, pod, pod) for term in affinity)
             for there, other in self.placed:
-                if other is not pod and all(_selects(term, pod, other) for term in near):
+                if other is not pod and all(_selects(term, pod, other) for term in affinity):
                     found.wanted |= {(k, v) for k, v in labels_of(there).items() if k in found.keys}
         for term in _terms(pod, ANTI):
             for there, other in self.placed:

@@ -102,17 +102,17 @@ def _items(limit_ranges: Sequence[Object], type_: str) -> Iterator[Object]:
 def _limit_range_violations(limit_range: Object, pod: Object) -> Iterator[str]:
     name = f"LimitRange {name_of(limit_range)}"
     for container in _containers(pod):
-        about = f"container {container.get('name')} of pod {name_of(pod)}"
+        subject = f"container {container.get('name')} of pod {name_of(pod)}"
         requests = parse_resources(get_path(container, "resources", "requests"))
         limits = parse_resources(get_path(container, "resources", "limits"))
         for resource, request in requests.items():
             if resource in limits and request > limits[resource]:
                 yield (
-                    f"{name} limits {about} to {format_amount(resource, limits[resource])} of "
+                    f"{name} limits {subject} to {format_amount(resource, limits[resource])} of "
                     f"{resource}, and it requests {format_amount(resource, request)}"
                 )
         for item in _items([limit_range], "Container"):
-            yield from _item_violations(name, item, about, requests, limits)
+            yield from _item_violations(name, item, subject, requests, limits)
     for item in _items([limit_range], "Pod"):
         requests, limits = (_stated_by_all(pod, part) for part in ("requests", "limits"))
         yield from _item_violations(name, item, f"pod {name_of(pod)}", requests, limits)
@@ -126,31 +126,31 @@ def _claim_violations(limit_range: Object, size: int) -> Iterator[str]:
 
 
 def _item_violations(
-    name: str, item: Object, about: str, requests: ResourceList, limits: ResourceList
+    name: str, item: Object, subject: str, requests: ResourceList, limits: ResourceList
 ) -> Iterator[str]:
     """Yield where requests or limits are missing, or outside `min` and `max`."""
     for resource, bound in parse_resources(item.get("max")).items():
         if resource not in limits:
-            yield f"{name} requires {about} to set a limit for {resource}"
+            yield f"{name} requires {subject} to set a limit for {resource}"
         value = max(limits.get(resource, Decimal(0)), requests.get(resource, Decimal(0)))
         if value > bound:
             yield (
                 f"{name} allows at most {format_amount(resource, bound)} of {resource}, and "
-                f"{about} needs {format_amount(resource, value)}"
+                f"{subject} needs {format_amount(resource, value)}"
             )
     for resource, bound in parse_resources(item.get("min")).items():
         value = requests.get(resource, Decimal(0))
         if value < bound:
             yield (
                 f"{name} requires at least {format_amount(resource, bound)} of {resource}, and "
-                f"{about} requests {format_amount(resource, value)}"
+                f"{subject} requests {format_amount(resource, value)}"
             )
     for resource, ratio in parse_resources(item.get("maxLimitRequestRatio")).items():
         limit, request = limits.get(resource), requests.get(resource)
         if not limit or not request or limit / request > ratio:
             yield (
-                f"{name} requires the {resource} limit of {about} to be at most {ratio} times its "
-                "request"
+                f"{name} requires the {resource} limit of {subject} to be at most {ratio} times "
+                "its request"
             )
 
 
@@ -223,14 +223,14 @@ def _unstated(name: str, hard: ResourceList, pods: Sequence[Object]) -> Iterator
         if compute not in _COMPUTE or part not in ("", "requests", "limits"):
             continue
         for pod in pods:
-            lacking = [
+            missing = [
                 str(container.get("name"))
                 for container in _containers(pod)
                 if compute not in get_map(container, "resources", part or "requests")
             ]
-            if lacking:
+            if missing:
                 yield (
-                    f"{name} counts {resource}, which containers {', '.join(lacking)} of pod "
+                    f"{name} counts {resource}, which containers {', '.join(missing)} of pod "
                     f"{name_of(pod)} do not specify"
                 )
 

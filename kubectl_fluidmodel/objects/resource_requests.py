@@ -38,11 +38,11 @@ def requests_of(pod: Mapping[str, Any]) -> ResourceList:
             own = _container_requests(container, pod, "initContainerStatuses")
             _add(total, own)
             _add(sidecars, own)
-            beside = dict(sidecars)
+            running_sidecars = dict(sidecars)
         else:
-            beside = _spec(container)
-            _add(beside, sidecars)
-        _add_max(starting, beside)
+            running_sidecars = _spec(container)
+            _add(running_sidecars, sidecars)
+        _add_max(starting, running_sidecars)
     _add_max(total, starting)
     level = parse_resources(get_path(pod, "spec", "resources", "requests"))
     for name, amount in level.items():
@@ -118,6 +118,6 @@ def format_amount(resource: str, value: Decimal) -> str:
 def describe_shortage(resource: str, needed: Decimal, free: Decimal) -> str:
     """Format a shortage: `300.0 GiB of memory needed, 256.0 GiB free`."""
     of = "of " if _BYTES.fullmatch(resource) else ""
-    named = "ephemeral storage" if resource == "ephemeral-storage" else resource
+    display_name = "ephemeral storage" if resource == "ephemeral-storage" else resource
     left = format_amount(resource, max(Decimal(0), free))
-    return f"{format_amount(resource, needed)} {of}{named} needed, {left} free"
+    return f"{format_amount(resource, needed)} {of}{display_name} needed, {left} free"

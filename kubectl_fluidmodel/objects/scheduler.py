@@ -123,10 +123,10 @@ class SchedulerView:
 
     def obstacles(self, pod: Object, node: Object) -> list[Obstacle]:
         """Return everything that keeps a pod off a node, in filter order; empty if it fits."""
-        beside = self._other_pods(pod, node)
+        others = self._other_pods(pod, node)
         found = list(node_obstacles(get_path(pod, "spec", default={}), node))
-        found += _port_obstacles(pod, [other for other, _ in beside])
-        found += _resource_obstacles(pod, node, beside)
+        found += _port_obstacles(pod, [other for other, _ in others])
+        found += _resource_obstacles(pod, node, others)
         found += self._volume_obstacles(pod, node)
         if self.pods is not None:
             repelling, text = self._placed_pods.conflicts(pod, node)
@@ -185,25 +185,25 @@ def host_ports(pod: Mapping[str, Any]) -> list[tuple[int, str, str]]:
     ]
 
 
-def _port_obstacles(pod: Object, beside: Iterable[Object]) -> Iterator[Obstacle]:
+def _port_obstacles(pod: Object, others: Iterable[Object]) -> Iterator[Obstacle]:
     wanted = host_ports(pod)
     if not wanted:
         return
     holders: list[Object] = []
-    taken: set[int] = set()
-    for other in beside:
+    ports_in_use: set[int] = set()
+    for other in others:
         theirs = host_ports(other)
         clash = {mine[0] for mine in wanted for one in theirs if _same_port(mine, one)}
         if clash:
-            taken |= clash
+            ports_in_use |= clash
             holders.append(other)
-    if taken:
-        ports = summarize([str(port) for port in sorted(taken)])
-        held = "is in use" if len(taken) == 1 else "are in use"
-        noun = "port" if len(taken) == 1 else "ports"
+    if ports_in_use:
+        ports = summarize([str(port) for port in sorted(ports_in_use)])
+        state = "is in use" if len(ports_in_use) == 1 else "are in use"
+        noun = "port" if len(ports_in_use) == 1 else "ports"
         yield Obstacle(
             Filter.PORTS,
-            f"{noun} {ports} {held} by {summarize_names(holders)}",
+            f"{noun} {ports} {state} by {summarize_names(holders)}",
             ports,
             holders=tuple(holders),
             permanent=False,
@@ -216,17 +216,17 @@ def _same_port(mine: tuple[int, str, str], theirs: tuple[int, str, str]) -> bool
 
 
 def _resource_obstacles(
-    pod: Object, node: Object, beside: Sequence[tuple[Object, ResourceList]]
+    pod: Object, node: Object, others: Sequence[tuple[Object, ResourceList]]
 ) -> Iterator[Obstacle]:
     has = resource_requests.allocatable(node)
     most = has.get("pods")
-    if most is not None and len(beside) + 1 > most:
+    if most is not None and len(others) + 1 > most:
         yield Obstacle(
             Filter.PODS,
-            f"it runs {len(beside)} pods, its maximum",
+            f"it runs {len(others)} pods, its maximum",
             "pods",
             Decimal(1),
-            most - len(beside),
+            most - len(others),
             permanent=most < 1,
         )
     if not has:
@@ -235,10 +235,10 @@ def _resource_obstacles(
         if needed <= 0:
             continue
         free = has.get(resource, Decimal(0)) - sum(
-            (each.get(resource, Decimal(0)) for _, each in beside), Decimal(0)
+            (each.get(resource, Decimal(0)) for _, each in others), Decimal(0)
         )
         if needed > free:
-            holders = _largest(resource, beside)
+            holders = _largest(resource, others)
             lasting = needed > has.get(resource, Decimal(0))
             text = resource_requests.describe_shortage(resource, needed, free)
             if holders and not lasting:

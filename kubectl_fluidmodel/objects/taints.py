@@ -116,9 +116,11 @@ def is_tolerated(tolerations: Iterable[Mapping[str, Any]], taint: Taint) -> bool
 
 def untolerated(spec: Mapping[str, Any], node: Mapping[str, Any]) -> list[Taint]:
     """Return the NoSchedule and NoExecute taints of a node that a pod's spec does not tolerate."""
-    mine = get_list(spec, "tolerations")
+    tolerations = get_list(spec, "tolerations")
     return [
-        taint for taint in taints_of(node) if taint.blocks_pods and not is_tolerated(mine, taint)
+        taint
+        for taint in taints_of(node)
+        if taint.blocks_pods and not is_tolerated(tolerations, taint)
     ]
 
 

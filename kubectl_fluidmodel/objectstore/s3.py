@@ -75,7 +75,7 @@ class S3Store:
             session = session or boto3.session.Session()
             url = self.reach_url or self.endpoint
             base["proxies"] = _proxy_config(self.request_url)
-            made = session.client(
+            s3_client = session.client(
                 "s3",
                 endpoint_url=url or None,
                 region_name=self.region or "us-east-1",
@@ -83,9 +83,9 @@ class S3Store:
                 verify=_ca_bundle(session),
                 **keys,
             )
-        made.meta.events.register("before-parse.s3", _check_response)
-        made.meta.events.register_first("needs-retry.s3", _check_parsed)
-        return made
+        s3_client.meta.events.register("before-parse.s3", _check_response)
+        s3_client.meta.events.register_first("needs-retry.s3", _check_parsed)
+        return s3_client
 
     def with_renewed_credentials(self) -> S3Store | None:
         """Return the store with newer credentials of boto3's chain; None if there are none.

@@ -51,12 +51,12 @@ def list_prefix(store: S3Store, bucket: str, prefix: str) -> FileListing:
                     "it is one object, not a directory of files",
                     command("kubectl", "fluidmodel", "cache", Operand(folder)),
                 )
-            lost, model = find_lost_snapshot(client, bucket, prefix)
-        if lost:
+            snapshot_prefix, model = find_lost_snapshot(client, bucket, prefix)
+        if snapshot_prefix:
             to = ["--to", f"s3://{bucket}"]
             to += ["--endpoint", store.endpoint] if store.endpoint else []
             again = command("kubectl", "fluidmodel", "cache", Operand(model), *to)
-            raise FluidModelError(f"{where} is empty", lost, again if model else "")
+            raise FluidModelError(f"{where} is empty", snapshot_prefix, again if model else "")
         raise FluidModelError(f"{where} is empty", _nearest_content(store, client, bucket, prefix))
     return FileListing(tuple(sorted(files)))
 

@@ -48,8 +48,8 @@ class EventLog(Generic[E]):
     def to_document(self, event: E) -> dict[str, Any]:
         """Return the event as a JSON object; `from_document` is the inverse."""
         values: dict[str, Any] = asdict(event)  # type: ignore[call-overload]
-        named = {self._fields.get(name, name): value for name, value in values.items()}
-        return {"event": self._names[type(event)], **named}
+        document = {self._fields.get(name, name): value for name, value in values.items()}
+        return {"event": self._names[type(event)], **document}
 
     def from_document(self, document: Mapping[str, Any]) -> E | None:
         """Parse a JSON object; None if it is no event of these."""

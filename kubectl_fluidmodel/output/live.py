@@ -266,7 +266,7 @@ class TextView:
         room = max(rows - (2 if footer else 1), 1)
         if len(lines) > room:
             lines = [*lines[: room - 1], f"… {len(lines) - room + 1} more lines"]
-        shown = Text.from_ansi("\n".join(lines), no_wrap=True, overflow="crop")
+        content = Text.from_ansi("\n".join(lines), no_wrap=True, overflow="crop")
         if footer:
-            shown.append(f"\n{footer}", style="dim")
-        self._rich_live.update(shown, refresh=True)
+            content.append(f"\n{footer}", style="dim")
+        self._rich_live.update(content, refresh=True)

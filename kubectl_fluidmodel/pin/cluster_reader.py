@@ -49,9 +49,9 @@ def read_cache(
     """
     unread: list[str] = []
 
-    def find(kind: Kind, place: str = namespace, name: str = name) -> Object | None:
+    def find(kind: Kind, in_namespace: str = namespace, name: str = name) -> Object | None:
         try:
-            return client.get_or_none(kind, name, place)
+            return client.get_or_none(kind, name, in_namespace)
         except ForbiddenError as err:
             unread.append(f"{kind.plural} ({err.reason})")
             return None

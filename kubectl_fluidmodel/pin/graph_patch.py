@@ -67,11 +67,11 @@ def dry_run_on_server(client: CountingClient, change: GraphChange) -> tuple[Grap
         FluidModelError: the server, its schema or the operator's conversion would drop a part.
     """
     change, stored = _patch_newest(client, change, dry_run=True)
-    lost = dropped_fields(change, stored) if change.pinned_to else []
-    if lost:
+    dropped = dropped_fields(change, stored) if change.pinned_to else []
+    if dropped:
         raise FluidModelError(
             f"cannot pin {change.reference}",
-            f"the API server would store it without {', '.join(lost)}",
+            f"the API server would store it without {', '.join(dropped)}",
             "kubectl get crd dynamographdeployments.nvidia.com -o jsonpath='{.spec.versions}'",
         )
     return change, stored

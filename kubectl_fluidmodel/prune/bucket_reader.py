@@ -52,14 +52,14 @@ def open_bucket(store: S3Store, name: str) -> Bucket:
     return Bucket(store, name, retry_timeout=_RETRY_TIMEOUT)
 
 
-def read_bucket(store: S3Store, place: BucketPrefix) -> BucketContents:
+def read_bucket(store: S3Store, prefix: BucketPrefix) -> BucketContents:
     """Find what was staged below a prefix; only our manifests count.
 
     Raises:
         FluidModelError: the bucket cannot be listed or read.
     """
-    bucket = open_bucket(store, place.bucket)
-    listing = _list_keys(bucket, place)
+    bucket = open_bucket(store, prefix.bucket)
+    listing = _list_keys(bucket, prefix)
     revisions, notes = [], []
     for layout, (key, age) in sorted(
         {**listing.removals, **listing.manifests}.items(), key=lambda item: item[0].uri
@@ -70,7 +70,9 @@ def read_bucket(store: S3Store, place: BucketPrefix) -> BucketContents:
         try:
             manifest = _read_manifest(bucket, layout, key)
         except ValueError as err:
-            notes.append(f"s3://{place.bucket}/{key} is damaged ({err}): its files are not changed")
+            notes.append(
+                f"s3://{prefix.bucket}/{key} is damaged ({err}): its files are not changed"
+            )
             continue
         if manifest is None:
             continue  # removed in the meantime

@@ -80,15 +80,15 @@ def find_cluster_leftovers(
 
 def job_end(job: Object) -> float:
     """Return when a Job ended, in Unix time; 0 while it is running."""
-    ended = end_condition(job)
-    return (parse_time(ended.get("lastTransitionTime")) or _born(job)) if ended else 0.0
+    condition = end_condition(job)
+    return (parse_time(condition.get("lastTransitionTime")) or _born(job)) if condition else 0.0
 
 
 def _finished_jobs(state: ClusterState) -> Iterator[Leftover]:
     for job in state.owned:
-        ended = job_end(job) if job["kind"] == kinds.JOBS.name else 0.0
-        if ended and not is_terminating(job):
-            yield Leftover("Job", full_name(job), state.now - ended, "it has finished", job)
+        ended_at = job_end(job) if job["kind"] == kinds.JOBS.name else 0.0
+        if ended_at and not is_terminating(job):
+            yield Leftover("Job", full_name(job), state.now - ended_at, "it has finished", job)
 
 
 def _parts_without_cache(state: ClusterState) -> Iterator[Leftover]:

@@ -67,8 +67,8 @@ class PruneCommand:
         state, _ = read_cluster(client, namespace, self._note)
         self._require_named_caches(state, client.namespace)
         with ExitStack() as stack:
-            places = list(self._places(client, state, stack))
-            found = self._find(client, state, places)
+            prefixes = list(self._places(client, state, stack))
+            found = self._find(client, state, prefixes)
             removed = self.options.dry_run == "none"
             self._print(found, client.namespace, removed=removed)
             chosen = [each for each in found if each.is_removed]
@@ -107,8 +107,8 @@ class PruneCommand:
             store = resolve_store(
                 given.endpoint, given.region, given.s3_secret, client, client.namespace
             )
-            near = stack.enter_context(reachable_store(store, client, client.namespace))
-            yield near, options.from_prefix
+            reachable = stack.enter_context(reachable_store(store, client, client.namespace))
+            yield reachable, options.from_prefix
             return
         seen = set()
         for cache in state.caches:
@@ -122,32 +122,32 @@ class PruneCommand:
             seen.add(key)
             try:
                 store = mounted_store(client, target)
-                near = stack.enter_context(reachable_store(store, client, cache.namespace))
+                reachable = stack.enter_context(reachable_store(store, client, cache.namespace))
             except FluidModelError as err:
                 self._note_unread(layout.destination, err)
                 continue
-            yield near, layout.destination
+            yield reachable, layout.destination
 
-    def _note_unread(self, place: BucketPrefix, err: FluidModelError) -> None:
-        look = command("kubectl", "fluidmodel", "prune", "--from", place.uri)
-        self._note(f"note: {place.uri} is skipped: {err.reason or err.message} ({look})")
+    def _note_unread(self, prefix: BucketPrefix, err: FluidModelError) -> None:
+        preview = command("kubectl", "fluidmodel", "prune", "--from", prefix.uri)
+        self._note(f"note: {prefix.uri} is skipped: {err.reason or err.message} ({preview})")
 
     def _find(
         self,
         client: Client,
         state: ClusterState,
-        places: Sequence[tuple[S3Store, BucketPrefix]],
+        prefixes: Sequence[tuple[S3Store, BucketPrefix]],
     ) -> list[Leftover]:
         found: list[Leftover] = []
         uses = read_uses(client, state)
-        for store, place in places:
+        for store, prefix in prefixes:
             try:
-                contents = read_bucket(store, place)
+                contents = read_bucket(store, prefix)
                 uploads = self._uploads(store, contents)
             except FluidModelError as err:
                 if self.options.from_prefix is not None:
                     raise
-                self._note_unread(place, err)
+                self._note_unread(prefix, err)
                 continue
             for text in contents.notes:
                 self._note(f"note: {text}")
@@ -198,9 +198,9 @@ class PruneCommand:
         """Return the same command line with --yes."""
         options, words = self.options, list[Word]()
         words += [Operand(name) for name in options.names]
-        place, store = options.from_prefix, options.store
+        prefix, store = options.from_prefix, options.store
         for flag, value in (
-            ("--from", place.uri if place else ""),
+            ("--from", prefix.uri if prefix else ""),
             ("--endpoint", store.endpoint),
             ("--region", store.region),
             ("--s3-secret", store.s3_secret),

@@ -99,11 +99,11 @@ def _keep_labelled(obj: Object, known: KnownCaches) -> Object | None:
 
 def _keep_workload(obj: Object, known: KnownCaches) -> Object | None:
     """Keep StatefulSets and DaemonSets of a cache, and others with such a name."""
-    of = name_of(obj).rpartition("-")[
+    cache_name = name_of(obj).rpartition("-")[
         0
     ]  # a foreign `<name>-master`, with the name that Fluid would use
-    taken = (namespace_of(obj), of) in known.caches
-    return _strip_managed_fields(obj, known) if taken else _keep_labelled(obj, known)
+    is_known = (namespace_of(obj), cache_name) in known.caches
+    return _strip_managed_fields(obj, known) if is_known else _keep_labelled(obj, known)
 
 
 def _keep_pod(obj: Object, known: KnownCaches) -> Object | None:
@@ -151,8 +151,8 @@ def _strip_other_claims(obj: Object, known: KnownCaches) -> Object:
 def _keep_volume(obj: Object, known: KnownCaches) -> Object | None:
     """Keep Fluid's volumes, and those with a name that Fluid would use."""
     fluid = get_path(obj, "spec", "csi", "driver") == names.CSI_DRIVER
-    taken = any(names.volume_name(*cache) == name_of(obj) for cache in known.caches)
-    return _strip_managed_fields(obj, known) if fluid or taken else None
+    is_known = any(names.volume_name(*cache) == name_of(obj) for cache in known.caches)
+    return _strip_managed_fields(obj, known) if fluid or is_known else None
 
 
 def _strip_node(obj: Object, known: KnownCaches) -> Object:

@@ -95,11 +95,11 @@ def _redact_json(data: str) -> str:
     if not data.lstrip().startswith(("{", "[")):
         return data
     try:
-        held = json.loads(data)
-        shown = redact_object(held)
+        decoded = json.loads(data)
+        redacted = redact_object(decoded)
     except (ValueError, RecursionError):
         return data
-    return data if shown == held else json.dumps(shown, ensure_ascii=False)
+    return data if redacted == decoded else json.dumps(redacted, ensure_ascii=False)
 
 
 def _is_secret(name: str, value: str, *, variable: bool) -> bool:
@@ -160,9 +160,9 @@ def _redact_argument(flag: str, item: str) -> str:
         if flag in _SHORT_FLAGS or name == "key":
             sensitivity = Sensitivity.MAYBE
         dashed = item.startswith("-") and not looks_random(item)
-        certain = sensitivity is Sensitivity.SECRET and not NUMBER.fullmatch(item)
+        is_secret = sensitivity is Sensitivity.SECRET and not NUMBER.fullmatch(item)
         likely = sensitivity is Sensitivity.MAYBE and looks_random(item)
-        if not dashed and (certain or likely):
+        if not dashed and (is_secret or likely):
             return REDACTED
-    shown: str = redact_object(item)
-    return shown
+    redacted: str = redact_object(item)
+    return redacted

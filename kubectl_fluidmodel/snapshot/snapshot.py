@@ -67,9 +67,9 @@ _MAX_NAMED = 4
 
 def summarize_failures(failures: Iterable[ReadFailure]) -> list[str]:
     """Summarize failures: one line for all missing permissions, one for each other failure."""
-    every = list(failures)
+    listed = list(failures)
     hidden = list(
-        dict.fromkeys(each.resource.partition(".")[0] for each in every if each.forbidden)
+        dict.fromkeys(each.resource.partition(".")[0] for each in listed if each.forbidden)
     )
     lines = []
     if hidden:
@@ -77,7 +77,7 @@ def summarize_failures(failures: Iterable[ReadFailure]) -> list[str]:
         named = ", ".join(hidden if more < 2 else hidden[:_MAX_NAMED])
         rest = f" and {more} more" if more >= 2 else ""
         lines.append(f"no permission to list {named}{rest} (docs/rbac.md)")
-    return lines + [str(each) for each in every if not each.forbidden]
+    return lines + [str(each) for each in listed if not each.forbidden]
 
 
 @dataclass

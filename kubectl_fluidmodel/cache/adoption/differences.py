@@ -266,10 +266,12 @@ def _tier(compared: _Comparison) -> Iterator[Difference]:
             "the engine's node reads the worker's files directly",
             "the cached data is lost with the worker's pod",
         )
-    marks = [f"{key} {levels[0][key]}" for key in ("high", "low") if levels and levels[0].get(key)]
-    if marks:
+    watermarks = [
+        f"{key} {levels[0][key]}" for key in ("high", "low") if levels and levels[0].get(key)
+    ]
+    if watermarks:
         reason = "no template of Fluid's chart uses them; Alluxio's 0.95 applies"
-        yield Difference("watermarks", ", ".join(marks), NOT_SET, reason)
+        yield Difference("watermarks", ", ".join(watermarks), NOT_SET, reason)
 
 
 def _memory(compared: _Comparison) -> Iterator[Difference]:
@@ -286,13 +288,15 @@ def _memory(compared: _Comparison) -> Iterator[Difference]:
             f"up to {more} of the node's memory are not available to the engine",
         )
     tier = alluxio_runtime.parse_tier(current)
-    held = tier[2] or 0 if tier[0] == "MEM" else 0
-    asked = quantity_to_int(get_path(current, "spec", "worker", "resources", "requests", "memory"))
+    tier_bytes = tier[2] or 0 if tier[0] == "MEM" else 0
+    requested = quantity_to_int(
+        get_path(current, "spec", "worker", "resources", "requests", "memory")
+    )
     needed = quantity_to_int(get_path(desired, "spec", "worker", "resources", "requests", "memory"))
-    if (asked or 0) <= held and needed:
+    if (requested or 0) <= tier_bytes and needed:
         yield Difference(
             "worker's memory request",
-            "the quota alone" if asked else "none",
+            "the quota alone" if requested else "none",
             "quota, heap and buffers",
             "the scheduler counts requests",
             "it may place more pods on the node than its memory allows",
@@ -339,8 +343,8 @@ def _fuse(compared: _Comparison) -> Iterator[Difference]:
 
 def _other_fields(compared: _Comparison) -> Iterator[Difference]:
     """Return fields that somebody set and `cache` does not; Fluid's defaults do not count."""
-    given = [*_set_paths(compared.cache.dataset), *_set_paths(compared.cache.runtime)]
-    others = sorted(path for path in given if path not in _KNOWN_FIELDS)
+    paths = [*_set_paths(compared.cache.dataset), *_set_paths(compared.cache.runtime)]
+    others = sorted(path for path in paths if path not in _KNOWN_FIELDS)
     if others:
         reason = f"`cache` does not set {summarize(others)}"
         yield Difference("other fields", "set", NOT_SET, reason)
@@ -401,8 +405,8 @@ def _load_differences(compared: _Comparison, load: Object) -> Iterator[Differenc
         )
     targets = get_list(load, "spec", "target")
     paths = [str(each.get("path", "/")) for each in targets] or ["/"]
-    whole = ("/", f"/{compared.cache.directory}")
-    if not any(path.rstrip("/") in (each.rstrip("/") for each in whole) for path in paths):
+    complete = ("/", f"/{compared.cache.directory}")
+    if not any(path.rstrip("/") in (each.rstrip("/") for each in complete) for path in paths):
         yield Difference(
             setting,
             summarize(paths),

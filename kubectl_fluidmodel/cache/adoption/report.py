@@ -45,10 +45,10 @@ def _table(found: Sequence[Difference], color: bool) -> str:
         for each in found
     ]
     titles, *lines = format_table(_COLUMNS, rows, width=WIDTH, color=color).splitlines()
-    shown = [titles]
+    table = [titles]
     for line, each in zip(lines, found, strict=True):
-        shown += [line, *_explanation(each, color)]
-    return "".join(f"{line}\n" for line in shown)
+        table += [line, *_explanation(each, color)]
+    return "".join(f"{line}\n" for line in table)
 
 
 def _explanation(difference: Difference, color: bool) -> list[str]:

@@ -81,15 +81,15 @@ def graph_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
             else ()
         ):
             owner = {**get_map(event, "involvedObject")}
-            about = {"kind": owner.get("kind"), "metadata": owner}
+            owner_object = {"kind": owner.get("kind"), "metadata": owner}
             message = str(event.get("message") or "")
-            same = namespace_of(about) == use.graph.namespace
-            if not same or not name_of(about).startswith(f"{use.graph.name}-"):
+            same = namespace_of(owner_object) == use.graph.namespace
+            if not same or not name_of(owner_object).startswith(f"{use.graph.name}-"):
                 continue
             if ".fluid.io" in message:
                 continue
             reported.add(use.about)
-            cause, fix = _explain_refusal(about, " ".join(message.split()))
+            cause, fix = _explain_refusal(owner_object, " ".join(message.split()))
             yield Finding(
                 use.about,
                 f"component {use.component.name} has {len(use.pods)} of "
@@ -105,9 +105,9 @@ def _explain_refusal(workload: Object, message: str) -> tuple[str, Fix]:
     namespace = namespace_of(workload)
     if quota:
         name = quota["name"].strip()
-        asked = message[quota.start() :]
+        requested = message[quota.start() :]
         return (
-            f"ResourceQuota {name} does not allow more: {asked}",
+            f"ResourceQuota {name} does not allow more: {requested}",
             observations.advice(workload, "describe", "resourcequota", name),
         )
     if security:

@@ -66,12 +66,12 @@ def referenced_dataset_is_bound(context: CheckContext) -> Iterator[Finding]:
         "spec.mounts[0].mountPoint",
         str(get_path(cache.dataset, "spec", "mounts", 0, "mountPoint", default="")),
     )
-    gone = missing_referenced_dataset(context)
-    if gone:
-        namespace = gone.partition("/")[0]
+    missing = missing_referenced_dataset(context)
+    if missing:
+        namespace = missing.partition("/")[0]
         yield Finding(
             cache_reference(cache),
-            f"it refers to {gone}, which does not exist",
+            f"it refers to {missing}, which does not exist",
             (where,),
             Fix(command("kubectl", "get", "datasets", "-n", namespace), "advice"),
         )
@@ -191,12 +191,12 @@ def cache_is_in_sync(context: CheckContext) -> Iterator[Finding]:
         count = max(get_int(event, "count"), get_int(event, "series", "count"))
         if age > _RECENT_WARNING or count < _MIN_REPEATS:
             continue
-        seen = event_evidence(event)
-        kind, _, name = seen.object.partition(" ")
+        evidence = event_evidence(event)
+        kind, _, name = evidence.object.partition(" ")
         yield Finding(
-            seen.object,
-            f"Fluid reports {event.get('reason')}, {count} times: {seen.text[:160]}",
-            (seen,),
+            evidence.object,
+            f"Fluid reports {event.get('reason')}, {count} times: {evidence.text[:160]}",
+            (evidence,),
             observations.advice(context.cache, "describe", kind, name.rpartition("/")[2]),
         )
         return

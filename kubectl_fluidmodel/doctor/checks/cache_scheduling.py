@@ -61,17 +61,17 @@ def cache_pods_have_room(context: CheckContext) -> Iterator[Finding]:
     for found in unschedulable_pods(context, RESOURCES):
         pod, part = found.pod, found.component
         resources = ", ".join(found.lacking_resources())
-        asked = requested_amount(pod, "memory")
+        requested = requested_amount(pod, "memory")
         cause = f"no node has enough free {resources} for the {part}"
         if found.is_explained:
             cause += f": {found.describe_nodes()}"
         else:
-            cause += f", which requests {format_bytes(asked)} of memory"
+            cause += f", which requests {format_bytes(requested)} of memory"
         yield Finding(
             object_reference(pod),
             cause + scheduling_fix.oversized_quota_hint(context.cache, found) + _unread_hint(found),
             found.evidence(),
-            scheduling_fix.give_more_room(context.cache, found, asked),
+            scheduling_fix.give_more_room(context.cache, found, requested),
         )
 
 
@@ -167,12 +167,12 @@ def node_affinity_matches_a_node(context: CheckContext) -> Iterator[Finding]:
         there = {
             labels_of(node).get(HOSTNAME_LABEL) for node in context.snapshot.of_kind(kinds.NODES)
         }
-        gone = [host for host in hosts if host not in there]
+        missing = [host for host in hosts if host not in there]
         selector = get_path(pod, "spec", "nodeSelector", default={})
         wants = node_selector.describe(terms) if terms else f"nodeSelector {selector}"
         cause = (
-            f"node {', '.join(gone)} that the Dataset names is not in the cluster"
-            if gone
+            f"node {', '.join(missing)} that the Dataset names is not in the cluster"
+            if missing
             else f"no node matches the requirements of the {part}: {wants}"
         )
         evidence = list(found.evidence())

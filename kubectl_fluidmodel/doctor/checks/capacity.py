@@ -37,10 +37,10 @@ MAX_HEAP_FRACTION_DIVISOR = 4
 
 def _quota_evidence(cache: Cache) -> tuple[Evidence, ...]:
     runtime = cache.runtime or {}
-    place = ("spec", "tieredstore", "levels", 0)
-    key = "quotaList" if get_path(runtime, *place, "quotaList") else "quota"
+    path = ("spec", "tieredstore", "levels", 0)
+    key = "quotaList" if get_path(runtime, *path, "quotaList") else "quota"
     return (
-        observations.field_evidence(runtime, *place, key),
+        observations.field_evidence(runtime, *path, key),
         observations.field_evidence(runtime, "spec", "replicas"),
         observations.field_evidence(runtime, "spec", "data", "replicas"),
     )

@@ -51,10 +51,10 @@ def fluid_crds_are_complete(context: CheckContext) -> Iterator[Finding]:
     """
     observations.require_fluid(context)
     snapshot = context.snapshot
-    lacking = [kind for kind in (names.DATA_LOADS,) if not snapshot.is_served(kind)]
+    missing = [kind for kind in (names.DATA_LOADS,) if not snapshot.is_served(kind)]
     if not any(snapshot.is_served(kind) for kind in names.RUNTIME_KINDS):
-        lacking.append(names.ALLUXIO_RUNTIMES)
-    for kind in lacking:
+        missing.append(names.ALLUXIO_RUNTIMES)
+    for kind in missing:
         yield Finding(
             f"crd {kind.resource}",
             f"the API server has Datasets but no {kind.name}",
@@ -107,17 +107,17 @@ def namespaces_are_not_terminating(context: CheckContext) -> Iterator[Finding]:
             for each in get_list(found, "status", "conditions")
             if each.get("status") == "True" and "Remain" in str(each.get("type"))
         ]
-        about = f"namespace {name}"
+        reference = f"namespace {name}"
         yield Finding(
-            about,
+            reference,
             f"it is being deleted, {describe_deletion(found)}, with all caches in it",
             (
                 Evidence(
-                    about,
+                    reference,
                     "metadata.deletionTimestamp",
                     str(metadata_of(found).get("deletionTimestamp")),
                 ),
-                *(Evidence(about, "status.conditions", text) for text in left),
+                *(Evidence(reference, "status.conditions", text) for text in left),
             ),
             Fix(command("kubectl", "get", "namespace", Operand(name), "-o", "yaml"), "advice"),
         )

@@ -208,17 +208,17 @@ def _unavailable_findings(
             severity,
         )
     elif not get_path(controller, "status", "availableReplicas", default=0):
-        seen = [observations.field_evidence(controller, "status", "availableReplicas")]
+        evidence = [observations.field_evidence(controller, "status", "availableReplicas")]
         for pod in context.snapshot.of_kind(kinds.PODS):
             if namespace_of(pod) == SYSTEM and labels_of(pod).get("control-plane") == name:
-                seen += [
+                evidence += [
                     Evidence(object_reference(pod), "status", text)
                     for text in pod_problems.find_pod_problems(pod)
                 ]
         yield Finding(
             where,
             f"Fluid's {name} has no ready pod: {reported}",
-            tuple(seen),
+            tuple(evidence),
             observations.fluid_advice("describe", "pods", "-l", f"control-plane={name}"),
             severity,
         )
@@ -239,27 +239,27 @@ def fluid_pods_are_running(context: CheckContext) -> Iterator[Finding]:
     elsewhere.
     """
     for pod in context.snapshot.of_kind(kinds.PODS):
-        ours = namespace_of(pod) == SYSTEM and "release" not in labels_of(pod)
-        if not ours or is_terminated(pod) or pod_problems.is_ready(pod):
+        is_fluid_pod = namespace_of(pod) == SYSTEM and "release" not in labels_of(pod)
+        if not is_fluid_pod or is_terminated(pod) or pod_problems.is_ready(pod):
             continue
-        seen = [
+        evidence = [
             Evidence(object_reference(pod), "status", text)
             for text in pod_problems.find_pod_problems(pod)
         ]
-        seen += [
+        evidence += [
             event_evidence(event)
             for event in context.snapshot.events_about(pod)
             if event.get("reason") in ("FailedMount", "FailedScheduling", "Failed", "BackOff")
         ]
         log = pod_problems.find_log_error(_pod_logs(context, pod))
         if log:
-            seen.append(Evidence(object_reference(pod), "log", log))
-        if seen:
+            evidence.append(Evidence(object_reference(pod), "log", log))
+        if evidence:
             yield Finding(
                 object_reference(pod),
-                _pod_cause(pod, seen),
-                tuple(dict.fromkeys(seen)),
-                _pod_fix(pod, seen),
+                _pod_cause(pod, evidence),
+                tuple(dict.fromkeys(evidence)),
+                _pod_fix(pod, evidence),
             )
 
 
@@ -272,19 +272,19 @@ def _pod_logs(context: CheckContext, pod: Object) -> str:
     )
 
 
-def _pod_cause(pod: Object, seen: list[Evidence]) -> str:
-    text = " ".join(each.text for each in seen)
+def _pod_cause(pod: Object, evidence: list[Evidence]) -> str:
+    text = " ".join(each.text for each in evidence)
     if _KUBELET_CONF in text:
         return f"{name_of(pod)} cannot start: this kubelet has no {_KUBELET_CONF}"
     if "ImagePull" in text or "ErrImage" in text:
         return f"{name_of(pod)} cannot start: its image cannot be pulled"
-    if "not scheduled" in text or any("FailedScheduling" in each.location for each in seen):
+    if "not scheduled" in text or any("FailedScheduling" in each.location for each in evidence):
         return f"{name_of(pod)} fits on no node"
-    return f"{name_of(pod)} is not ready: {seen[0].text}"
+    return f"{name_of(pod)} is not ready: {evidence[0].text}"
 
 
-def _pod_fix(pod: Object, seen: list[Evidence]) -> Fix:
-    text = " ".join(each.text for each in seen)
+def _pod_fix(pod: Object, evidence: list[Evidence]) -> Fix:
+    text = " ".join(each.text for each in evidence)
     if _KUBELET_CONF in text:
         return Fix(
             installation.upgrade_command("--set", "csi.useNodeAuthorization=false"), "advice"

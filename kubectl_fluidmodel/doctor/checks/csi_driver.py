@@ -72,23 +72,23 @@ def csi_plugin_is_ready(context: CheckContext) -> Iterator[Finding]:
     """
     observations.require_fluid(context)
     found = context.snapshot.get(kinds.DAEMON_SETS, installation.NODE_PLUGIN, SYSTEM)
-    about = f"daemonset {SYSTEM}/{installation.NODE_PLUGIN}"
+    reference = f"daemonset {SYSTEM}/{installation.NODE_PLUGIN}"
     if found is None:
         if not context.snapshot.get(kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, SYSTEM):
             raise CheckSkippedError(f"Fluid's controllers are not in namespace {SYSTEM}")
         yield Finding(
-            about,
+            reference,
             "Fluid was installed without its CSI plugin: nothing mounts a cache into a pod",
-            (Evidence(about, "metadata.name", "not there"),),
+            (Evidence(reference, "metadata.name", "not there"),),
             Fix(installation.upgrade_command("--set", "csi.enabled=true"), "advice"),
         )
         return
     wanted = _status_number(found, "desiredNumberScheduled")
     if wanted == 0:
         yield Finding(
-            about,
+            reference,
             "Fluid's CSI plugin runs on no node: nothing mounts a cache into a pod",
-            (Evidence(about, "status.desiredNumberScheduled", "0"),),
+            (Evidence(reference, "status.desiredNumberScheduled", "0"),),
             observations.fluid_advice("get", "daemonset", name_of(found), "-o", "yaml"),
         )
         return
@@ -97,12 +97,12 @@ def csi_plugin_is_ready(context: CheckContext) -> Iterator[Finding]:
         return
     down = _unready_plugin_pods(context)
     readers = {reader.node for cache in context.caches for reader in cache.readers}
-    hit = sorted(readers & set(down))
+    affected = sorted(readers & set(down))
     where = f" ({', '.join(sorted(down)[:5])})" if down else ""
     yield Finding(
-        about,
+        reference,
         f"Fluid's CSI plugin is ready on {ready} of {wanted} nodes{where}"
-        + (f"; pods that read a cache are on {', '.join(hit)}" if hit else ""),
+        + (f"; pods that read a cache are on {', '.join(affected)}" if affected else ""),
         (
             observations.field_evidence(found, "status", "numberReady"),
             observations.field_evidence(found, "status", "desiredNumberScheduled"),
@@ -111,7 +111,7 @@ def csi_plugin_is_ready(context: CheckContext) -> Iterator[Finding]:
         observations.fluid_advice(
             "get", "pods", "-l", f"app={installation.NODE_PLUGIN}", "-o", "wide"
         ),
-        Severity.ERROR if hit or ready == 0 else Severity.WARNING,
+        Severity.ERROR if affected or ready == 0 else Severity.WARNING,
     )
 
 

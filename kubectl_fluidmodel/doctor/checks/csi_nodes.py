@@ -98,7 +98,7 @@ def csi_plugin_is_running(context: CheckContext) -> Iterator[Finding]:
         pod = _csi_pods_by_node(context).get(node)
         if pod is not None and pod_problems.is_ready(pod):
             continue
-        less = None if reads else Severity.WARNING
+        severity = None if reads else Severity.WARNING
         if pod is not None:
             stuck = next(
                 iter(
@@ -113,7 +113,7 @@ def csi_plugin_is_running(context: CheckContext) -> Iterator[Finding]:
                 ((stuck[1],) if stuck else observations.as_tuple(warning))
                 or (observations.field_evidence(pod, "status", "phase"),),
                 observations.describe(pod),
-                less,
+                severity,
             )
             continue
         taint = _taint_hint(context, node)
@@ -127,7 +127,7 @@ def csi_plugin_is_running(context: CheckContext) -> Iterator[Finding]:
             )
             if taint
             else observations.fluid_advice("get", "daemonset", CSI_PLUGIN, "-o", "yaml"),
-            less,
+            severity,
         )
 
 
@@ -230,8 +230,8 @@ def _csi_log_fix(context: CheckContext, node: str, *flags: str) -> Fix:
     """Advice on how to read the plugin's log on a node."""
     pod = _csi_pods_by_node(context).get(node)
     if pod is not None:
-        named = ("logs", Operand(name_of(pod)), "-c", _CSI_CONTAINER, "--tail=50")
-        return observations.fluid_advice(*named, *flags)
+        arguments = ("logs", Operand(name_of(pod)), "-c", _CSI_CONTAINER, "--tail=50")
+        return observations.fluid_advice(*arguments, *flags)
     message = ("get", "pods", "-l", f"app={CSI_PLUGIN}", "-o", "wide")
     return observations.fluid_advice(*message, "--field-selector", f"spec.nodeName={node}")
 

@@ -63,14 +63,14 @@ def dataset_is_accepted(context: CheckContext) -> Iterator[Finding]:
     refused = events_with_reason(context, cache.dataset, "ErrorCreateDataset")
     if not refused and context.age(cache.dataset) < _ACCEPT_TIMEOUT:
         return
-    seen = [Evidence(cache_reference(cache), "status.phase", "empty")]
-    seen += [event_evidence(each) for each in refused[-1:]]
+    evidence = [Evidence(cache_reference(cache), "status.phase", "empty")]
+    evidence += [event_evidence(each) for each in refused[-1:]]
     yield Finding(
         cache_reference(cache),
         "Fluid rejects the Dataset"
         if refused
         else "Fluid has not started to reconcile the Dataset",
-        tuple(seen),
+        tuple(evidence),
         observations.fluid_advice("logs", f"deployment/{installation.DATASET_CONTROLLER}"),
     )
 
@@ -97,12 +97,12 @@ def cache_setup_succeeded(context: CheckContext) -> Iterator[Finding]:
         text = "Fluid gave up on the Dataset"
     if not text or _setup_error_is_resolved(context, cache, text):
         return
-    seen = [Evidence(cache_reference(cache), "status.phase", found.phase)]
+    evidence = [Evidence(cache_reference(cache), "status.phase", found.phase)]
     if found.setup_error:
-        seen.append(Evidence(cache_reference(cache), "condition NotReady", found.setup_error))
-    seen += [event_evidence(each) for each in failed[-1:]]
+        evidence.append(Evidence(cache_reference(cache), "condition NotReady", found.setup_error))
+    evidence += [event_evidence(each) for each in failed[-1:]]
     cause, fix = _explain_setup_error(cache, text)
-    yield Finding(cache_reference(cache), cause, tuple(seen), fix)
+    yield Finding(cache_reference(cache), cause, tuple(evidence), fix)
 
 
 def _setup_error_is_resolved(context: CheckContext, cache: Cache, text: str) -> bool:
@@ -203,9 +203,11 @@ def _has_workers(cache: Cache) -> bool:
         return True
     if cache.runtime.get("kind") == "ThinRuntime" or runtimes.wanted_replicas(cache.runtime) == 0:
         return False
-    leaving = is_terminating(cache.dataset) or is_terminating(cache.runtime)
+    is_leaving = is_terminating(cache.dataset) or is_terminating(cache.runtime)
     return (
-        names.is_valid_name(cache.name) and len(cache.name) <= names.MAX_NAME_LENGTH and not leaving
+        names.is_valid_name(cache.name)
+        and len(cache.name) <= names.MAX_NAME_LENGTH
+        and not is_leaving
     )
 
 
@@ -233,8 +235,8 @@ def files_are_at_volume_root(context: CheckContext) -> Iterator[Finding]:
     """
     cache = context.cache
     mounts = get_list(cache.dataset, "spec", "mounts")
-    lost = mount.skipped_mounts(mounts)
-    for number in lost:
+    skipped = mount.skipped_mounts(mounts)
+    for number in skipped:
         yield Finding(
             cache_reference(cache),
             f"mount {number} has path '/', and Fluid skips such a mount if there are others: "
@@ -251,7 +253,7 @@ def files_are_at_volume_root(context: CheckContext) -> Iterator[Finding]:
             _mount_path_evidence(cache, 0),
             mount_fix.mount_fix(context),
         )
-    folders = [mount.claim_directory(each) for n, each in enumerate(mounts) if n not in lost]
+    folders = [mount.claim_directory(each) for n, each in enumerate(mounts) if n not in skipped]
     below = [folder for folder in folders if folder]
     if len(mounts) < 2 or not below or mount_fix.readers_mount_only(cache, below):
         return
@@ -260,7 +262,10 @@ def files_are_at_volume_root(context: CheckContext) -> Iterator[Finding]:
         f"the files are in the directories {', '.join(f'/{each}' for each in below)}, not at the "
         "root of the volume",
         tuple(
-            e for n in range(len(mounts)) if n not in lost for e in _mount_path_evidence(cache, n)
+            e
+            for n in range(len(mounts))
+            if n not in skipped
+            for e in _mount_path_evidence(cache, n)
         ),
         Fix(
             f"mount the directory of a model with its subPath ({', '.join(below)}), or create a "
@@ -272,10 +277,10 @@ def files_are_at_volume_root(context: CheckContext) -> Iterator[Finding]:
 
 def _mount_path_evidence(cache: Cache, number: int) -> tuple[Evidence, ...]:
     """The fields from which Fluid derives the path of a mount."""
-    place = ("spec", "mounts", number)
-    result = [key for key in ("path", "name") if get_path(cache.dataset, *place, key) is not None]
+    path = ("spec", "mounts", number)
+    result = [key for key in ("path", "name") if get_path(cache.dataset, *path, key) is not None]
     return tuple(
-        observations.field_evidence(cache.dataset or {}, *place, key) for key in result or ["path"]
+        observations.field_evidence(cache.dataset or {}, *path, key) for key in result or ["path"]
     )
 
 
@@ -328,12 +333,14 @@ def cache_is_not_terminating(context: CheckContext) -> Iterator[Finding]:
     """
     cache = context.cache
     candidates = (cache.dataset, *cache.runtimes, *cache.loads, cache.volume)
-    leaving = [obj for obj in candidates if obj is not None and is_terminating(obj)]
-    if not leaving:
+    terminating = [obj for obj in candidates if obj is not None and is_terminating(obj)]
+    if not terminating:
         return
-    first, readers = leaving[0], [reader.pod for reader in cache.readers]
-    refused = [e for obj in leaving for e in events_with_reason(context, obj, "ErrorDeleteDataset")]
-    since = min(parse_time(metadata_of(obj).get("deletionTimestamp")) for obj in leaving)
+    first, readers = terminating[0], [reader.pod for reader in cache.readers]
+    refused = [
+        e for obj in terminating for e in events_with_reason(context, obj, "ErrorDeleteDataset")
+    ]
+    since = min(parse_time(metadata_of(obj).get("deletionTimestamp")) for obj in terminating)
     is_recent = not refused and context.snapshot.taken_at - since < _DELETION_TIMEOUT
     if readers:
         reason = f"{summarize(list(map(name_of, readers)))} still mount"
@@ -341,13 +348,13 @@ def cache_is_not_terminating(context: CheckContext) -> Iterator[Finding]:
         fix = Fix(fix_commands.delete_objects(*readers[:20]))
     else:
         reason = "Fluid has not cleaned up after it"
-        named = (Operand(fix_commands.kubectl_kind(first)), Operand(name_of(first)))
-        fix = observations.advice(first, "get", *named, "-o", "jsonpath={.metadata.finalizers}")
+        reference = (Operand(fix_commands.kubectl_kind(first)), Operand(name_of(first)))
+        fix = observations.advice(first, "get", *reference, "-o", "jsonpath={.metadata.finalizers}")
     yield Finding(
         object_reference(first),
         "it is being deleted" if is_recent else f"it was deleted but still exists: {reason}",
         (
-            *(seen for obj in leaving for seen in _deletion_evidence(obj)),
+            *(evidence for obj in terminating for evidence in _deletion_evidence(obj)),
             *(event_evidence(each) for each in refused[-1:]),
             *(
                 Evidence(object_reference(pod), "spec.volumes", f"claimName: {cache.name}")

@@ -53,11 +53,11 @@ def fuse_clients_are_running(context: CheckContext) -> Iterator[Finding]:
         if pod_problems.is_ready(pod):
             continue
         is_recent = context.age(pod) < FUSE_START_TIMEOUT and not _not_ready_cause(context, pod)[0]
-        cause, seen = _not_ready_cause(context, pod)
+        cause, evidence = _not_ready_cause(context, pod)
         yield Finding(
             object_reference(pod),
             f"the FUSE client on node {node} {cause or 'is not ready'}",
-            seen or (observations.field_evidence(pod, "status", "phase"),),
+            evidence or (observations.field_evidence(pod, "status", "phase"),),
             _not_ready_fix(cache, pod, cause),
             Severity.WARNING if is_recent or node not in reading else None,
         )
@@ -91,17 +91,17 @@ def _not_ready_cause(context: CheckContext, pod: Object) -> tuple[str, tuple[Evi
     message = observations.scheduling_failure(pod)
     if message:
         short = "does not fit: Insufficient memory" if "Insufficient memory" in message else ""
-        place = Evidence(object_reference(pod), "status.conditions PodScheduled", message)
-        return short or "is not scheduled", (place,)
+        condition = Evidence(object_reference(pod), "status.conditions PodScheduled", message)
+        return short or "is not scheduled", (condition,)
     cause, line = observations.find_log_cause(context, pod)
     stuck = next(
         iter(observations.waiting_containers(pod, {"CrashLoopBackOff", "CreateContainerError"})),
         None,
     )
-    seen = (*observations.as_tuple(line), *((stuck[1],) if stuck else ()))
+    evidence = (*observations.as_tuple(line), *((stuck[1],) if stuck else ()))
     if cause:
-        return f"is not ready: {cause}", seen
-    return ("crashes" if stuck else ""), seen
+        return f"is not ready: {cause}", evidence
+    return ("crashes" if stuck else ""), evidence
 
 
 def _not_ready_fix(cache: Cache, pod: Object, cause: str) -> Fix:

@@ -93,10 +93,10 @@ def _workers_with_binding(
     for use in reading_workers(context):
         if node_binding(use.component.pod_spec(), node_label_keys(context.cache)) != binding_kind:
             continue
-        strays = _possible_nodes_without_cache(context, use)
-        if strays:
-            astray = bool(_pods_off_cache_nodes(context, use))
-            yield use, strays, Severity.ERROR if astray else Severity.WARNING
+        other_nodes = _possible_nodes_without_cache(context, use)
+        if other_nodes:
+            is_misplaced = bool(_pods_off_cache_nodes(context, use))
+            yield use, other_nodes, Severity.ERROR if is_misplaced else Severity.WARNING
 
 
 @register_check(
@@ -111,11 +111,11 @@ def workers_are_bound_to_cache_nodes(context: CheckContext) -> Iterator[Finding]
 
     Where they run is a matter of luck, now and after every restart. `pin` adds the node affinity.
     """
-    for use, strays, severity in _workers_with_binding(context, NOT_BOUND):
+    for use, other_nodes, severity in _workers_with_binding(context, NOT_BOUND):
         yield Finding(
             use.about,
             f"component {use.component.name} mounts the cache and may run on "
-            f"{summarize(strays)}, "
+            f"{summarize(other_nodes)}, "
             "where it is not",
             (use.field_evidence("affinity", f"nothing requires {context.cache.node_label}"),),
             use.pin_fix(),
@@ -136,11 +136,11 @@ def cache_nodes_are_required(context: CheckContext) -> Iterator[Finding]:
     If the cache's node is full, the pod starts elsewhere, which takes longer than without a cache.
     If that is intended (`pin --preferred`), silence FM722.
     """
-    for use, strays, severity in _workers_with_binding(context, PREFERRED):
+    for use, other_nodes, severity in _workers_with_binding(context, PREFERRED):
         yield Finding(
             use.about,
             f"component {use.component.name} only prefers the cache's nodes, and may run on "
-            f"{summarize(strays)}",
+            f"{summarize(other_nodes)}",
             (use.field_evidence("affinity", f"preferred: {context.cache.node_label}"),),
             use.pin_fix(),
             severity,
@@ -212,12 +212,12 @@ def every_term_requires_cache_nodes(context: CheckContext) -> Iterator[Finding]:
     The terms are alternatives: a node that matches one of them is enough, so pods may run on nodes
     that match a term without the label. It belongs in every term, which is what `pin` does.
     """
-    for use, strays, severity in _workers_with_binding(context, SOME_TERMS):
+    for use, other_nodes, severity in _workers_with_binding(context, SOME_TERMS):
         message = describe(terms_of(use.affinity) or [])
         yield Finding(
             use.about,
             f"component {use.component.name} requires the cache's nodes in only some of its "
-            f"nodeSelectorTerms, and may run on {summarize(strays)}",
+            f"nodeSelectorTerms, and may run on {summarize(other_nodes)}",
             (use.field_evidence("affinity", message),),
             use.pin_fix(),
             severity,

@@ -50,18 +50,18 @@ def graph_claims_exist(context: CheckContext) -> Iterator[Finding]:
         caches.setdefault(cache.namespace, []).append(cache.name)
     for graph, claim, warning in _missing_claims(context):
         namespace = namespace_of(graph)
-        near = caches.get(namespace, [])
-        if claim in near or _namespaces_with_cache(context, claim, namespace):
+        candidates = caches.get(namespace, [])
+        if claim in candidates or _namespaces_with_cache(context, claim, namespace):
             continue
-        alike = most_similar(claim, near, cutoff=0.6)
-        hint = f"; there is a cache {alike}" if alike else ""
-        fix = replace_claim_fix(graph, claim, alike) if alike else None
-        make = fix_commands.plugin_command(graph, "cache", "SOURCE", "--name", claim)
+        similar = most_similar(claim, candidates, cutoff=0.6)
+        hint = f"; there is a cache {similar}" if similar else ""
+        fix = replace_claim_fix(graph, claim, similar) if similar else None
+        create = fix_commands.plugin_command(graph, "cache", "SOURCE", "--name", claim)
         yield Finding(
             object_reference(graph),
             f"it mounts claim {claim}, which does not exist in namespace {namespace}{hint}",
             (warning,),
-            fix or Fix(make, "advice"),
+            fix or Fix(create, "advice"),
         )
 
 
@@ -99,8 +99,8 @@ def _namespaces_with_cache(context: CheckContext, claim: str, namespace: str) ->
             found.setdefault(cache.name, []).append(cache.namespace)
         return found
 
-    places = context.cached("caches by name", build).get(claim, [])
-    return [] if namespace in places else places
+    namespaces = context.cached("caches by name", build).get(claim, [])
+    return [] if namespace in namespaces else namespaces
 
 
 def _missing_claims(context: CheckContext) -> Iterator[tuple[Object, str, Evidence]]:
@@ -116,23 +116,23 @@ def _missing_claims(context: CheckContext) -> Iterator[tuple[Object, str, Eviden
             match = _CLAIM_NOT_FOUND.search(str(condition.get("message")))
             if graph and match and (id(graph), match[1]) not in seen:
                 seen.add((id(graph), match[1]))
-                place = f"condition {condition.get('type')}"
+                location = f"condition {condition.get('type')}"
                 message = " ".join(str(condition.get("message")).split())
-                yield graph, match[1], Evidence(object_reference(pod), place, message)
+                yield graph, match[1], Evidence(object_reference(pod), location, message)
     for graph in by_name.values():
         for condition in get_list(graph, "status", "conditions"):
             match = _LISTED_CLAIM_NOT_FOUND.search(str(condition.get("message")))
             if match and (id(graph), match[1]) not in seen:
                 seen.add((id(graph), match[1]))
-                place = f"condition {condition.get('type')}"
+                location = f"condition {condition.get('type')}"
                 text = str(condition.get("message"))
-                yield graph, match[1], Evidence(object_reference(graph), place, text)
+                yield graph, match[1], Evidence(object_reference(graph), location, text)
     for graph in by_name.values():
         for claim, component in _absent_claims(context, graph):
             if (id(graph), claim) not in seen:
                 seen.add((id(graph), claim))
-                place = f"component {component}, volumes"
-                yield graph, claim, Evidence(object_reference(graph), place, f"claim {claim}")
+                location = f"component {component}, volumes"
+                yield graph, claim, Evidence(object_reference(graph), location, f"claim {claim}")
 
 
 def _absent_claims(context: CheckContext, graph: Object) -> Iterator[tuple[str, str]]:
@@ -141,7 +141,7 @@ def _absent_claims(context: CheckContext, graph: Object) -> Iterator[tuple[str, 
     opened = open_graph_once(context, graph)
     if opened is None:
         return
-    made = {
+    created = {
         str(each.get("name"))
         for each in get_list(graph, "spec", "pvcs")
         if each.get("create") is True
@@ -149,13 +149,13 @@ def _absent_claims(context: CheckContext, graph: Object) -> Iterator[tuple[str, 
     for component in opened[0].components:
         own = get_path(component.spec, "pvc", default={})
         if own.get("create") is True:
-            made.add(str(own.get("name")))
+            created.add(str(own.get("name")))
         claims = [*component.claims_by_volume().values()]
         claims.append(str(get_path(component.spec, "compilationCache", "pvcName", default="")))
         for claim in claims:
             if (
                 claim
-                and claim not in made
+                and claim not in created
                 and context.snapshot.is_absent(kinds.PVCS, claim, namespace)
             ):
                 yield claim, component.name

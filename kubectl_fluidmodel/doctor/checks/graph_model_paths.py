@@ -102,16 +102,16 @@ def engine_paths_hold_the_model(context: CheckContext) -> Iterator[Finding]:
     for use, engine, mount in engines_with_mount(context):
         if not is_within(engine.value, mount):
             continue
-        asked = engine.value.rstrip("/").removeprefix(mount.rstrip("/")).strip("/")
-        folder, _, file = asked.rpartition("/")
-        found = expected_directory(context, mount, asked)
+        requested = engine.value.rstrip("/").removeprefix(mount.rstrip("/")).strip("/")
+        folder, _, file = requested.rpartition("/")
+        found = expected_directory(context, mount, requested)
         if models is not None:
-            there = not models or asked in models or (folder in models and "." in file)
-            found = None if there else sort_by_similarity(asked, models)[0]
+            there = not models or requested in models or (folder in models and "." in file)
+            found = None if there else sort_by_similarity(requested, models)[0]
         if found is None:
             continue
         right = f"{mount.rstrip('/')}/{found}".rstrip("/")
-        about = f"dataset {context.cache.namespace}/{context.cache.name}"
+        reference = f"dataset {context.cache.namespace}/{context.cache.name}"
         listed = ", ".join(each or "at its root" for each in models or [found])
         by_pin = use.pin_fix("--use-model-path")
         where = f"{use.about} component {use.component.name}, model path"
@@ -119,7 +119,7 @@ def engine_paths_hold_the_model(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             use.about,
             f"component {use.component.name} reads {engine.value}, and the model is at {right}",
-            (command_evidence(use, engine), Evidence(about, "where its model is", listed)),
+            (command_evidence(use, engine), Evidence(reference, "where its model is", listed)),
             by_pin if len(models or [found]) == 1 else by_hand,
             None if models or found else Severity.WARNING,
         )
@@ -142,11 +142,11 @@ def hub_cache_is_outside_the_mount(context: CheckContext) -> Iterator[Finding]:
             continue
         name, value = found
         by_name = bool(HUB_ID.fullmatch(engine.value))
-        asks = f", and requests {engine.value} from the Hub" if by_name else ""
+        request_note = f", and requests {engine.value} from the Hub" if by_name else ""
         yield Finding(
             use.about,
             f"component {use.component.name} has {name}={value}, which is in the read-only cache"
-            + asks,
+            + request_note,
             (
                 use.field_evidence(f"env {name}", value),
                 command_evidence(use, engine),
@@ -247,8 +247,8 @@ def _move_hub_cache_fix(
     """Move the Hub's cache directory; an engine with a model name also needs the path."""
     moved = _set_env_fix(use, engine, name, "/tmp/hf")  # noqa: S108 - a path in the pod
     pinned = use.pin_fix("--use-model-path").text
-    both = isinstance(moved.text, Command) and isinstance(pinned, Command) and by_name
-    if both and isinstance(moved.text, Command) and isinstance(pinned, Command):
+    has_both_commands = isinstance(moved.text, Command) and isinstance(pinned, Command) and by_name
+    if has_both_commands and isinstance(moved.text, Command) and isinstance(pinned, Command):
         return Fix(chain(moved.text, pinned))
     return moved
 
@@ -257,5 +257,5 @@ def _mount_path_fix(use: ComponentUsage, path: str) -> Fix:
     """Change the path at which a component mounts the cache."""
     volume = use.claim_mount.volume if use.claim_mount else ""
     mounts = (m for _, c in use.component.containers() for m in get_list(c, "volumeMounts"))
-    mine = next((each for each in mounts if each.get("name") == volume), {})
-    return use.set_field_fix(mine, "mountPath", path)
+    volume_mount = next((each for each in mounts if each.get("name") == volume), {})
+    return use.set_field_fix(volume_mount, "mountPath", path)

@@ -56,8 +56,8 @@ def service_mounts_in_one_way(context: CheckContext) -> Iterator[Finding]:
     for use in component_usages(context):
         listed = get_list(use.component.spec, "volumeMounts")
         inner = get_list(use.component.main_container(), "volumeMounts")
-        mine = any(each.get("name") == context.cache.name for each in listed)
-        if mine and inner and "podTemplate" not in use.component.spec:
+        mounts_cache = any(each.get("name") == context.cache.name for each in listed)
+        if mounts_cache and inner and "podTemplate" not in use.component.spec:
             yield Finding(
                 use.about,
                 f"component {use.component.name} mounts the cache by volumeMounts and other "
@@ -83,12 +83,12 @@ def component_has_one_pod_template(context: CheckContext) -> Iterator[Finding]:
     affinity.
     """
     for use in reading_workers(context):
-        place = use.component.second_pod_template
-        if place:
+        template = use.component.second_pod_template
+        if template:
             yield Finding(
                 use.about,
-                f"pods that component {use.component.name} creates from {place} do not use the "
+                f"pods that component {use.component.name} creates from {template} do not use the "
                 "cache",
-                (use.field_evidence(place, "a pod template"),),
-                Fix(f"add volume, mount and affinity to {place}", "advice"),
+                (use.field_evidence(template, "a pod template"),),
+                Fix(f"add volume, mount and affinity to {template}", "advice"),
             )

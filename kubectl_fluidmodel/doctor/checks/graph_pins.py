@@ -48,13 +48,13 @@ def pin_is_still_in_place(context: CheckContext) -> Iterator[Finding]:
     cache. Pinning again restores what is missing and changes nothing else.
     """
     for use in component_usages(context):
-        lost = _missing_pin_parts(use)
-        if lost and not detect_gitops_tool(use.graph.object):
+        missing = _missing_pin_parts(use)
+        if missing and not detect_gitops_tool(use.graph.object):
             yield Finding(
                 use.about,
                 f"component {use.component.name} was pinned to {use.cache.name}, and its "
-                f"{' and '.join(lost)} {'are' if len(lost) > 1 else 'is'} gone",
-                (_pin_evidence(use), *(use.field_evidence(part, "absent") for part in lost)),
+                f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} gone",
+                (_pin_evidence(use), *(use.field_evidence(part, "absent") for part in missing)),
                 use.pin_fix(),
             )
 
@@ -72,13 +72,13 @@ def pin_is_not_reverted_by_a_tool(context: CheckContext) -> Iterator[Finding]:
     FILE` keeps its comments and order.
     """
     for use in component_usages(context):
-        lost, tool = _missing_pin_parts(use), detect_gitops_tool(use.graph.object)
-        if lost and tool:
+        missing, tool = _missing_pin_parts(use), detect_gitops_tool(use.graph.object)
+        if missing and tool:
             yield Finding(
                 use.about,
-                f"{tool} manages the graph and took the {' and '.join(lost)} of component "
+                f"{tool} manages the graph and took the {' and '.join(missing)} of component "
                 f"{use.component.name} away",
-                (_pin_evidence(use), *(use.field_evidence(part, "absent") for part in lost)),
+                (_pin_evidence(use), *(use.field_evidence(part, "absent") for part in missing)),
                 Fix(
                     f"{fix_commands.pin_graphs(use.cache, flags=('-f', 'FILE'))} > FILE.new, "
                     "and commit it",
@@ -138,11 +138,11 @@ def _components_bypassing_cache(context: CheckContext) -> Iterator[Finding]:
             continue
         for component in opened[0].components:
             claims = component.claims_by_volume()
-            hit = next((s for s in sources if s in _mounted_sources(component, claims)), None)
-            if hit is None or cache.name in claims.values():
+            mounted = next((s for s in sources if s in _mounted_sources(component, claims)), None)
+            if mounted is None or cache.name in claims.values():
                 continue
-            fix = replace_claim_fix(obj, hit.removeprefix("pvc://"), cache.name)
-            source = hit.removeprefix("pvc://").removeprefix("local://")
+            fix = replace_claim_fix(obj, mounted.removeprefix("pvc://"), cache.name)
+            source = mounted.removeprefix("pvc://").removeprefix("local://")
             flags = ("--component", component.name)
             pin = fix_commands.pin_graphs(cache, opened[0].reference, flags=flags)
             yield Finding(
@@ -226,7 +226,7 @@ def graph_does_not_create_the_claim(context: CheckContext) -> Iterator[Finding]:
         services = spec.get("services")
         for name, service in (services if isinstance(services, dict) else {}).items():
             listed.append((f"spec.services.{name}.pvc", get_path(service, "pvc", default={})))
-        for place, entry in listed:
+        for path, entry in listed:
             if entry.get("name") == context.cache.name and entry.get("create") is True:
                 yield Finding(
                     object_reference(obj),
@@ -234,7 +234,7 @@ def graph_does_not_create_the_claim(context: CheckContext) -> Iterator[Finding]:
                     (
                         Evidence(
                             object_reference(obj),
-                            place,
+                            path,
                             f"name: {context.cache.name}, create: true",
                         ),
                     ),

@@ -155,9 +155,9 @@ def cache_nodes_have_enough_gpus(context: CheckContext) -> Iterator[Finding]:
         component, needs = use.component, use.component.gpus()
         fitting = [n for n in nodes if gpus.has_enough(needs, gpus.allocatable_gpus(n))]
         spread, count = component.nodes_per_replica, component.replicas
-        whole = {name_of(node): gpus.allocatable_gpus(node) for node in fitting}
-        pods = [(component.name, needs, tuple(whole))] * (count * spread)
-        if len(fitting) >= spread and not scheduling.pack_pods(pods, whole):
+        allocatable = {name_of(node): gpus.allocatable_gpus(node) for node in fitting}
+        pods = [(component.name, needs, tuple(allocatable))] * (count * spread)
+        if len(fitting) >= spread and not scheduling.pack_pods(pods, allocatable):
             continue
         each = pluralize(spread, "pod") if spread > 1 else "one pod"
         yield Finding(
@@ -197,17 +197,17 @@ def cache_nodes_hold_the_maximum_of_replicas(context: CheckContext) -> Iterator[
         component = use.component
         limit = replica_limit(use.graph, component, autoscalers)
         by_name = {name_of(node): gpus.allocatable_gpus(node) for node in nodes}
-        lacking = shortfall(component, limit, by_name)
-        if limit.replicas <= component.replicas or lacking is None:
+        missing = shortfall(component, limit, by_name)
+        if limit.replicas <= component.replicas or missing is None:
             continue  # FM727 is about the replicas of now
         yield Finding(
             use.about,
-            f"component {component.name} {lacking}",
+            f"component {component.name} {missing}",
             (
                 use.field_evidence("replicas", f"{component.replicas}"),
                 Evidence(use.about, "maximum", f"{limit.replicas} by {limit.source}"),
             ),
-            _more_copies_fix(context, lacking.nodes_needed),
+            _more_copies_fix(context, missing.nodes_needed),
         )
 
 

@@ -40,8 +40,8 @@ def reload_fix(cache: Cache, load: Object | None = None, *, delete_first: bool =
     With `delete_first`, the existing load is deleted first: a running one, or one of other paths.
     """
     if names.is_managed(cache.dataset or {}):
-        made = fix_commands.load_command(cache)
-        return Fix(chain(fix_commands.delete_load(load), made) if load and delete_first else made)
+        apply = fix_commands.load_command(cache)
+        return Fix(chain(fix_commands.delete_load(load), apply) if load and delete_first else apply)
     name = name_of(load) if load else f"{cache.name}-load"
     document = {
         "apiVersion": names.DATA_LOADS.api_version,
@@ -53,8 +53,8 @@ def reload_fix(cache: Cache, load: Object | None = None, *, delete_first: bool =
             "target": [{"path": "/", "replicas": runtimes.wanted_copies(cache.runtime)}],
         },
     }
-    made = fix_commands.apply_manifest(document)
-    return Fix(chain(fix_commands.delete_load(load), made) if load else made)
+    apply = fix_commands.apply_manifest(document)
+    return Fix(chain(fix_commands.delete_load(load), apply) if load else apply)
 
 
 def covers_all_mounts(cache: Cache, load: Object) -> bool:
@@ -139,10 +139,10 @@ def load_is_complete(context: CheckContext) -> Iterator[Finding]:
         return
     if get_path(load, "status", "phase") != "Complete":
         return
-    ended = observations.seconds_since(
+    seconds = observations.seconds_since(
         context, get_path(load, "status", "conditions", 0, "lastTransitionTime")
     )
-    is_recent = ended is not None and ended < COUNTING_DELAY
+    is_recent = seconds is not None and seconds < COUNTING_DELAY
     partly = not covers_all_mounts(cache, load)
     copies = f" of {found.copies} copies" if found.copies > 1 else ""
     wanted = (found.source_bytes or 0) * found.copies

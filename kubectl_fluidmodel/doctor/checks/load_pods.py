@@ -97,13 +97,13 @@ def _load_with_tolerations(load: Object, tolerations: list[Object]) -> Command:
         **load["spec"],
         "tolerations": kept + [each for each in tolerations if each not in kept],
     }
-    made = {
+    load_with_tolerations = {
         "apiVersion": names.DATA_LOADS.api_version,
         "kind": names.DATA_LOADS.name,
         "metadata": {"name": name_of(load), "namespace": namespace_of(load)},
         "spec": spec,
     }
-    return chain(fix_commands.delete_load(load), fix_commands.apply_manifest(made))
+    return chain(fix_commands.delete_load(load), fix_commands.apply_manifest(load_with_tolerations))
 
 
 @register_check(
@@ -145,11 +145,11 @@ def loader_commands_succeed(context: CheckContext) -> Iterator[Finding]:
 def _failed_container(pod: Object) -> Evidence | None:
     for status in get_list(pod, "status", "containerStatuses"):
         for when in ("state", "lastState"):
-            ended = get_path(status, when, "terminated", default={})
-            if ended.get("exitCode"):
-                message = f"{ended.get('reason')}, exit code {ended['exitCode']}"
-                place = f"status of container {status.get('name')}"
-                return Evidence(object_reference(pod), place, message)
+            terminated = get_path(status, when, "terminated", default={})
+            if terminated.get("exitCode"):
+                message = f"{terminated.get('reason')}, exit code {terminated['exitCode']}"
+                location = f"status of container {status.get('name')}"
+                return Evidence(object_reference(pod), location, message)
     return None
 
 
@@ -180,14 +180,14 @@ def load_paths_exist(context: CheckContext) -> Iterator[Finding]:
     cache = context.cache
     load = latest_load(cache)
     for pod in loader_pods(cache):
-        seen = _missing_paths_evidence(context, pod)
-        if load is None or seen is None:
+        evidence = _missing_paths_evidence(context, pod)
+        if load is None or evidence is None:
             continue
         targets = ", ".join(target.path for target in load_targets(load))
         yield Finding(
             object_reference(load),
             f"the cache has no path {targets}",
-            (seen, observations.field_evidence(load, "spec", "target")),
+            (evidence, observations.field_evidence(load, "spec", "target")),
             reload_fix(cache, load, delete_first=True),
         )
         return

@@ -92,9 +92,9 @@ def load_has_dataset(context: CheckContext) -> Iterator[Finding]:
     for load in context.snapshot.of_kind(names.DATA_LOADS):
         name = str(get_path(load, "spec", "dataset", "name", default=""))
         namespace = str(get_path(load, "spec", "dataset", "namespace") or namespace_of(load))
-        seen = context.snapshot.namespace in (None, namespace)
+        was_read = context.snapshot.namespace in (None, namespace)
         if (
-            not seen
+            not was_read
             or context.snapshot.get(names.DATASETS, name, namespace)
             or _is_known_cache(context, name, namespace)
         ):

@@ -52,14 +52,14 @@ def mounted_secrets_and_config_maps_exist(context: CheckContext) -> Iterator[Fin
     for _, pod in observations.cache_pods(context.cache, MASTER, WORKER):
         if pod_problems.is_ready(pod) or is_terminated(pod) or observations.scheduling_failure(pod):
             continue
-        seen = observations.warning_event(context, pod, _MISSING_OBJECT, "FailedMount", "Failed")
-        if seen is None:
+        warning = observations.warning_event(context, pod, _MISSING_OBJECT, "FailedMount", "Failed")
+        if warning is None:
             continue
-        match = _MISSING_OBJECT.search(seen.text)
+        match = _MISSING_OBJECT.search(warning.text)
         yield Finding(
             object_reference(pod),
             _missing_object_cause(context.cache, match),
-            (seen,),
+            (warning,),
             _provide_object_fix(context.cache, match),
         )
 
@@ -150,11 +150,11 @@ def master_is_ready(context: CheckContext) -> Iterator[Finding]:
 
 
 def _no_master_pod(context: CheckContext, owner: Object) -> Finding:
-    seen = observations.warning_event(context, owner, "", "FailedCreate")
+    warning = observations.warning_event(context, owner, "", "FailedCreate")
     return Finding(
         object_reference(owner),
         "the master has no pod",
-        (*observations.as_tuple(seen), observations.field_evidence(owner, "status", "replicas")),
+        (*observations.as_tuple(warning), observations.field_evidence(owner, "status", "replicas")),
         observations.describe(owner),
     )
 
@@ -165,8 +165,10 @@ def _container_state(pod: Object) -> Evidence:
             state: dict[str, object] = status.get("state") or {}
             message = next(iter(state), "not started")
             reason = get_path(state, message, "reason", default="")
-            place = f"status of container {status.get('name')}"
-            return Evidence(object_reference(pod), place, f"not ready, {message} {reason}".rstrip())
+            location = f"status of container {status.get('name')}"
+            return Evidence(
+                object_reference(pod), location, f"not ready, {message} {reason}".rstrip()
+            )
     return observations.field_evidence(pod, "status", "phase")
 
 
@@ -174,9 +176,10 @@ def _not_ready_fix(cache: Cache, pod: Object, cause: str) -> Fix:
     if "key" in cause and names.has_own_spec(cache.dataset or {}):
         return Fix(fix_commands.cache_command(cache))
     if cause:
-        named = ("doctor", Operand(cache.name))
+        arguments = ("doctor", Operand(cache.name))
         return Fix(
-            fix_commands.plugin_command(cache, *named, flags=("--only", "5xx", "--probe")), "advice"
+            fix_commands.plugin_command(cache, *arguments, flags=("--only", "5xx", "--probe")),
+            "advice",
         )
     return observations.advice(pod, "logs", Operand(name_of(pod)), "--all-containers", "--tail=50")
 
@@ -251,8 +254,8 @@ def _unknown_hosts(context: CheckContext, pod: Object) -> Iterator[tuple[str, Ev
             for line in context.container_log(pod, name, previous=previous).splitlines():
                 match = _UNKNOWN_HOST.search(line)
                 if match:
-                    place = f"{'previous ' if previous else ''}log of {name}"
+                    location = f"{'previous ' if previous else ''}log of {name}"
                     yield (
                         match["host"],
-                        Evidence(object_reference(pod), place, " ".join(line.split())),
+                        Evidence(object_reference(pod), location, " ".join(line.split())),
                     )

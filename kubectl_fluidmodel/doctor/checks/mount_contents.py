@@ -41,14 +41,14 @@ def mount_leads_to_the_model(context: CheckContext) -> Iterator[Finding]:
     or it has one directory too many. Buckets have no directories that could be missing, so Fluid
     binds such a Dataset without an error.
     """
-    lost = [one for one in results_in_state(context, ProbeState.EMPTY) if one.result.nearest]
-    if not lost:
-        lost = [
+    empty = [one for one in results_in_state(context, ProbeState.EMPTY) if one.result.nearest]
+    if not empty:
+        empty = [
             one
             for one, found in _listed_contents_or_none(context)
             if one.result.nearest and not found.models and not found.weights
         ]
-    for mount_result in lost:
+    for mount_result in empty:
         result = mount_result.result
         right = result.nearest[0]
         yield Finding(
@@ -213,9 +213,9 @@ def _stage_from_hub_fix(context: CheckContext, mount_result: MountResult, model:
     """Stage the model from the Hub, in place of the directory in the bucket."""
     bucket = mount_result.result.mount.partition("://")[2].partition("/")[0]
     if model and mount_result.result.mount.startswith("s3"):
-        made = recreate_from_hub_fix(context, model, ("--to", f"s3://{bucket}"))
-        if made is not None:
-            return made
+        fix = recreate_from_hub_fix(context, model, ("--to", f"s3://{bucket}"))
+        if fix is not None:
+            return fix
     return Fix(
         f"copy the snapshot's directory to {mount_result.result.mount} with its links followed "
         "(aws s3 sync does)",
@@ -277,10 +277,10 @@ def _remove_rubbish_fix(mount_result: MountResult, rubbish: JunkFiles) -> Fix:
     reach = ["--endpoint-url", endpoint] if endpoint else []
     removals = (
         command(
-            *("aws", "s3", "rm", f"{mount}/{place}"),
-            *(["--recursive"] if place.endswith("/") else []),
+            *("aws", "s3", "rm", f"{mount}/{path}"),
+            *(["--recursive"] if path.endswith("/") else []),
             *reach,
         )
-        for place in rubbish.paths
+        for path in rubbish.paths
     )
     return Fix(chain(*removals))

@@ -45,10 +45,10 @@ def plain_options(cache: Cache) -> Iterator[PlainOption]:
     groups = {"spec.sharedOptions": get_path(cache.dataset, "spec", "sharedOptions")}
     for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):
         groups[f"spec.mounts[{number}].options"] = entry.get("options")
-    for place, options in groups.items():
+    for path, options in groups.items():
         if isinstance(options, dict):
             for name, value in options.items():
-                yield PlainOption(place, str(name), str(value or ""))
+                yield PlainOption(path, str(name), str(value or ""))
 
 
 @register_check("FM211", "no credentials are written in plain text", severity=Severity.WARNING)
@@ -186,10 +186,10 @@ def keys_reach_workers(context: CheckContext) -> Iterator[Finding]:
     groups.append((shared, get_list(cache.dataset, *shared)))
     wrong = [
         (
-            observations.field_evidence(cache.dataset or {}, *place, index, "name"),
+            observations.field_evidence(cache.dataset or {}, *path, index, "name"),
             str(option.get("name")),
         )
-        for place, options in groups
+        for path, options in groups
         for index, option in enumerate(options)
         if mount.credential_option(str(option.get("name", "")), root=root) != option.get("name", "")
     ]
@@ -202,7 +202,7 @@ def keys_reach_workers(context: CheckContext) -> Iterator[Finding]:
         "key"
         if root
         else f"{reported} are ignored: they are options of a root mount, and this Dataset has none",
-        tuple(seen for seen, _ in wrong),
+        tuple(evidence for evidence, _ in wrong),
         mount_fix.mount_fix(context),
     )
 
@@ -218,16 +218,16 @@ def options_are_given_once(context: CheckContext) -> Iterator[Finding]:
     for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):
         options = entry.get("options")
         hidden = {str(each.get("name", "")) for each in get_list(entry, "encryptOptions")}
-        both = sorted(hidden & set(options)) if isinstance(options, dict) else []
-        if both and cache.dataset is not None:
+        repeated = sorted(hidden & set(options)) if isinstance(options, dict) else []
+        if repeated and cache.dataset is not None:
             removals = [
                 {"op": "remove", "path": f"/spec/mounts/{number}/options/{escape_key(name)}"}
-                for name in both
+                for name in repeated
             ]
             yield Finding(
                 cache_reference(cache),
-                f"{', '.join(both)} are set both in options and in encryptOptions",
-                (Evidence(cache_reference(cache), f"spec.mounts[{number}]", ", ".join(both)),),
+                f"{', '.join(repeated)} are set both in options and in encryptOptions",
+                (Evidence(cache_reference(cache), f"spec.mounts[{number}]", ", ".join(repeated)),),
                 Fix(fix_commands.patch_object(cache.dataset, removals, how="json")),
             )
 
@@ -241,7 +241,7 @@ def options_are_shell_safe(context: CheckContext) -> Iterator[Finding]:
     """
     cache = context.cache
     found = [each for each in plain_options(cache) if _SHELL_CHARACTERS.search(each.value)]
-    seen = [
+    evidence = [
         Evidence(
             cache_reference(cache),
             each.location,
@@ -253,16 +253,16 @@ def options_are_shell_safe(context: CheckContext) -> Iterator[Finding]:
     for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):
         point = str(entry.get("mountPoint", ""))
         if _SHELL_CHARACTERS.search(point):
-            seen.append(
+            evidence.append(
                 Evidence(cache_reference(cache), f"spec.mounts[{number}].mountPoint", point)
             )
             reported.append("mountPoint")
-    if seen:
+    if evidence:
         yield Finding(
             cache_reference(cache),
             f"{', '.join(dict.fromkeys(reported))} contains whitespace or shell metacharacters, "
             "and Fluid passes it to a shell unquoted",
-            tuple(seen),
+            tuple(evidence),
             Fix("write it without whitespace and without ; & | < > $ ` ( ) \" ' \\", "advice"),
         )
 
@@ -283,18 +283,18 @@ def secret_names_are_mountable(context: CheckContext) -> Iterator[Finding]:
         for index, option in enumerate(get_list(entry, "encryptOptions")):
             name = str(get_path(option, "valueFrom", "secretKeyRef", "name", default=""))
             if name and not secret.is_mountable_name(name):
-                place = f"/spec/mounts/{number}/encryptOptions/{index}"
-                used.setdefault(name, []).append(f"{place}/valueFrom/secretKeyRef/name")
-    for name, places in used.items():
+                path = f"/spec/mounts/{number}/encryptOptions/{index}"
+                used.setdefault(name, []).append(f"{path}/valueFrom/secretKeyRef/name")
+    for name, paths in used.items():
         new = secret.to_mountable_name(name)
-        operations = [{"op": "replace", "path": place, "value": new} for place in places]
+        operations = [{"op": "replace", "path": path, "value": new} for path in paths]
         if cache.dataset is None:
             continue
         yield Finding(
             f"secret {cache.namespace}/{name}",
             f"Fluid would name a volume {secret.VOLUME_PREFIX}{name}, which is not allowed: "
             + ("it contains a dot" if "." in name else "it is longer than 63 characters"),
-            tuple(Evidence(cache_reference(cache), place, name) for place in places),
+            tuple(Evidence(cache_reference(cache), path, name) for path in paths),
             Fix(
                 chain(
                     fix_commands.copy_secret(cache.namespace, name, new),

@@ -73,8 +73,8 @@ def dataset_name_is_legal(context: CheckContext) -> Iterator[Finding]:
     cache = context.cache
     if names.is_valid_name(cache.name):
         return
-    seen = [Evidence(cache_reference(cache), "metadata.name", cache.name)]
-    seen += [
+    evidence = [Evidence(cache_reference(cache), "metadata.name", cache.name)]
+    evidence += [
         event_evidence(each)
         for each in events_with_reason(context, cache.dataset, "ErrorCreateDataset")
     ]
@@ -82,7 +82,7 @@ def dataset_name_is_legal(context: CheckContext) -> Iterator[Finding]:
         cache_reference(cache),
         f"Fluid rejects the name {cache.name}: it must have lowercase letters, digits and '-', "
         "starting with a letter",
-        tuple(seen),
+        tuple(evidence),
         Fix(fix_commands.recreate_cache(cache, _to_legal_name(cache.name))),
     )
 
@@ -130,17 +130,17 @@ def dataset_has_runtime(context: CheckContext) -> Iterator[Finding]:
     if cache.dataset is None or cache.runtimes or _is_reference(cache.dataset):
         return
     _require_runtimes_read(context)
-    near = _likely_match(cache, _unpaired_caches(context, cache.namespace)["runtimes"])
+    match = _likely_match(cache, _unpaired_caches(context, cache.namespace)["runtimes"])
     phase = str(get_path(cache.dataset, "status", "phase", default="") or "empty")
-    seen = [Evidence(cache_reference(cache), "status.phase", phase)]
-    if near is not None:
-        runtime = near.runtimes[0]
-        seen.append(Evidence(object_reference(runtime), "metadata.name", near.name))
+    evidence = [Evidence(cache_reference(cache), "status.phase", phase)]
+    if match is not None:
+        runtime = match.runtimes[0]
+        evidence.append(Evidence(object_reference(runtime), "metadata.name", match.name))
         yield Finding(
             cache_reference(cache),
             f"no runtime has the name {cache.name}, so the Dataset stays unbound; "
-            f"{runtime.get('kind')} {near.name} has no Dataset with its name",
-            tuple(seen),
+            f"{runtime.get('kind')} {match.name} has no Dataset with its name",
+            tuple(evidence),
             Fix(fix_commands.rename_runtime(runtime, cache.name)),
         )
         return
@@ -149,7 +149,7 @@ def dataset_has_runtime(context: CheckContext) -> Iterator[Finding]:
         cache_reference(cache),
         f"no runtime has the name {cache.name}, "
         + ("though the Dataset still says Bound" if bound else "so the Dataset stays unbound"),
-        tuple(seen),
+        tuple(evidence),
         _create_runtime_fix(cache),
     )
 
@@ -176,26 +176,26 @@ def runtime_has_dataset(context: CheckContext) -> Iterator[Finding]:
     cache = context.cache
     if cache.dataset is not None or cache.runtime is None:
         return
-    near = _likely_match(cache, _unpaired_caches(context, cache.namespace)["datasets"])
+    match = _likely_match(cache, _unpaired_caches(context, cache.namespace)["datasets"])
     runtime = cache.runtime
-    seen = [Evidence(object_reference(runtime), "metadata.name", cache.name)]
-    seen += [
+    evidence = [Evidence(object_reference(runtime), "metadata.name", cache.name)]
+    evidence += [
         event_evidence(each) for each in events_with_reason(context, runtime, "ErrorProcessRuntime")
     ][-1:]
-    if near is not None:
+    if match is not None:
         yield Finding(
             object_reference(runtime),
-            f"no Dataset has the name {cache.name}, so the runtime waits; Dataset {near.name} has "
+            f"no Dataset has the name {cache.name}, so the runtime waits; Dataset {match.name} has "
             "no runtime with its name",
-            tuple(seen),
-            Fix(fix_commands.rename_runtime(runtime, near.name)),
-            other_cache=(near.namespace, near.name),
+            tuple(evidence),
+            Fix(fix_commands.rename_runtime(runtime, match.name)),
+            other_cache=(match.namespace, match.name),
         )
         return
     yield Finding(
         object_reference(runtime),
         f"no Dataset has the name {cache.name}, so the runtime waits and is not used",
-        tuple(seen),
+        tuple(evidence),
         Fix(fix_commands.delete_objects(runtime)),
     )
 
@@ -257,11 +257,11 @@ def runtime_is_unique(context: CheckContext) -> Iterator[Finding]:
         cache.runtimes[0],
     )
     others = [each for each in cache.runtimes if each is not kept]
-    seen = [
+    evidence = [
         Evidence(object_reference(each), "kind", str(each.get("kind"))) for each in cache.runtimes
     ]
     for other in others:
-        seen += [
+        evidence += [
             event_evidence(each)
             for each in events_with_reason(context, other, "ErrorProcessRuntime")
         ][-1:]
@@ -269,7 +269,7 @@ def runtime_is_unique(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         cache_reference(cache),
         f"{kinds} all have the name {cache.name}, and a Dataset has only one runtime",
-        tuple(seen),
+        tuple(evidence),
         Fix(fix_commands.delete_objects(*others)),
     )
 

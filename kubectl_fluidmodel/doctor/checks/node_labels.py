@@ -113,7 +113,7 @@ def fuse_labels_agree(context: CheckContext) -> Iterator[Finding]:
     if daemons is None or not wanted or not have or wanted in have:
         return
     volume = cache.volume
-    place = ("spec", "csi", "volumeAttributes", "mount_pod_node_selector_key")
+    path = ("spec", "csi", "volumeAttributes", "mount_pod_node_selector_key")
     yield Finding(
         object_reference(daemons),
         f"the FUSE pods need nodes with {have[0]}, but the CSI plugin labels them {wanted}",
@@ -121,8 +121,8 @@ def fuse_labels_agree(context: CheckContext) -> Iterator[Finding]:
             Evidence(
                 object_reference(daemons), "spec.template.spec.nodeSelector", f"{have[0]}: true"
             ),
-            observations.field_evidence(volume or {}, *place, text=wanted)
-            if get_path(volume, *place)
+            observations.field_evidence(volume or {}, *path, text=wanted)
+            if get_path(volume, *path)
             else observations.field_evidence(cache.dataset or {}, "metadata", "uid"),
         ),
         Fix(fix_commands.recreate_cache(cache)),

@@ -160,21 +160,21 @@ def cache_nodes_accept_pods(context: CheckContext) -> Iterator[Finding]:
             )
             continue
         # Other checks report the conditions that come with Kubernetes' own taints.
-        going = [
+        leaving = [
             taint
             for taint in taints_of(node)
             if taint.departure_reason and not taint.key.startswith("node.kubernetes.io/")
         ]
-        if going:
-            certain = [taint for taint in going if taint.blocks_pods]
+        if leaving:
+            blocking = [taint for taint in leaving if taint.blocks_pods]
             yield Finding(
                 object_reference(node),
-                f"it holds the cache, and {(certain or going)[0].departure_reason}",
+                f"it holds the cache, and {(blocking or leaving)[0].departure_reason}",
                 tuple(
-                    Evidence(object_reference(node), "spec.taints", str(taint)) for taint in going
+                    Evidence(object_reference(node), "spec.taints", str(taint)) for taint in leaving
                 ),
                 Fix(fix_commands.rebuild_cache(context.cache))
-                if certain
+                if blocking
                 else observations.describe(node),
             )
 
@@ -221,8 +221,8 @@ def no_cache_pod_was_evicted(context: CheckContext) -> Iterator[Finding]:
     """
     for part, pod in observations.cache_pods(context.cache, MASTER, WORKER, FUSE):
         warning = observations.warning_event(context, pod, "", "Evicted")
-        gone = get_path(pod, "status", "reason") == "Evicted"
-        fresh = [
+        is_evicted = get_path(pod, "status", "reason") == "Evicted"
+        recent = [
             event
             for event in context.snapshot.events_by_name(
                 "Pod", context.cache.namespace, name_of(pod)
@@ -231,10 +231,10 @@ def no_cache_pod_was_evicted(context: CheckContext) -> Iterator[Finding]:
             and (observations.seconds_since(context, event.get("lastTimestamp")) or 0.0)
             < RECENT_EVICTION
         ]
-        if not gone and not fresh:
+        if not is_evicted and not recent:
             continue
-        warning = warning or observations.latest_event(fresh, "")
-        message = [*([observations.field_evidence(pod, "status", "message")] if gone else [])]
+        warning = warning or observations.latest_event(recent, "")
+        message = [*([observations.field_evidence(pod, "status", "message")] if is_evicted else [])]
         yield Finding(
             object_reference(pod),
             f"the {part} was evicted from its node",

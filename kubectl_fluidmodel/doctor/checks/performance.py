@@ -88,11 +88,11 @@ def readers_use_short_circuit_reads(context: CheckContext) -> Iterator[Finding]:
         get_path(cache.runtime, "spec", "tieredstore", "levels", default=[])
     ):
         if get_path(level, "volumeType") == "emptyDir" and cache.runtime is not None:
-            place = ("spec", "tieredstore", "levels", number, "volumeType")
+            path = ("spec", "tieredstore", "levels", number, "volumeType")
             yield Finding(
                 object_reference(cache.runtime),
                 "its tier is an emptyDir, so readers on its node use the network",
-                (observations.field_evidence(cache.runtime, *place),),
+                (observations.field_evidence(cache.runtime, *path),),
                 Fix(fix_commands.recreate_cache(cache)),
             )
 
@@ -120,10 +120,10 @@ def cache_medium_is_fast(context: CheckContext) -> Iterator[Finding]:
 def _ratios_are_meaningful(context: CheckContext) -> bool:
     """Whether Fluid's hit ratios are about engines, not about a load that has just ended."""
     for load in context.cache.loads:
-        ended = observations.seconds_since(
+        seconds = observations.seconds_since(
             context, get_path(load, "status", "conditions", 0, "lastTransitionTime")
         )
-        is_recent = ended is not None and ended < RATIO_DELAY
+        is_recent = seconds is not None and seconds < RATIO_DELAY
         if is_recent or get_path(load, "status", "phase") == "Executing":
             return False
     return cache_usage(context.cache).is_complete is True

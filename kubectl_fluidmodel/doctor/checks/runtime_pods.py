@@ -51,13 +51,13 @@ def cache_images_can_be_pulled(context: CheckContext) -> Iterator[Finding]:
     cache = context.cache
     loaders = [("loader", pod) for pod in cache.load_pods if not is_terminating(pod)]
     for part, pod in [*observations.cache_pods(cache), *loaders]:
-        for status, seen in observations.waiting_containers(pod, _PULL_ERRORS):
+        for status, evidence in observations.waiting_containers(pod, _PULL_ERRORS):
             image = str(status.get("image") or _container_image(pod, str(status.get("name"))))
             yield Finding(
                 object_reference(pod),
                 f"node {get_path(pod, 'spec', 'nodeName')} cannot pull {image} for the {part}",
                 (
-                    seen,
+                    evidence,
                     *observations.as_tuple(
                         observations.warning_event(context, pod, "pull", "Failed")
                     ),
@@ -102,20 +102,19 @@ def cache_containers_stay_within_memory(context: CheckContext) -> Iterator[Findi
     for part, pod in observations.cache_pods(cache):
         for status in observations.container_statuses(pod):
             ends = [get_path(status, when, "terminated") for when in ("state", "lastState")]
-            ended = next((e for e in ends if e and e.get("reason") == "OOMKilled"), None)
-            if ended is None:
+            terminated = next((e for e in ends if e and e.get("reason") == "OOMKilled"), None)
+            if terminated is None:
                 continue
             name = str(status.get("name"))
-            message = (
-                f"OOMKilled, exit code {ended.get('exitCode')}, {ended.get('finishedAt') or ''}"
-            )
-            seen = Evidence(
+            ended_at = terminated.get("finishedAt") or ""
+            message = f"OOMKilled, exit code {terminated.get('exitCode')}, {ended_at}"
+            evidence = Evidence(
                 object_reference(pod), f"status of container {name}", message.rstrip(", ")
             )
             yield Finding(
                 object_reference(pod),
                 f"{name} on node {get_path(pod, 'spec', 'nodeName')} was killed: out of memory",
-                (seen,),
+                (evidence,),
                 _more_memory_fix(cache, part, pod),
             )
 
@@ -152,10 +151,10 @@ def cache_disks_have_room(context: CheckContext) -> Iterator[Finding]:
     cache = context.cache
     _, path, quota = alluxio_runtime.parse_tier(cache.runtime or {})
     for pod in [*(pod for _, pod in observations.cache_pods(cache, WORKER)), *cache.load_pods]:
-        seen = _log_evidence(context, pod, _NO_SPACE)
-        if seen is None:
+        evidence = _log_evidence(context, pod, _NO_SPACE)
+        if evidence is None:
             continue
-        full = "WorkerOutOfSpace" in seen.text
+        full = "WorkerOutOfSpace" in evidence.text
         cause = (
             f"the quota of {bytes_to_quantity(quota or 0)} is full"
             if full
@@ -167,7 +166,7 @@ def cache_disks_have_room(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             object_reference(pod),
             cause,
-            (seen,),
+            (evidence,),
             Fix(
                 fix_commands.rebuild_cache(
                     cache, "--quota", bytes_to_quantity(sizing.quota_for(total))
@@ -186,8 +185,8 @@ def _log_evidence(context: CheckContext, pod: Object, pattern: re.Pattern[str]) 
         for previous in (False, True):
             for line in reversed(context.container_log(pod, name, previous=previous).splitlines()):
                 if pattern.search(line):
-                    place = f"{'previous ' if previous else ''}log of {name}"
-                    return Evidence(object_reference(pod), place, " ".join(line.split()))
+                    location = f"{'previous ' if previous else ''}log of {name}"
+                    return Evidence(object_reference(pod), location, " ".join(line.split()))
     return None
 
 
@@ -206,8 +205,8 @@ def cache_pods_do_not_keep_restarting(context: CheckContext) -> Iterator[Finding
     for part, pod in observations.cache_pods(context.cache, MASTER, WORKER, FUSE):
         for status in get_list(pod, "status", "containerStatuses"):
             count = status.get("restartCount")
-            ended = get_path(status, "lastState", "terminated", default={})
-            since = observations.seconds_since(context, ended.get("finishedAt"))
+            terminated = get_path(status, "lastState", "terminated", default={})
+            since = observations.seconds_since(context, terminated.get("finishedAt"))
             if (
                 not isinstance(count, int)
                 or count < MIN_RESTARTS
@@ -216,8 +215,8 @@ def cache_pods_do_not_keep_restarting(context: CheckContext) -> Iterator[Finding
             ):
                 continue
             name = str(status.get("name"))
-            message = f"restarted {count} times, last {ended.get('reason')}"
-            message += f" with exit code {ended.get('exitCode')}"
+            message = f"restarted {count} times, last {terminated.get('reason')}"
+            message += f" with exit code {terminated.get('exitCode')}"
             logs = ("logs", Operand(name_of(pod)), "-c", name, "--previous", "--tail=50")
             yield Finding(
                 object_reference(pod),

@@ -70,26 +70,26 @@ def source_is_what_was_cached(context: CheckContext) -> Iterator[Finding]:
         return
     files = sum(found.files for _, found in listed)
     total = sum(found.bytes for _, found in listed)
-    reference, place, about, expected = dataset_reference(context), "", "", ""
+    reference, location, subject, expected = dataset_reference(context), "", "", ""
     noted = _recorded_size(context.cache)
     if noted is not None and noted != (files, total):
-        place = f"metadata.annotations {names.BYTES_ANNOTATION}"
-        about = f"{pluralize(noted[0], 'file')}, {format_bytes(noted[1])} ({noted[1]} bytes)"
+        location = f"metadata.annotations {names.BYTES_ANNOTATION}"
+        subject = f"{pluralize(noted[0], 'file')}, {format_bytes(noted[1])} ({noted[1]} bytes)"
         expected = "when it was cached"
     elif noted is None:
         text = get_path(context.cache.dataset, "status", "ufsTotal")
         counted, slack = fluid_status.parse_size(text), fluid_status.size_precision(text)
         if counted is not None and abs(counted - total) > slack:
-            place, about, expected = "status.ufsTotal", str(text), "as Fluid counted"
-    if place:
+            location, subject, expected = "status.ufsTotal", str(text), "as Fluid counted"
+    if location:
         mount_result = listed[0][0]
         yield Finding(
             reference,
             f"the source has {pluralize(files, 'file')}, {format_bytes(total)} ({total} bytes) "
             "now, and had "
-            f"{about} {expected}",
+            f"{subject} {expected}",
             (
-                Evidence(reference, place, about),
+                Evidence(reference, location, subject),
                 Evidence(
                     f"store {mount_result.result.mount}", "listing", f"{files} files, {total} bytes"
                 ),

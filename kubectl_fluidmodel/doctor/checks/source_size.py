@@ -32,7 +32,7 @@ def source_has_the_cached_size(context: CheckContext) -> Iterator[Finding]:
         return
     noted, reported = found.source_bytes or 0, found.fluid_bytes or 0
     fewer = reported < noted
-    place = ("metadata", "annotations", names.BYTES_ANNOTATION)
+    path = ("metadata", "annotations", names.BYTES_ANNOTATION)
     yield Finding(
         object_reference(cache.dataset),
         f"the store has {format_bytes(reported)}, {'less' if fewer else 'more'} than the "
@@ -40,7 +40,7 @@ def source_has_the_cached_size(context: CheckContext) -> Iterator[Finding]:
         "that the model had when it was cached",
         (
             observations.field_evidence(cache.dataset, "status", "ufsTotal"),
-            observations.field_evidence(cache.dataset, *place),
+            observations.field_evidence(cache.dataset, *path),
         ),
         reload_fix(cache),
         None if fewer else Severity.WARNING,

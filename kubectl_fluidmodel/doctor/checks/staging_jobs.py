@@ -53,8 +53,8 @@ class StagingJob:
     def rerun_command(self) -> Command:
         """The `cache` command that continues this staging."""
         name = labels_of(self.job).get(names.MODEL_LABEL, "")
-        named = ("cache", Operand(f"{self.repo}@{self.commit}"), "--name", name)
-        return fix_commands.plugin_command(self.job, *named, *cache_flags(self.job))
+        arguments = ("cache", Operand(f"{self.repo}@{self.commit}"), "--name", name)
+        return fix_commands.plugin_command(self.job, *arguments, *cache_flags(self.job))
 
 
 def staging_jobs(jobs: list[Object]) -> list[StagingJob]:

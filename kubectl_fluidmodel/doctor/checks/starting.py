@@ -161,12 +161,12 @@ def reader_containers_start(context: CheckContext) -> Iterator[Finding]:
                 observations.describe(pod),
             )
             continue
-        lost = [
+        missing = [
             each
             for each in get_list(pod, "status", "conditions")
             if each.get("type") == "DisruptionTarget" and each.get("status") == "True"
         ]
-        for each in lost[:1]:
+        for each in missing[:1]:
             message = f"{each.get('reason')}: {each.get('message')}"
             yield Finding(
                 object_reference(pod),

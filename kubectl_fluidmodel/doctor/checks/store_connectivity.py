@@ -248,8 +248,8 @@ def endpoint_host_resolves(context: CheckContext) -> Iterator[Finding]:
     """
     services = results_in_state(context, ProbeState.DNS, ProbeState.SERVICE)
     served = [each for each in services if each.result.state == ProbeState.SERVICE]
-    named = [each for each in services if each.result.state == ProbeState.DNS]
-    for mount_result in [*served, *(certain_results(context, named) if not served else ())]:
+    unresolved = [each for each in services if each.result.state == ProbeState.DNS]
+    for mount_result in [*served, *(certain_results(context, unresolved) if not served else ())]:
         result = mount_result.result
         host = urlsplit(result.endpoint).hostname or ""
         service = parse_service_host(host, context.cache.namespace)

@@ -106,12 +106,12 @@ def bucket_can_be_listed(context: CheckContext) -> Iterator[Finding]:
     """
     for mount_result in _denied_results(context, "ListBucket"):
         bucket = _source_of(mount_result).host
-        who = "requests without keys"
+        requester = "requests without keys"
         if mount_result.result.secret_name:
-            who = f"the keys in {_keys_location(mount_result).rstrip(',')}"
+            requester = f"the keys in {_keys_location(mount_result).rstrip(',')}"
         yield Finding(
             dataset_reference(context),
-            f"a policy does not let {who} list the bucket {bucket}",
+            f"a policy does not let {requester} list the bucket {bucket}",
             result_evidence(context, mount_result),
             _policy_fix(bucket, "s3:ListBucket", bucket),
         )
@@ -195,22 +195,22 @@ def bucket_exists(context: CheckContext) -> Iterator[Finding]:
         web = result.action == "GET"
         location = result.mount if web else f"bucket {_source_of(mount_result).host}"
         at = result.endpoint or "AWS"
-        alike = [name for name in result.buckets if not web]
-        hint = f"; similar buckets: {', '.join(alike)}" if alike else ""
+        similar = [name for name in result.buckets if not web]
+        hint = f"; similar buckets: {', '.join(similar)}" if similar else ""
         fix = None
-        if alike:
+        if similar:
             source = _source_of(mount_result)
-            right = Source(source.scheme, alike[0], source.path).uri
+            right = Source(source.scheme, similar[0], source.path).uri
             fix = recreate_fix(context, source=right) or change_mount_fix(
                 context, mount_result.index, mount_point=right
             )
-        look = ("curl", "-I", Operand(result.mount)) if web else ("aws", "s3", "ls")
+        inspection = ("curl", "-I", Operand(result.mount)) if web else ("aws", "s3", "ls")
         endpoint = ("--endpoint-url", result.endpoint) if result.endpoint and not web else ()
         yield Finding(
             dataset_reference(context),
             f"{location} does not exist at {at}{hint}",
             result_evidence(context, mount_result),
-            fix or Fix(command(*look, *endpoint), "advice"),
+            fix or Fix(command(*inspection, *endpoint), "advice"),
         )
 
 

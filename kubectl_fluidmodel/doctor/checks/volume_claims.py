@@ -76,21 +76,21 @@ def claim_is_bound(context: CheckContext) -> Iterator[Finding]:
         return
     is_recent = context.age(claim) < CLAIM_BINDING_TIMEOUT and phase == "Pending"
     wanted = str(get_path(claim, "spec", "volumeName", default=""))
-    seen = [observations.field_evidence(claim, "status", "phase", text=phase)]
+    evidence = [observations.field_evidence(claim, "status", "phase", text=phase)]
     warning = observations.warning_event(context, claim, "")
     fix: Fix | None = Fix(_recreate_claim(cache, volume))
     if volume is None:
         cause = f"its volume {wanted} does not exist"
     elif get_path(volume, "status", "phase") == "Released":
         cause = f"its volume {wanted} still belongs to an earlier claim of this name"
-        seen.append(observations.field_evidence(volume, "status", "phase"))
+        evidence.append(observations.field_evidence(volume, "status", "phase"))
         fix = Fix(fix_commands.delete_objects(volume))
     else:
         cause = f"it is {phase}"
     yield Finding(
         object_reference(claim),
         f"the claim is not bound: {cause}",
-        (*seen, *observations.as_tuple(warning)),
+        (*evidence, *observations.as_tuple(warning)),
         None if is_recent else fix,
         Severity.WARNING if is_recent else None,
     )

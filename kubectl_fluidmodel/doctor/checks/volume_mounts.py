@@ -99,10 +99,12 @@ def _mount_failures(context: CheckContext) -> list[tuple[ReaderPod, Evidence]]:
                 if len(context.caches) > 1
             )
         ]
-        stuck = [seen for _, seen in observations.waiting_containers(reader.pod, _CREATE_ERRORS)]
+        stuck = [
+            evidence for _, evidence in observations.waiting_containers(reader.pod, _CREATE_ERRORS)
+        ]
         for pattern in MOUNT_FAILURES.values():
             warning = observations.latest_event(events, pattern, *_KNOWN_FAILURE_REASONS) or next(
-                (seen for seen in stuck if re.search(pattern, seen.text)), None
+                (evidence for evidence in stuck if re.search(pattern, evidence.text)), None
             )
             found += [(reader, warning)] if warning else []
         rest = [
@@ -154,8 +156,8 @@ def fuse_mounts_are_alive(context: CheckContext) -> Iterator[Finding]:
     """
     cache = context.cache
     pattern = MOUNT_FAILURES["endpoint"]
-    seen: list[tuple[ReaderPod, Evidence]] = list(readers_with_failure(context, "endpoint"))
-    have = {reader.name for reader, _ in seen}
+    failures: list[tuple[ReaderPod, Evidence]] = list(readers_with_failure(context, "endpoint"))
+    have = {reader.name for reader, _ in failures}
     for reader in cache.readers:
         if reader.name in have:
             continue
@@ -163,12 +165,14 @@ def fuse_mounts_are_alive(context: CheckContext) -> Iterator[Finding]:
             for line in reversed(context.container_log(reader.pod, container).splitlines()):
                 if re.search(pattern, line):
                     message = " ".join(line.split())
-                    place = f"log of {container}"
-                    seen.append((reader, Evidence(object_reference(reader.pod), place, message)))
+                    location = f"log of {container}"
+                    failures.append(
+                        (reader, Evidence(object_reference(reader.pod), location, message))
+                    )
                     break
-    have = {reader.name for reader, _ in seen}
-    seen += [pair for pair in _readers_older_than_fuse(context) if pair[0].name not in have]
-    for reader, warning in seen:
+    have = {reader.name for reader, _ in failures}
+    failures += [pair for pair in _readers_older_than_fuse(context) if pair[0].name not in have]
+    for reader, warning in failures:
         yield Finding(
             object_reference(reader.pod),
             f"the FUSE client on node {reader.node} exited, so the mount of this pod is dead",
@@ -176,14 +180,14 @@ def fuse_mounts_are_alive(context: CheckContext) -> Iterator[Finding]:
             Fix(fix_commands.delete_objects(reader.pod)),
         )
     dataset = cache.dataset
-    lost = (
+    restarted = (
         observations.warning_event(context, dataset, "", "FuseRecoverFailed") if dataset else None
     )
-    if lost and dataset and not seen:
+    if restarted and dataset and not failures:
         yield Finding(
             object_reference(dataset),
             "Fluid could not repair a mount whose FUSE client exited",
-            (lost,),
+            (restarted,),
             Fix(fix_commands.delete_pods(cache, (r.name for r in cache.readers))),
             Severity.WARNING,
         )
@@ -282,9 +286,9 @@ def reader_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
             continue
         if not missing and not (webhook and _may_have_readers(context)):
             continue
-        about = get_path(event, "involvedObject", default={})
-        who = f"{str(about.get('kind', '')).lower()} {namespace}/{about.get('name')}"
-        seen = observations.latest_event([event], "")
+        involved = get_path(event, "involvedObject", default={})
+        reference = f"{str(involved.get('kind', '')).lower()} {namespace}/{involved.get('name')}"
+        evidence = observations.latest_event([event], "")
         cause = (
             f"Fluid's webhook rejects its pods: claim {cache.name} is missing or not Bound"
             if missing
@@ -297,7 +301,7 @@ def reader_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
             if missing
             else observations.fluid_advice("get", "deployment", installation.WEBHOOK_SERVER)
         )
-        yield Finding(who, cause, observations.as_tuple(seen), fix)
+        yield Finding(reference, cause, observations.as_tuple(evidence), fix)
 
 
 def _may_have_readers(context: CheckContext) -> bool:

@@ -68,13 +68,16 @@ def webhook_has_server(context: CheckContext) -> Iterator[Finding]:
     """
     server = context.snapshot.get(kinds.DEPLOYMENTS, installation.WEBHOOK_SERVER, SYSTEM)
     for configuration, webhooks in _blocking_webhooks(context):
-        seen = _webhook_evidence(configuration, webhooks)
+        evidence = _webhook_evidence(configuration, webhooks)
         if server is None:
             yield Finding(
                 object_reference(configuration),
                 "the webhook is configured but has no server: pods with Fluid's "
                 "injection labels are rejected",
-                (*seen, Evidence(f"deployment {SYSTEM}/{installation.WEBHOOK_SERVER}", "", "gone")),
+                (
+                    *evidence,
+                    Evidence(f"deployment {SYSTEM}/{installation.WEBHOOK_SERVER}", "", "gone"),
+                ),
                 Fix(fix_commands.delete_objects(configuration)),
             )
         elif not get_path(server, "status", "availableReplicas", default=0):
@@ -83,7 +86,7 @@ def webhook_has_server(context: CheckContext) -> Iterator[Finding]:
                 object_reference(server),
                 f"the webhook's server {'is scaled to 0' if scaled else 'has no ready pod'}: pods "
                 "with Fluid's injection labels are rejected",
-                (observations.field_evidence(server, "status", "availableReplicas"), *seen),
+                (observations.field_evidence(server, "status", "availableReplicas"), *evidence),
                 Fix(installation.scale_up_command(installation.WEBHOOK_SERVER))
                 if scaled
                 else observations.fluid_advice(

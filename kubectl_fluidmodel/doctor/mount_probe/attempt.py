@@ -86,10 +86,10 @@ def validate_keys(
         if problem and ref is not None:
             return bad_key_result(target, ref, problem, origin)
     if error_codes.lacks_token(access_key, ""):
-        given = bad_key_result(
+        result = bad_key_result(
             target, target.access or SecretKeyRef("", ""), MISSING_SESSION_TOKEN, origin
         )
-        return replace(given, state=ProbeState.EXPIRED)
+        return replace(result, state=ProbeState.EXPIRED)
     return None
 
 

@@ -123,10 +123,10 @@ def start_failure(target: MountTarget, reason: str) -> ProbeResult:
     """The result of a pod that does not start: a lacking Secret, or none."""
     if reason.startswith("CreateContainerConfigError: "):
         lacks_key = "couldn't find key" in reason
-        named = [each for each in (target.access, target.hidden) if each]
+        refs = [each for each in (target.access, target.hidden) if each]
         listed = reason.replace('"', " ").split()
-        held = [each for each in named if (each.key if lacks_key else each.secret) in listed]
-        ref = (held or named or [SecretKeyRef("", "")])[0]
+        readable = [each for each in refs if (each.key if lacks_key else each.secret) in listed]
+        ref = (readable or refs or [SecretKeyRef("", "")])[0]
         state = ProbeState.NO_KEY if lacks_key else ProbeState.NO_SECRET
         if lacks_key or "not found" in reason:
             return _secret_result(target, state, reason.partition(": ")[2], ref)

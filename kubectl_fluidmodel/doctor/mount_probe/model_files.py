@@ -42,7 +42,7 @@ def examine_files(
     files = [SourceFile(each.path, each.size) for each in listed if not junk_owner(each.path)]
     own = [each for each in listed if not junk_owner(each.path)]
     paths = {file.path for file in files}
-    beside = group_junk((each.path, each.size) for each in listed)
+    junk = group_junk((each.path, each.size) for each in listed)
     newest = sorted(own, key=lambda each: (each.modified, each.path), reverse=True)
     remarks: tuple[ModelIssue, ...] = ()
     unread = ""
@@ -60,7 +60,7 @@ def examine_files(
         weights=sum(is_weights(path) for path in paths),
         remarks=remarks,
         unread=unread,
-        rubbish=tuple(beside),
+        rubbish=tuple(junk),
         paths=tuple(sorted(paths, key=lambda path: (path.count("/"), path)))[:MAX_LISTED],
         newest=tuple((each.path, each.modified) for each in newest if each.modified)[:MAX_LISTED],
     )

@@ -73,11 +73,11 @@ def _probe_all(
         results.update(zip(first.values(), pool.map(probe, first.values()), strict=True))
         rest = []
         for target in targets:
-            given = results[first[_endpoint_key(target)]]
+            result = results[first[_endpoint_key(target)]]
             if target in results:
                 continue
-            if given.is_endpoint_failure and not target.skip:
-                results[target] = replace(given, mount=target.mount)
+            if result.is_endpoint_failure and not target.skip:
+                results[target] = replace(result, mount=target.mount)
             else:
                 rest.append(target)
         results.update(zip(rest, pool.map(probe, rest), strict=True))

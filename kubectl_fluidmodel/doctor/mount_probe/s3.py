@@ -98,7 +98,7 @@ class S3Probe:
         # boto3 follows a bucket to its region; Alluxio does not.
         client.meta.events.register_first("needs-retry.s3", self._detect_redirect)
         start = f"{target.path}/" if target.path else ""
-        entries, whole = self._list_objects(client, start)
+        entries, complete = self._list_objects(client, start)
         if self._actual_region:
             return self._result(
                 ProbeState.REGION, message=f"the bucket is in {self._actual_region}"
@@ -109,7 +109,7 @@ class S3Probe:
         manifest = self._check_manifest(client, entries) if target.staging_layout else ""
         fetch = range_reader(self.store, target.host, target.path)
         left = max(0.0, min(SAMPLE_TIMEOUT, self.deadline - time.monotonic()))
-        found = model_files.examine_files(entries, whole, fetch, target.path, left)
+        found = model_files.examine_files(entries, complete, fetch, target.path, left)
         nearest = () if found.models else tuple(self._find_models_nearby(client))
         return replace(
             self._result(ProbeState.OK), contents=found, manifest=manifest, nearest=nearest
@@ -168,21 +168,21 @@ class S3Probe:
 
         from kubectl_fluidmodel.stage import manifest
 
-        place = self.target.staging_layout
-        if place is None:
+        layout = self.target.staging_layout
+        if layout is None:
             return ""
         try:
-            got = client.get_object(Bucket=self.target.host, Key=place.manifest_key)
-            made = manifest.parse_manifest(got["Body"].read())
+            got = client.get_object(Bucket=self.target.host, Key=layout.manifest_key)
+            staged = manifest.parse_manifest(got["Body"].read())
         except boto.ClientError as err:
             code = str(err.response.get("Error", {}).get("Code", ""))
             return "absent" if code == "NoSuchKey" else f"it cannot be read: {code}"
         except ValueError as err:
             return f"it is damaged: {err}"
-        if (made.repo, made.commit) != (place.repo, place.commit):
-            return f"it is for {made.repo}@{made.commit}"
+        if (staged.repo, staged.commit) != (layout.repo, layout.commit):
+            return f"it is for {staged.repo}@{staged.commit}"
         there = {entry.path: entry.size for entry in entries}
-        wrong = [f.path for f in made.files if there.get(f.path) != f.size]
+        wrong = [f.path for f in staged.files if there.get(f.path) != f.size]
         if wrong:
             return f"it does not agree with {summarize(wrong)}"
         return "valid"
@@ -236,7 +236,7 @@ class S3Probe:
 
     def _result(self, state: ProbeState, *, message: str = "", code: str = "") -> ProbeResult:
         target = self.target
-        named = target.hidden if state == ProbeState.WRONG_SECRET else target.access
+        ref = target.hidden if state == ProbeState.WRONG_SECRET else target.access
         return ProbeResult(
             mount=target.mount,
             state=state,
@@ -244,8 +244,8 @@ class S3Probe:
             origin=self.origin,
             code=code,
             message=self._strip_keys(message),
-            secret_name=named.secret if named else "",
-            secret_key=named.key if named else "",
+            secret_name=ref.secret if ref else "",
+            secret_key=ref.key if ref else "",
             region=self._actual_region,
             clock_skew=self._clock_skew,
         )

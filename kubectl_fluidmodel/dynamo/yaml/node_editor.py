@@ -327,11 +327,11 @@ class NodeEditor:
     def _insert_flow(self, after: int, new: str) -> None:
         self.edits.append((after, after, f", {new}"))
 
-    def _delete_flow(self, spans: list[tuple[int, int]], gone: list[int]) -> None:
+    def _delete_flow(self, spans: list[tuple[int, int]], deleted: list[int]) -> None:
         """Remove members in brackets, each with the comma before it."""
-        if 0 in gone:
+        if 0 in deleted:
             raise CannotEditInPlaceError
-        for index in gone:
+        for index in deleted:
             self.edits.append((spans[index - 1][1], spans[index][1], ""))
 
     def _insert_after(self, offset: int, lines: list[str]) -> None:
@@ -361,7 +361,7 @@ def _changed_words(before: str, after: str) -> tuple[str, str, int] | None:
     if not old or "\n" in old + new:
         return None
     count = 0
-    place = before.find(old)
-    while place != head:
-        count, place = count + 1, before.find(old, place + 1)
+    start = before.find(old)
+    while start != head:
+        count, start = count + 1, before.find(old, start + 1)
     return old, new, count

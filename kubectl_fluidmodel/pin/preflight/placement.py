@@ -160,17 +160,17 @@ def _check_growth(
     for worker in workers:
         nodes = {name_of(node): gpus.allocatable_gpus(node) for node in suitable[worker.name]}
         limit = replica_limit(context.graph, worker, context.autoscalers)
-        lacking = shortfall(worker, limit, nodes)
-        if lacking is None or context.request.preferred:
+        missing = shortfall(worker, limit, nodes)
+        if missing is None or context.request.preferred:
             continue
         source = names.source_uri(cache.dataset) if cache.dataset else ""
-        more = ("--name", cache.name, "--replicas", str(lacking.nodes_needed))
+        more = ("--name", cache.name, "--replicas", str(missing.nodes_needed))
         yield PreflightFinding(
             WARN,
-            f"component {worker.name} {lacking}",
+            f"component {worker.name} {missing}",
             "",
             str(kubectl("fluidmodel", "cache", Operand(source), *more, namespace=cache.namespace))
-            if source and lacking.nodes_needed
+            if source and missing.nodes_needed
             else "--preferred",
         )
 
@@ -207,11 +207,11 @@ def _gpus_in_use(
     )
     shown = summarize(holders)
     missing = ", ".join(f"{count} of {name}" for name, count in unplaced.items())
-    looked = f" (checked {len(others)} of {node_count})" if is_partial else ""
+    checked = f" (checked {len(others)} of {node_count})" if is_partial else ""
     return PreflightFinding(
         WARN if is_partial else level,
         f"the cache nodes have no free GPUs for {pluralize(sum(unplaced.values()), 'pod')}"
-        f" ({missing}){looked}",
+        f" ({missing}){checked}",
         f"held by {shown}" if holders else "other pods of the graph need them",
         "--preferred, or free the GPUs first",
     )

@@ -99,7 +99,7 @@ def compute_progress(
 
 
 def _at_most(cached: int | None, total: int | None) -> int | None:
-    """The bytes loaded: Alluxio also counts what a worker has only reserved, and every copy."""
+    """The bytes loaded, up to the total: Alluxio also counts reserved space and every copy."""
     return cached if cached is None or total is None else min(cached, total)
 
 

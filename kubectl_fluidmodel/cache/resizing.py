@@ -1,7 +1,7 @@
 """Adds copies to a running cache, and removes copies from it, without recreating it.
 
-Fluid scales the workers with the runtime's `replicas`. What it does not do is done here: it gives
-new workers the changed nodes of the Dataset, and a node never loses a copy that is read there.
+Fluid scales the workers with the runtime's `replicas`. This module adds what Fluid does not do: new
+workers run on the Dataset's changed nodes, and a node never loses a copy that pods read there.
 """
 
 from __future__ import annotations

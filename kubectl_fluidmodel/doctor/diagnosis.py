@@ -225,11 +225,10 @@ def _silenced_codes(cache: Cache) -> set[str]:
 
 
 def _assign_causes(problems: Sequence[Problem]) -> None:
-    """Give each problem its cause: the first other that explains it and is not its consequence.
+    """Set the cause of each problem: the first other that explains it and is not its consequence.
 
-    What explains a code is looked up among the problems of the same cache, of the one that the
-    finding names and of the cluster, so that the work grows with the number of problems, not with
-    its square.
+    Candidates are the problems of the same cache, of the cache that the finding names, and of the
+    cluster, so the work grows with the number of problems, not with its square.
     """
     explaining: dict[tuple[tuple[str, str] | None, str], list[Problem]] = defaultdict(list)
     for other in problems:

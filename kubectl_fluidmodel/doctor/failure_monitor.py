@@ -1,8 +1,8 @@
 """Failures that end a wait early, found by doctor's checks.
 
-`cache` and `pin` wait for a cache or a roll-out. If a check finds a failure that does not go away
-by itself, they end with its cause and fix instead of a timeout. A failure has to last for some
-seconds, because it may be transient.
+`cache` and `pin` wait for a cache or a roll-out. If a check finds a permanent failure, they end
+with its cause and fix instead of a timeout. A failure has to last for some seconds, because it may
+be transient.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _STORE_CAUSES = (
     "bucket does not exist",
     "credentials have expired",
 )
-"""Causes of a master that does not serve which stay until somebody fixes them."""
+"""Permanent causes of a master that does not serve."""
 _REQUIRED_CAUSES: Mapping[str, tuple[str, ...]] = {"FM311": _STORE_CAUSES, "FM313": _STORE_CAUSES}
 
 

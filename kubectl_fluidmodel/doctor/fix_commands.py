@@ -201,7 +201,7 @@ def cache_command(
 
 
 def load_command(cached: Cache) -> Command:
-    """Load what a cache lacks, and verify it: of a cache that somebody else made by adopting it."""
+    """Load the missing files of a cache and verify it; a cache made by hand is adopted."""
     if names.has_own_spec(cached.dataset or {}):
         return cache_command(cached, in_place=True)
     return plugin_command(cached, "cache", Operand(cached.name), flags=("--adopt", "--load"))

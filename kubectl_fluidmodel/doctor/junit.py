@@ -37,7 +37,7 @@ def to_junit(diagnosis: Diagnosis, seconds: float) -> str:
 
 
 def _counts(results: list[CheckResult], nothing_checked: str = "") -> str:
-    """The attributes; `blind` is one more failure, why nothing was judged."""
+    """The attributes; `nothing_checked` is the reason of one more failure."""
     failures = sum(outcome.state == FAILED for outcome in results) + bool(nothing_checked)
     skipped = sum(outcome.state == SKIPPED for outcome in results)
     tests = len(results) + bool(nothing_checked)

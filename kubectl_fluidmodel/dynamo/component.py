@@ -209,9 +209,9 @@ class Component(ABC):
     def paths_without_mount(self, claim: str) -> list[Path]:
         """Paths of the containers that read the model and do not mount the claim.
 
-        A frontend sidecar is none of them if main mounts the claim: the operator gives it main's
+        A frontend sidecar is not among them if main mounts the claim: the operator gives it main's
         mounts (`mergeFrontendSidecarDefaults` in deploy/operator/internal/dynamo/graph.go, in every
-        release that serves v1beta1), so a graph of somebody else's is complete without.
+        release that serves v1beta1).
         """
         sidecar = f"[{self.spec.get('frontendSidecar')}]"
         in_main = self.find_claim_mount(claim, self.main_path) is not None

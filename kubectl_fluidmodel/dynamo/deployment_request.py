@@ -37,7 +37,7 @@ def request_patch(obj: Object, cache: str, mount_path: str, subpath: str = "") -
 
 
 def request_conflicts(obj: Object, cache: str, mount_path: str, subpath: str = "") -> list[str]:
-    """What else a request says about where the model is, one sentence each."""
+    """Return the request's other settings of the model's location, one sentence each."""
     conflicts = []
     for path in _CLAIM_NAMES:
         claim = value_at(obj, path)

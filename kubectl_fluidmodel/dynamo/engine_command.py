@@ -43,13 +43,13 @@ class Word:
     """A word behind the one that names the engine."""
 
     raw: str
-    """As it is written, with quotes."""
+    """As written, with quotes."""
     field: str
     """`command` or `args`."""
     index: int
-    """Which item of the field it is, or is in."""
+    """Index of the field's item that is or contains the word."""
     before: int = 0
-    """In a shell string: where the word before it ends."""
+    """In a shell string: the end of the previous word."""
     start: int = 0
     end: int = 0
 
@@ -64,7 +64,7 @@ class FlagValue:
     """A flag of a command with its value."""
 
     words: tuple[Word, ...]
-    """The words that it takes up: two, or one with `=`, or one without a value."""
+    """Its words: two, or one with `=`, or one without a value."""
     name: str
     """As the engine's documentation spells it, with dashes."""
     value: str | None

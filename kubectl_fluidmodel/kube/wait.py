@@ -101,7 +101,7 @@ def wait_until_empty(
         interval: Seconds between two reads.
 
     Returns:
-        What was left at the deadline; empty in time.
+        The items left at the deadline; empty if none were left in time.
     """
     while True:
         left = read()

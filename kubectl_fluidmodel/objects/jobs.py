@@ -1,4 +1,4 @@
-"""How a Job fares, by its conditions. Pure."""
+"""The state of a Job, by its conditions. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COMPLETE, FAILED, RUNNING = "Complete", "Failed", "Running"
 
 
 def end_condition(job: Mapping[str, Any]) -> Object:
-    """Return the condition by which a Job ended, Complete or Failed; empty while it runs."""
+    """Return a Job's condition Complete or Failed; empty while it runs."""
     for condition in get_list(job, "status", "conditions"):
         if condition.get("type") in (COMPLETE, FAILED) and condition.get("status") == "True":
             return condition
@@ -25,5 +25,5 @@ def job_state(job: Mapping[str, Any]) -> str:
 
 
 def is_active(job: Mapping[str, Any]) -> bool:
-    """Return whether a Job still works: it has not ended, and nobody deletes it."""
+    """Return whether a Job is running and not being deleted."""
     return job_state(job) == RUNNING and not is_terminating(job)

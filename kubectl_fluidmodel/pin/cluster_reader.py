@@ -2,9 +2,9 @@
 
 One pin makes at most 12: the Dataset, its claim, the volume if the claim has no label, the runtime
 if a loader is chosen, the nodes with the cache's label, the graph (3 on clusters that serve only
-v1alpha1), a dry run and the patch. The rest reads the pods of cache nodes, one request each, nodes
-with the most GPUs first. The graph is read last, so little time passes until the patch; each time
-that somebody else writes it in between costs two requests more (`graph_patch.ATTEMPTS`).
+v1alpha1), a dry run and the patch. The others read the pods of cache nodes, one request each, nodes
+with the most GPUs first. The graph is read last, so little time passes until the patch. Each write
+of another client in that time costs two more requests (`graph_patch.ATTEMPTS`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.pin.preflight.context import CacheInfo
 
 MAX_REQUESTS = 12
-"""Maximum number of requests of one pin that nobody else's writes disturb."""
+"""Maximum number of requests of one pin without concurrent writes."""
 _RESERVED_REQUESTS = 5
-"""Those reserved for the graph (3), the dry run and the patch."""
+"""Requests reserved for the graph (3), the dry run and the patch."""
 
 
 class CountingClient(Client):

@@ -138,7 +138,7 @@ class PinResult:
         return self.graph.object
 
     def reason_unchanged(self) -> str:
-        """What already pins it, if that is not this plugin; else empty."""
+        """The label by which another tool or user already pins it, if any."""
         labels = [change.existing_label for change in self.changes if change.existing_label]
         return f"pinned already, by hand: {labels[0]}" if labels else ""
 

@@ -24,10 +24,10 @@ def pin_or_replace(obj: Object, request: PinRequest, schema: str | None = None) 
 
 
 def replace_pin(obj: Object, request: PinRequest, schema: str | None = None) -> PinResult:
-    """Return a copy of a graph that is pinned to a cache as it was to `request.replaces`.
+    """Return a copy of a graph with its pin to `request.replaces` moved to another cache.
 
-    Options that the request does not set are those of the earlier pin, for each component. A graph
-    that was moved before stays as it is.
+    Options that the request does not set are those of each component's earlier pin. A graph whose
+    pin was moved before is not changed.
 
     Raises:
         NotPinnedError: the graph is not pinned to that cache, or by hand.
@@ -63,7 +63,11 @@ def replace_pin(obj: Object, request: PinRequest, schema: str | None = None) -> 
 
 
 def _require_moved(graph: Graph, request: PinRequest, names: tuple[str, ...]) -> None:
-    """Raises: NotPinnedError: somebody else's mount or affinity still binds to the old cache."""
+    """Check that nothing binds the components to the old cache.
+
+    Raises:
+        NotPinnedError: a mount or an affinity that `pin` did not add does.
+    """
     old = request.replaces
     namespace = namespace_of(graph.object)
     live, dead = node_label_keys(namespace, old)

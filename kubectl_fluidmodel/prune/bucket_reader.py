@@ -90,11 +90,11 @@ def read_bucket(store: S3Store, prefix: BucketPrefix) -> BucketContents:
     return BucketContents(tuple(revisions), tuple(models.values()), tuple(notes))
 
 
-def _list_keys(bucket: Bucket, place: BucketPrefix) -> _Listing:
+def _list_keys(bucket: Bucket, prefix: BucketPrefix) -> _Listing:
     found = _Listing()
     try:
-        for entry in bucket.list_entries(f"{place.prefix}/" if place.prefix else ""):
-            own = layout_of_state_key(place.bucket, entry.key)
+        for entry in bucket.list_objects(f"{prefix.prefix}/" if prefix.prefix else ""):
+            own = layout_of_state_key(prefix.bucket, entry.key)
             if own is None:
                 for directory in _directories(entry.key):
                     found.bytes_by_directory[directory] += entry.size
@@ -109,9 +109,9 @@ def _list_keys(bucket: Bucket, place: BucketPrefix) -> _Listing:
                 found.checkpoints[layout] = min(youngest, entry.age)
     except OperationUnavailableError as err:
         raise FluidModelError(
-            f"cannot list staged models in {place.uri}",
+            f"cannot list staged models in {prefix.uri}",
             str(err),
-            f"grant the credentials s3:ListBucket on {place.bucket}",
+            f"grant the credentials s3:ListBucket on {prefix.bucket}",
         ) from err
     return found
 

@@ -84,13 +84,13 @@ class Remover:
             bucket.remove_object(layout.manifest_key)
         start = f"{layout.files_prefix}/"
         kept, removed = 0, 0
-        for key, size, etag in list(bucket.list_objects(start)):
-            known = revision.files.get(key[len(start) :])
-            if known is None or known[1] != etag:
+        for each in list(bucket.list_objects(start)):
+            known = revision.files.get(each.key[len(start) :])
+            if known is None or known[1] != each.etag:
                 kept += 1
                 continue
-            bucket.remove_object(key)
-            removed += size
+            bucket.remove_object(each.key)
+            removed += each.size
         bucket.remove_object(layout.removal_key)
         others = f"; {kept} other objects stay" if kept else ""
         yield f"{layout.uri} removed ({removed} bytes){others}"

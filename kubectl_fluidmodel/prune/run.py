@@ -229,7 +229,7 @@ class PruneCommand:
 
 
 def read_uses(client: Client, state: ClusterState | None) -> Uses:
-    """Return what the whole cluster uses of its buckets; its namespaces share revisions."""
+    """Return the uses of buckets in the whole cluster; its namespaces share revisions."""
     owned: Sequence[Object] = state.owned if state is not None else ()
     try:
         return find_uses(client.list_objects(names.DATASETS), owned)

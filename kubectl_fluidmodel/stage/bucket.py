@@ -32,8 +32,6 @@ from kubectl_fluidmodel.stage.multipart import (
 
 _READ_SIZE = 8 << 20
 """Bytes of one request when an object is read back."""
-COPY_SIZE = 256 << 20
-"""Bytes that one request copies within the bucket; S3 allows 5 GiB, a slow store times out then."""
 _MISSING_CODES = ("404", "NoSuchKey", "NotFound")
 
 
@@ -52,13 +50,13 @@ class ObjectInfo:
 
 @dataclass(frozen=True)
 class ObjectEntry:
-    """An object as a list of the bucket has it."""
+    """An object in a listing of the bucket."""
 
     key: str
     size: int
     etag: str
     age: float
-    """Seconds since it was last modified, by the store's own clock; 0 if the store tells none."""
+    """Seconds since it was last modified, by the store's clock; 0 without a Date header."""
 
 
 class Bucket(MultipartUploads):
@@ -140,20 +138,8 @@ class Bucket(MultipartUploads):
             ) from err
         return True
 
-    def list_objects(self, prefix: str) -> Iterator[tuple[str, int, str]]:
+    def list_objects(self, prefix: str) -> Iterator[ObjectEntry]:
         """List the objects below a prefix.
-
-        Yields:
-            Key, size in bytes and ETag.
-
-        Raises:
-            OperationUnavailableError: the credentials lack s3:ListBucket.
-        """
-        for each in self.list_entries(prefix):
-            yield each.key, each.size, each.etag
-
-    def list_entries(self, prefix: str) -> Iterator[ObjectEntry]:
-        """List the objects below a prefix with everything that the list tells.
 
         Raises:
             OperationUnavailableError: the credentials lack s3:ListBucket.
@@ -164,20 +150,8 @@ class Bucket(MultipartUploads):
             etag = unquoted_etag(entry.get("ETag", ""))
             yield ObjectEntry(str(entry["Key"]), int(entry["Size"]), etag, age)
 
-    def list_with_age(self, prefix: str) -> Iterator[tuple[str, float]]:
-        """List the objects below a prefix with their age by the store's own clock.
-
-        Yields:
-            Key, and seconds since the last modification.
-
-        Raises:
-            OperationUnavailableError: the credentials lack s3:ListBucket.
-        """
-        for each in self.list_entries(prefix):
-            yield each.key, each.age
-
     def _iter_entries(self, prefix: str) -> Iterator[tuple[dict[str, Any], float]]:
-        """Yield the entries of a list with the store's time, which is 0 if it does not say."""
+        """Yield the entries of a listing with the store's time; 0 without a Date header."""
         from email.utils import parsedate_to_datetime
 
         token: dict[str, Any] = {}
@@ -305,91 +279,6 @@ class Bucket(MultipartUploads):
         # With SSE-KMS and in some stores, the ETag is not an MD5, and HEAD may return another one.
         info = self.head_object(key)
         return info.etag if info is not None else etag
-
-    def copy_file(
-        self,
-        source: str,
-        etag: str,
-        key: str,
-        file: PlanFile,
-        commit: str,
-        on_upload: Callable[[str], None],
-    ) -> ObjectInfo | None:
-        """Copy an object within the bucket, while it has this ETag.
-
-        Args:
-            source: key of the object.
-            etag: its ETag when its content was verified.
-            key: key of the copy.
-            file: what the object is.
-            commit: the commit that the copy belongs to.
-            on_upload: receives the ID of the upload of a copy in parts, before the first part. The
-                upload is the caller's to abort if there is no copy.
-
-        Returns:
-            The copy; None if the store does not allow or support it, or the object has changed.
-        """
-        try:
-            if file.size <= COPY_SIZE:
-                self.call_raw(
-                    "copy",
-                    "copy_object",
-                    Key=key,
-                    Metadata=object_metadata(file, commit),
-                    MetadataDirective="REPLACE",
-                    **self._copy_source(source, etag),
-                )
-            else:
-                self._copy_in_parts(source, etag, key, file, commit, on_upload)
-        except S3RequestError:
-            return None
-        info = self.head_object(key)
-        return info if info is not None and info.matches(file) else None
-
-    def _copy_source(self, source: str, etag: str) -> dict[str, Any]:
-        return {
-            "CopySource": {"Bucket": self.name, "Key": source},
-            "CopySourceIfMatch": f'"{etag}"',
-        }
-
-    def _copy_in_parts(
-        self,
-        source: str,
-        etag: str,
-        key: str,
-        file: PlanFile,
-        commit: str,
-        on_upload: Callable[[str], None],
-    ) -> None:
-        """Copy a large object part by part, each of which is done within the read timeout."""
-        started = self.call_raw(
-            "start a copy of",
-            "create_multipart_upload",
-            Key=key,
-            Metadata=object_metadata(file, commit),
-        )
-        upload_id = str(started["UploadId"])
-        on_upload(upload_id)
-        parts = [
-            self.call_raw(
-                "copy a part of",
-                "upload_part_copy",
-                Key=key,
-                UploadId=upload_id,
-                PartNumber=number,
-                CopySourceRange=f"bytes={start}-{min(start + COPY_SIZE, file.size) - 1}",
-                **self._copy_source(source, etag),
-            )["CopyPartResult"]["ETag"]
-            for number, start in enumerate(range(0, file.size, COPY_SIZE), 1)
-        ]
-        listed = [{"PartNumber": n, "ETag": each} for n, each in enumerate(parts, 1)]
-        self.call_raw(
-            "complete the copy of",
-            "complete_multipart_upload",
-            Key=key,
-            UploadId=upload_id,
-            MultipartUpload={"Parts": listed},
-        )
 
     def delete_object(self, key: str) -> None:
         """Delete one of our own objects; do nothing if the credentials may not.

@@ -14,7 +14,7 @@ from kubectl_fluidmodel.net.retry_budget import CancelledError
 from kubectl_fluidmodel.objectstore.layout import StagingLayout
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.bucket import Bucket
-from kubectl_fluidmodel.stage.bucket_copy import copy_within_bucket
+from kubectl_fluidmodel.stage.bucket_copy import BucketCopy
 from kubectl_fluidmodel.stage.checkpoint_writer import CheckpointWriter
 from kubectl_fluidmodel.stage.counters import TransferCounters
 from kubectl_fluidmodel.stage.errors import FileStagingError, checksum_mismatch
@@ -228,7 +228,7 @@ class FileStager:
                 return False
             run.staged_files.drop_upload(file)
         track = functools.partial(self._track, file)
-        copied = copy_within_bucket(run.bucket, run.layout, found, file, track)
+        copied = BucketCopy(run.bucket, run.layout, found, file, track).run()
         if copied is None:
             run.reusable_files.forget(file)
             self._untrack(file)

@@ -1,4 +1,4 @@
-"""What a staging Job says of itself: its labels, its source, and the flags that made it. Pure."""
+"""The metadata of a staging Job: its labels, its source, and the flags that created it. Pure."""
 
 from __future__ import annotations
 

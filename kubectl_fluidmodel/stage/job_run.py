@@ -266,7 +266,7 @@ class _JobWatcher:
         raise FluidModelError(f"the staging Job {self.name} cannot start", problem, hint)
 
     def _start_problem(self, pods: list[Object]) -> str:
-        """What keeps pods from starting and does not go away by itself; empty if nothing does."""
+        """Return the permanent problem that keeps pods from starting, or empty."""
         if not pods:
             problems = self.aggregator.external_problems
             return next((text for text in problems if "FailedCreate" in text), "")

@@ -9,16 +9,16 @@ from kubectl_fluidmodel.stage.file_hasher import FileHasher
 
 
 class OrderedHasher:
-    """Hashes parts on the threads that bring them; one thread at a time. Thread-safe.
+    """Hashes parts on the threads that add them, one thread at a time. Thread-safe.
 
-    The thread that brings the next part in order hashes it and all parts after it that have
-    arrived. The others leave their part and continue.
+    The thread that adds the next part in order hashes it and all consecutive parts that have
+    arrived. The other threads add their part and return.
     """
 
     def __init__(
         self, hasher: FileHasher, parts_hashed: int, release_buffer: Callable[[bytearray], None]
     ) -> None:
-        """Start after `parts_hashed` parts; `release_buffer` takes each part's buffer back."""
+        """Start after `parts_hashed` parts; `release_buffer` receives each part's buffer."""
         self.parts_hashed = parts_hashed
         self._hasher = hasher
         self._release_buffer = release_buffer

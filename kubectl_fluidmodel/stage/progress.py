@@ -62,7 +62,7 @@ class ProgressAggregator:
         self.external_problems: tuple[str, ...] = ()
         """Problems outside the shards: a pod that cannot start, a store that does not respond."""
         self.waiting_reason = ""
-        """What happens while no shard has started."""
+        """Why no shard has started yet."""
 
     def handle(self, event: Event, shard: int = 0) -> None:
         """Update the progress of a shard by one event."""

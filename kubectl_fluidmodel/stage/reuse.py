@@ -64,7 +64,7 @@ class ReusableFiles:
         """The manifests of the model's newest other commits; none if they may not be listed."""
         prefix = f"{self._layout.model_prefix}/{STATE_DIR}/"
         try:
-            listed = sorted(self._bucket.list_entries(prefix), key=lambda entry: entry.age)
+            listed = sorted(self._bucket.list_objects(prefix), key=lambda entry: entry.age)
         except OperationUnavailableError:
             return []
         keys = [

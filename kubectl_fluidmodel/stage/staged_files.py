@@ -1,6 +1,6 @@
-"""The files of one commit that are in the bucket: listed first, verified later, then sealed.
+"""The files of one commit in the bucket: listed, then verified, then recorded in the manifest.
 
-The manifest that an earlier run wrote tells which ETag each file had when it was verified.
+The manifest of an earlier run has each file's ETag from when it was verified.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class StagedFiles:
         try:
             self._listed = self._list_files()
             objects = self.bucket.list_objects(self.layout.checkpoints_prefix)
-            self._checkpoint_keys = {key for key, _, _ in objects}
+            self._checkpoint_keys = {each.key for each in objects}
         except OperationUnavailableError:
             self._listed = self._checkpoint_keys = None
         text = self.bucket.read_object(self.layout.manifest_key, missing_if_denied=True)
@@ -175,7 +175,7 @@ class StagedFiles:
 
     def _list_files(self) -> _Listing:
         objects = self.bucket.list_objects(f"{self.layout.files_prefix}/")
-        return {key: (size, etag) for key, size, etag in objects}
+        return {each.key: (each.size, each.etag) for each in objects}
 
     def drop_upload(self, file: PlanFile) -> None:
         """Abort a file's started upload, and delete its checkpoint."""

@@ -7,7 +7,7 @@ from kubectl_fluidmodel.objectstore.layout import STATE_DIR, BucketPrefix, Stagi
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage import checkpoint as checkpoints
-from kubectl_fluidmodel.stage.bucket import Bucket
+from kubectl_fluidmodel.stage.bucket import Bucket, ObjectEntry
 from kubectl_fluidmodel.stage.checkpoint import UploadCheckpoint
 from kubectl_fluidmodel.stage.multipart import NoSuchUploadError, OperationUnavailableError
 
@@ -52,7 +52,8 @@ def abort_stale_uploads(
     bucket = Bucket(store, destination.bucket, retry_timeout=_RETRY_TIMEOUT)
     prefix = f"{StagingLayout(destination, repo, '').model_prefix}/{STATE_DIR}/"
     uploads = []
-    for key, age in _list_with_age(bucket, prefix):
+    for listed in _list_objects(bucket, prefix):
+        key, age = listed.key, listed.age
         commit, _, rest = key[len(prefix) :].partition("/")
         if not rest.startswith("uploads/"):
             continue
@@ -62,7 +63,9 @@ def abort_stale_uploads(
         object_key = StagingLayout(destination, repo, commit).object_key(checkpoint.path)
         size = _stored_bytes(bucket, object_key, checkpoint)
         # Check again: another run may have resumed the upload in the meantime.
-        is_stale = age >= min_age and all(now >= min_age for _, now in _list_with_age(bucket, key))
+        is_stale = age >= min_age and all(
+            each.age >= min_age for each in _list_objects(bucket, key)
+        )
         if is_stale and not dry_run:
             _abort(bucket, object_key, checkpoint)
             bucket.delete_object(key)
@@ -87,9 +90,9 @@ def _abort(bucket: Bucket, key: str, checkpoint: UploadCheckpoint) -> None:
         )
 
 
-def _list_with_age(bucket: Bucket, prefix: str) -> list[tuple[str, float]]:
+def _list_objects(bucket: Bucket, prefix: str) -> list[ObjectEntry]:
     try:
-        return sorted(bucket.list_with_age(prefix))
+        return sorted(bucket.list_objects(prefix), key=lambda each: each.key)
     except OperationUnavailableError as err:
         raise FluidModelError(
             f"cannot look for stale uploads in s3://{bucket.name}/{prefix}",

@@ -1,8 +1,8 @@
-"""The multipart upload of one file: parts arrive in any order, are stored, and hashed in order.
+"""The multipart upload of one file: parts are stored in any order, and hashed in order.
 
-The upload is completed only when all parts are stored and the file's hash is the one that the
-Hub lists. Until then there is no object, and a checkpoint tells another run where to resume. Two
-runs may stage the same file at the same time: the bytes are the same, so the parts are, too.
+The upload is completed only when all parts are stored and the file's hash matches the Hub's. Until
+then there is no object, and another run can resume from the checkpoint. Two runs may stage the same
+file at the same time, because their parts have the same bytes.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import field
 
 from kubectl_fluidmodel.errors import FluidModelError
@@ -36,7 +35,6 @@ def verify_staged_model(
     tree: list[PlanFile] | None,
     *,
     read_content: bool = False,
-    on_bytes: Callable[[int], None] = lambda _: None,
 ) -> VerificationReport:
     """Compare the objects of a commit with its manifest, and the manifest with the Hub's tree.
 
@@ -48,7 +46,6 @@ def verify_staged_model(
         layout: the commit.
         tree: the Hub's files at the commit; None if the Hub was not asked.
         read_content: read and hash every byte, too.
-        on_bytes: receives the number of bytes read.
 
     Raises:
         FluidModelError: there is no manifest.
@@ -66,7 +63,7 @@ def verify_staged_model(
         problems = _object_problems(bucket, layout.object_key(file.path), entry)
         if read_content and not any(each.is_final for each in problems):
             key = layout.object_key(file.path)
-            if not _content_matches(bucket, key, file, on_bytes):
+            if not _content_matches(bucket, key, file):
                 problems.append(_Problem("its bytes do not match their hash"))
         report.problems += [f"{file.path}: {each.text}" for each in problems]
     _report_unlisted(report, bucket, {layout.object_key(file.path) for file in manifest.files})
@@ -101,7 +98,7 @@ def _report_unlisted(report: VerificationReport, bucket: Bucket, expected: set[s
     """Report objects that are not in the manifest; the mount would show them."""
     prefix = f"{report.layout.files_prefix}/"
     try:
-        keys = {key for key, _, _ in bucket.list_objects(prefix)}
+        keys = {each.key for each in bucket.list_objects(prefix)}
     except OperationUnavailableError as err:
         report.notes.append(f"could not check for other objects: {err}")
         return
@@ -109,13 +106,10 @@ def _report_unlisted(report: VerificationReport, bucket: Bucket, expected: set[s
         report.problems.append(f"{key[len(prefix) :]}: not in the manifest")
 
 
-def _content_matches(
-    bucket: Bucket, key: str, file: PlanFile, on_bytes: Callable[[int], None]
-) -> bool:
+def _content_matches(bucket: Bucket, key: str, file: PlanFile) -> bool:
     hasher = FileHasher(file)
     for chunk in bucket.read_chunks(key, file.size):
         hasher.update(memoryview(bytearray(chunk)))
-        on_bytes(len(chunk))
     return hasher.matches()
 
 
@@ -135,7 +129,7 @@ def _staged_commits(bucket: Bucket, layout: StagingLayout) -> list[str]:
     """The commits of the model that have a manifest; empty if the bucket cannot be listed."""
     prefix = f"{layout.model_prefix}/{STATE_DIR}/"
     try:
-        keys = [key for key, _, _ in bucket.list_objects(prefix)]
+        keys = [each.key for each in bucket.list_objects(prefix)]
     except OperationUnavailableError:
         return []
     return sorted(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kubectl_fluidmodel.stage import bucket, checkpoint
+from kubectl_fluidmodel.stage import bucket_copy, checkpoint
 from kubectl_fluidmodel.stage.stale_uploads import abort_stale_uploads
 from tests.stage.faultproxy import FaultProxy
 from tests.stage.harness import MODEL, PART, StagingHarness, random_bytes, wait_until
@@ -41,7 +41,7 @@ def test_unchanged_files_are_copied_and_the_changed_one_is_downloaded(
 def test_large_files_are_copied_in_parts(
     harness: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket, "COPY_SIZE", PART)
+    monkeypatch.setattr(bucket_copy, "COPY_SIZE", PART)
     stage_first_commit(harness)
     assert harness.stage().outcomes[BIG] == "copied"
     harness.assert_staged()
@@ -96,8 +96,8 @@ def test_a_store_that_refuses_a_copy_gets_the_file_from_the_hub(
 
 SMALL_COPIES = f"""
 import sys
-from kubectl_fluidmodel.stage import bucket
-bucket.COPY_SIZE = {PART}
+from kubectl_fluidmodel.stage import bucket_copy
+bucket_copy.COPY_SIZE = {PART}
 from kubectl_fluidmodel.cli.main import main
 sys.argv[0] = "kubectl-fluidmodel"
 main()
@@ -149,7 +149,7 @@ def test_the_next_run_copies_again_and_leaves_nothing(
 def test_a_copy_that_the_store_ends_leaves_nothing(
     with_proxy: Callable[[], StagingHarness], proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket, "COPY_SIZE", PART)
+    monkeypatch.setattr(bucket_copy, "COPY_SIZE", PART)
     harness = with_proxy()
     stage_first_commit(harness)
     refused = proxy.add_fault("refuse", "PUT", THIRD_PART, status=403, code="AccessDenied", times=1)
@@ -161,7 +161,7 @@ def test_a_copy_that_the_store_ends_leaves_nothing(
 def test_a_slow_copy_is_active(
     with_proxy: Callable[[], StagingHarness], proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket, "COPY_SIZE", PART)
+    monkeypatch.setattr(bucket_copy, "COPY_SIZE", PART)
     monkeypatch.setattr(checkpoint, "REFRESH_INTERVAL", 0.2)
     monkeypatch.setattr(checkpoint, "ACTIVE_FOR", 1.0)
     harness = with_proxy()

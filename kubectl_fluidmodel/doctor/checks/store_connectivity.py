@@ -52,10 +52,10 @@ _MAX_SKEW = 300.0
 
 
 def _results_unseen_by_fm212(context: CheckContext, state: ProbeState) -> list[MountResult]:
-    """The answers in a state of the Secret that FM212 has not seen: it lists them, where it may.
+    """The results in a state of the Secret, if FM212 could not list Secrets.
 
     Raises:
-        Skip: FM212 tells.
+        CheckSkippedError: FM212 reports the state.
     """
     found = results_in_state(context, state)
     if found and context.snapshot.was_read(kinds.SECRETS, context.cache.namespace):

@@ -19,9 +19,9 @@ _CONTAINER_KEYS = ("name", "resources", "ports", "restartPolicy")
 
 
 def collect_occupants(client: Client, caches: Sequence[Cache], snapshot: Snapshot) -> None:
-    """Read what the scheduler counts into the snapshot, if a pod of a cache is unschedulable.
+    """Add the pods that the scheduler counts to the snapshot, if a cache pod is unschedulable.
 
-    What cannot be read is left out: the checks then say less about other pods.
+    Unreadable pods are missing, and checks then report less about them.
     """
     pending = [pod for cache in caches for pod in _pending_pods(cache)]
     if not pending:

@@ -35,9 +35,9 @@ def examine_files(
     path: str = "",
     timeout: float = 6.0,
 ) -> MountContents:
-    """Assess a listing; `path` is its location in the store, `seconds` limit the reading.
+    """Assess a listing; `path` is its location in the store, `timeout` is in seconds.
 
-    A listing that is not `whole` is not judged: what it lacks may only not have been listed.
+    Files missing in a listing that is not `complete` are not reported.
     """
     files = [SourceFile(each.path, each.size) for each in listed if not junk_owner(each.path)]
     own = [each for each in listed if not junk_owner(each.path)]

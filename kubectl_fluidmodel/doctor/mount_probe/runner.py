@@ -85,7 +85,7 @@ def _probe_all(
 
 
 def _endpoint_key(target: MountTarget) -> tuple[str, ...] | MountTarget:
-    """What an endpoint failure is shared by; a Service's name belongs to the namespace."""
+    """Key of targets that share endpoint failures; a Service is in the target's namespace."""
     return (target.namespace, target.endpoint) if target.endpoint else target
 
 

@@ -12,14 +12,13 @@ Prints the table in Markdown and writes a chart. Exits 1 if the write-up's order
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import random
-import shutil
-import signal
 import statistics
 import sys
+from functools import partial
 from pathlib import Path
 
+from bench.plane.program import add_flags, run_bench, say
 from bench.writeup.chart import svg_chart
 from bench.writeup.figures import (
     ELSEWHERE,
@@ -33,73 +32,25 @@ from bench.writeup.figures import (
     problems,
     rows_of,
 )
-from bench.writeup.plane import Plane, say
-from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.objects.quantity import parse_size_flag
+from bench.writeup.plane import Plane
 from kubectl_fluidmodel.output.units import format_bytes
 from tests.cluster.cluster import Cluster
-from tests.cluster.real import nodes
-from tests.cluster.real.machine import MachineLacks
 
 CALIBRATION = 3
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench.writeup", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("--size", default="2Gi", help="of the model (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3)
+    add_flags(parser, "writeup", "2Gi")
     parser.add_argument("--chart", type=Path, default=Path("writeup.svg"), help="file to write")
-    parser.add_argument("--name", default="writeup", help="of the control plane")
-    parser.add_argument("--keep", action="store_true", help="leave the nodes up, for another run")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    cluster = Cluster(options.name)
-    try:
-        size = parse_size_flag(options.size, "--size")
-        check(cluster, size)
-        return measure(cluster, size, options)
-    except KeyboardInterrupt:
-        say("error: interrupted; nothing is left")
-        return 130
-    except (MachineLacks, FluidModelError, RuntimeError, AssertionError) as err:
-        say(f"error: {' '.join(str(err).split())}")
-        return 1
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if not options.keep:
-            cluster.down()
+    options = parser.parse_args(argv)
+    # Two caches, and the JVMs of three nodes.
+    return run_bench(options, lambda size: 2 * size + (6 << 30), partial(measure, options))
 
 
-def check(cluster: Cluster, size: int) -> None:
-    """Refuse before anything is started.
-
-    Raises:
-        MachineLacks: no FUSE, no room, or no library for the loader.
-    """
-    nodes.check(cluster.state, data_plane=True)
-    for name in ("safetensors", "numpy"):
-        try:
-            importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
-            hint = "python -m pip install -c constraints.txt -e '.[bench]'"
-            raise MachineLacks(f"{name} is not installed; try: {hint}") from None
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    memory = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
-    for what, there, needed in (
-        ("memory", memory, 2 * size + (6 << 30)),
-        ("disk", shutil.disk_usage(cluster.state.parents[1]).free, 3 * size + (4 << 30)),
-    ):
-        if there < needed:
-            raise MachineLacks(
-                f"no room: a model of {format_bytes(size)} needs {format_bytes(needed)} of {what}, "
-                f"and {format_bytes(there)} are free; try a smaller --size"
-            )
-
-
-def measure(cluster: Cluster, size: int, options: argparse.Namespace) -> int:
+def measure(options: argparse.Namespace, cluster: Cluster, size: int) -> int:
     """Set up, measure in rounds, and print.
 
     Returns:
@@ -120,7 +71,7 @@ def measure(cluster: Cluster, size: int, options: argparse.Namespace) -> int:
         for number in range(options.rounds):
             # What else the machine does changes its speed: so the links are shaped in each round.
             local = statistics.median(plane.load(WHOLE).rate for _ in range(CALIBRATION))
-            preheated.append(plane.load(WHOLE, "page-cache"))
+            preheated.append(plane.load(WHOLE, keep_pages=True))
             rates = link_rates(local, amplification)
             plane.shape(rates)
             what = f"round {number + 1} of {options.rounds}"

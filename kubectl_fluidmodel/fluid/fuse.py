@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import Object, get_path
 
@@ -18,3 +22,15 @@ def limits_parallel_reads(runtime: Object | None) -> bool:
         return False
     properties = get_path(runtime, "spec", "properties", default={})
     return str(properties.get(JNI_FUSE_PROPERTY)).lower() != "false"
+
+
+def mount_options(runtime: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the options with which a runtime's FUSE client mounts; empty for Fluid's own.
+
+    Fluid replaces its own by `fuse.args` as a whole (pkg/ddc/alluxio/transform_optimization.go).
+    """
+    for each in get_path(runtime, "spec", "fuse", "args", default=[]):
+        options = re.fullmatch(r"--fuse-opts=(.*)", str(each))
+        if options:
+            return tuple(filter(None, options[1].split(",")))
+    return ()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.plane.model import safetensors_pieces
 from bench.writeup.chart import svg_chart
 from bench.writeup.figures import (
     BESIDE,
@@ -23,7 +24,6 @@ from bench.writeup.figures import (
     problems,
     rows_of,
 )
-from bench.writeup.plane import safetensors_pieces
 
 GIB = 1 << 30
 

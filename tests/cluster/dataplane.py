@@ -23,12 +23,11 @@ from .cluster import Cluster
 from .fixtures import Cli, Result, clear
 from .objects import until
 from .plugin import Plugin
+from .pods import claim_volume, waiting_pod
 from .real import policy
 
 #: The nodes: the cache is on the first, and pods read it on both.
 HOLDER, OTHER = "real-0", "real-1"
-#: A pod that waits for `exec`, and ends at once when told to.
-WAIT = "import signal; signal.sigwait([signal.SIGTERM, signal.SIGINT])"
 HASH = """
 import hashlib, json, pathlib, sys
 root = pathlib.Path(sys.argv[1])
@@ -96,26 +95,9 @@ class Cached:
 
     def start_reader(self, name: str, node: str) -> None:
         """Start a pod that has the claim at /models, and wait until it runs."""
-        container = {
-            "name": "reader",
-            "image": image.PYTHON,
-            "command": ["python", "-c", WAIT],
-            "volumeMounts": [{"name": "model", "mountPath": "/models", "readOnly": True}],
-        }
-        claim = {"claimName": self.name, "readOnly": True}
-        self.plane.api.create(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": name, "namespace": self.namespace},
-                "spec": {
-                    "nodeSelector": {"kubernetes.io/hostname": node},
-                    "terminationGracePeriodSeconds": 1,
-                    "containers": [container],
-                    "volumes": [{"name": "model", "persistentVolumeClaim": claim}],
-                },
-            }
-        )
+        volume = claim_volume(self.name)
+        pod = waiting_pod(name, self.namespace, node, image.PYTHON, volume, "/models")
+        self.plane.api.create(pod)
         until(f"{name} to run", lambda: self.phase(name) == "Running", 120)
 
     def phase(self, name: str) -> str:

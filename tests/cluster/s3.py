@@ -56,7 +56,12 @@ class S3(Users):
             region_name=REGION,
             aws_access_key_id=access_key or self.access_key,
             aws_secret_access_key=secret_key or self.secret_key,
-            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 3}),
+            config=Config(
+                # Given, as presigned URLs otherwise have the old signature.
+                signature_version="s3v4",
+                s3={"addressing_style": "path"},
+                retries={"max_attempts": 3},
+            ),
         )
 
     def wait(self, seconds: float = 20) -> None:

@@ -1,0 +1,135 @@
+"""Which settings of a cache are fast: `python -m bench.settings [--set KEY=VALUE]…`.
+
+On one real node (as `make test-real`: Linux, root, FUSE, Maven, a JDK), builds a cache of the same
+model for the write-up's own YAML, for what `cache` writes, and for that with each change given by
+`--set` (`variants.py` has their form). Then, in rounds and in an order that is drawn anew in each,
+it loads every cache, and reads it cold, warm and preheated, by a memory map and by 4 threads.
+Prints tables in Markdown: rates, ratios, targets.
+
+    .venv/bin/python -m pip install -c constraints.txt -e '.[bench]'     what the loader needs
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+from functools import partial
+
+from bench.plane.program import add_flags, run_bench, say
+from bench.settings import figures
+from bench.settings.caches import COLD_FOLDER, PARALLEL, Caches
+from bench.settings.figures import Measured
+from bench.settings.variants import CACHE, SEED, Variant, parse_variant
+from kubectl_fluidmodel.errors import UsageError
+from tests.cluster.cluster import Cluster
+
+CASES = ("load", "cold", "warm", "disk", "pages")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.settings", description=(__doc__ or "").partition("\n")[0]
+    )
+    add_flags(parser, "settings", "1Gi")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE[,…]", help="another variant"
+    )
+    parser.add_argument("--no-seed", action="store_true", help="without the write-up's YAML")
+    parser.add_argument(
+        "--only", choices=CASES, action="append", help="measure only this (default: everything)"
+    )
+    options = parser.parse_args(argv)
+    try:
+        given = [parse_variant(text) for text in options.set]
+    except UsageError as err:
+        say(f"error: {err.message}: {err.reason}")
+        return 2
+    variants = [*([] if options.no_seed else [SEED]), CACHE, *given]
+    # Each cache has the model twice, in its tier and in the page cache, and its JVMs.
+    return run_bench(
+        options,
+        lambda size: len(variants) * (2 * size + (2 << 30)) + (2 << 30),
+        partial(measure, options, variants),
+    )
+
+
+def measure(
+    options: argparse.Namespace, variants: list[Variant], cluster: Cluster, size: int
+) -> int:
+    """Set up, measure in rounds, and print; returns the exit code."""
+    only = set(options.only or CASES)
+    measured, besides = Measured(), dict[str, list[float]]()
+    caches = Caches(cluster, size, variants, options.rounds)
+    try:
+        caches.up()
+        if "load" in only:
+            load_rounds(caches, options.rounds, measured, besides)
+        else:
+            caches.load_all()
+        caches.start_pods()
+        for number in range(options.rounds):
+            read_round(caches, number, only, measured)
+            load = os.getloadavg()[0]
+            say(f"round {number + 1} of {options.rounds} of reads done; load {load:.1f}")
+    finally:
+        caches.close()
+    names = [each.name for each in variants]
+    print(figures.rates_table(measured, names))
+    if SEED in variants:
+        print(f"\n{figures.targets_table(measured)}")
+    if besides:
+        print(f"\nDataLoads: {figures.rounds_text(besides)}")
+    return 0
+
+
+def load_rounds(
+    caches: Caches, rounds: int, measured: Measured, besides: dict[str, list[float]]
+) -> None:
+    """Load every cache once in each round; in the end they are loaded but for the cold files."""
+    for number in range(rounds):
+        for variant in random.sample(caches.variants, len(caches.variants)):
+            rate, rest = caches.load(variant, number)
+            measured.add(variant.name, figures.LOAD, rate)
+            besides.setdefault(variant.name, []).append(rest)
+            say(f"loaded {variant.name} at {rate / 1e6:.0f} MB/s; load {os.getloadavg()[0]:.1f}")
+            caches.free(variant, "/" if number < rounds - 1 else f"/{COLD_FOLDER}")
+
+
+def read_round(caches: Caches, number: int, only: set[str], measured: Measured) -> None:
+    """Read everything once, in an order that is drawn."""
+
+    def note(variant: str, case: str, rate: float) -> None:
+        measured.add(variant, case, rate)
+        say(f"{variant or 'without a cache'}: {case}: {rate / 1e6:.0f} MB/s")
+
+    note("", figures.STORE, caches.read_store(1))
+    note("", figures.STORE_PARALLEL, caches.read_store(4))
+    caches.read_local("--keep-pages", *PARALLEL)  # from now on they are in the page cache
+    note("", figures.LOCAL, caches.read_local("--keep-pages"))
+    note("", figures.LOCAL_PARALLEL, caches.read_local("--keep-pages", *PARALLEL))
+    for variant in random.sample(caches.variants, len(caches.variants)):
+        for offset, case, words in (
+            (0, figures.COLD, ()),
+            (1, figures.COLD_PARALLEL, PARALLEL),
+        ):
+            if "cold" in only:
+                folder = f"{COLD_FOLDER}/{2 * number + offset}"
+                note(variant.name, case, caches.read(variant, *words, folder=folder))
+        if "warm" in only:
+            note(variant.name, figures.WARM, caches.read(variant))
+            note(variant.name, figures.WARM_PARALLEL, caches.read(variant, *PARALLEL))
+        if "disk" in only and variant.medium != "MEM":
+            for case, words in ((figures.DISK, ()), (figures.DISK_PARALLEL, PARALLEL)):
+                caches.drop_tier()
+                note(variant.name, case, caches.read(variant, *words))
+        if "pages" in only:
+            caches.read(variant, "--keep-pages", *PARALLEL)
+            note(variant.name, figures.PAGES, caches.read(variant, "--keep-pages"))
+            rate = caches.read(variant, "--keep-pages", *PARALLEL)
+            note(variant.name, figures.PAGES_PARALLEL, rate)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,240 @@
+"""A real node with one cache of each variant, and the pods that read them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import yaml
+
+from bench.plane.model import write_model
+from bench.plane.nodes import LOADER, PREFIX, RealPlane
+from bench.plane.program import say
+from bench.settings.figures import load_seconds
+from bench.settings.variants import (
+    Object,
+    Variant,
+    changed_runtime,
+    load_object,
+    seed_objects,
+)
+from kubectl_fluidmodel.fluid import alluxio_cli
+from tests.cluster import paths
+from tests.cluster.cluster import Cluster
+from tests.cluster.pods import claim_volume
+
+SEED_FILE = paths.REPO / "tests" / "fixtures" / "adopt" / "full.yaml"
+COLD_BYTES = 64 << 20
+"""Of a file that is read once, before the cache has it."""
+COLD_FOLDER = "cold"
+PARALLEL = ("--threads", "4")
+LOCAL_POD = "local"
+_CONTROLLER = "alluxioruntime-controller"
+
+
+class Caches(RealPlane):
+    """One node, one cache for each variant."""
+
+    def __init__(self, cluster: Cluster, size: int, variants: Sequence[Variant], rounds: int):
+        super().__init__(cluster, "settings", 1)
+        self.size, self.rounds = size, rounds
+        self.names = {each.name: f"c{number}" for number, each in enumerate(variants)}
+        self.variants = tuple(variants)
+        self._disk = cluster.state / "settings" / "tier"
+        self._unattended = False
+
+    @property
+    def node(self) -> str:
+        return self.nodes[0]
+
+    def up(self) -> None:
+        """Bring everything up: the node, the model, and a cache for each variant, empty.
+
+        Raises:
+            MachineLacks: this machine cannot have a real node; the message says why.
+            RuntimeError: a cache was not built.
+        """
+        self.start_nodes()
+        say(f"writing a model of {self.size / 2**30:.1f} GiB, and files to be read cold")
+        write_model(self.folder, self.size)
+        for number in range(2 * self.rounds):
+            write_model(self.folder / COLD_FOLDER / str(number), COLD_BYTES, shards=1)
+        self.upload()
+        say(f"building {', '.join(self.names)}")
+        for each in self.variants:
+            self._apply(each)
+        for name in self.names.values():
+            self.wait_until_bound(name)
+
+    def close(self) -> None:
+        if self._unattended:
+            self.cluster.start(_CONTROLLER)  # it takes the caches away
+        super().close()
+        shutil.rmtree(self._disk, ignore_errors=True)
+
+    def _apply(self, variant: Variant) -> None:
+        name = self.names[variant.name]
+        medium = "MEM" if variant.is_seed else variant.medium
+        flags = [f"--node={self.node}", "--medium", medium]
+        if medium != "MEM":  # a node's /var/lib is in memory here
+            flags += ["--path", str(self._disk)]
+        objects = self.written(name, *flags)
+        runtime = objects["AlluxioRuntime"]
+        if variant.is_seed:
+            objects = seed_objects(self._seed(), name, self.namespace, runtime)
+        else:
+            objects["AlluxioRuntime"] = changed_runtime(runtime, variant)
+        objects.pop("DataLoad", None)
+        for each in objects.values():
+            self.cluster.api.apply(each)
+
+    def _seed(self) -> dict[str, Object]:
+        """The write-up's objects for the model in this bucket."""
+        s3 = self.cluster.s3
+        text = SEED_FILE.read_text()
+        for word, value in {
+            "s3://BUCKET/acme/llama": f"{self.uri}/",
+            "ENDPOINT": s3.endpoint,
+            "ACCESS_KEY": s3.access_key,
+            "SECRET_KEY": s3.secret_key,
+        }.items():
+            text = text.replace(word, value)
+        return {each["kind"]: each for each in yaml.safe_load_all(text)}
+
+    def _master(self, variant: Variant) -> str:
+        return f"{self.names[variant.name]}-master-0"
+
+    # -- loading -----------------------------------------------------------------------------
+
+    def load(self, variant: Variant, number: int) -> tuple[float, float]:
+        """Load the whole cache by a DataLoad.
+
+        Returns:
+            Bytes per second of the loading itself, and the seconds of the Job besides.
+
+        Raises:
+            RuntimeError: it fails, or the cache is not complete then.
+        """
+        name = self.names[variant.name]
+        load = load_object(name, self.namespace, number)
+        self.cluster.api.create(load)
+        title = load["metadata"]["name"]
+        self.until(
+            f"the load {title}",
+            lambda: self.phase("DataLoad", title) in ("Complete", "Failed"),
+            600,
+        )
+        [pod] = self.cluster.api.list(
+            "v1", "Pod", self.namespace, labelSelector=f"release={title}-loader"
+        )
+        log = self.cluster.kubectl("logs", "-n", self.namespace, pod["metadata"]["name"]).stdout
+        seconds = load_seconds(log)
+        expected = self.size + 2 * self.rounds * COLD_BYTES
+        held = self._held(variant)
+        if held < 0.99 * expected:
+            raise RuntimeError(f"{variant.name} holds {held} of {expected} bytes after its load")
+        ran = pod["status"]["containerStatuses"][0]["state"]["terminated"]
+        return expected / seconds, _seconds_between(ran) - seconds
+
+    def load_all(self) -> None:
+        """Load all caches at the same time, but for the files that are read cold."""
+
+        def load(variant: Variant) -> None:
+            self.load(variant, 0)
+            self.free(variant, f"/{COLD_FOLDER}")
+
+        with ThreadPoolExecutor(len(self.variants)) as pool:
+            list(pool.map(load, self.variants))
+
+    def _held(self, variant: Variant) -> int:
+        report = self.exec(self._master(variant), *alluxio_cli.CAPACITY_COMMAND)
+        return sum(each.used_bytes for each in alluxio_cli.parse_capacity_report(report))
+
+    def free(self, variant: Variant, path: str) -> None:
+        """Take files out of a cache, and wait until its worker has.
+
+        Raises:
+            RuntimeError: the worker has not in time.
+        """
+        self.exec(self._master(variant), "alluxio", "fs", "free", path)
+        kept = 0 if path == "/" else self.size
+        self.until(
+            f"{variant.name} to be freed", lambda: self._held(variant) < kept + COLD_BYTES, 60
+        )
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def start_pods(self) -> None:
+        """Start a pod for each cache, and one that has the same files on the machine's disk.
+
+        From then on, Fluid does not look after the caches, so that nothing runs but what is
+        measured.
+        """
+        wanted = [(name, claim_volume(name)) for name in self.names.values()]
+        wanted.append((LOCAL_POD, {"hostPath": {"path": str(self.folder)}}))
+        with ThreadPoolExecutor(len(wanted)) as pool:
+            list(pool.map(lambda each: self.start_pod(each[0], self.node, each[1], "/m"), wanted))
+        self._unattended = True
+        self.cluster.stop(_CONTROLLER, force=True)
+        for variant in self.variants:
+            if variant.readahead:
+                self._read_ahead(variant)
+
+    def _read_ahead(self, variant: Variant) -> None:
+        """Set how far the kernel reads ahead on a cache's mount."""
+        suffix = f"/{self.namespace}/{self.names[variant.name]}/alluxio-fuse"
+        lines = Path(f"/proc/{self.pid(f'node-{self.node}')}/mountinfo").read_text().splitlines()
+        device = next(line.split()[2] for line in lines if line.split()[4].endswith(suffix))
+        Path(f"/sys/class/bdi/{device}/read_ahead_kb").write_text(variant.readahead)
+
+    def read(self, variant: Variant, *words: str, folder: str = "") -> float:
+        """Read the model, or a folder of it, through a cache; bytes per second."""
+        return self._run(self.names[variant.name], f"/m/{folder}", *words)
+
+    def read_local(self, *words: str) -> float:
+        """Read the same files from the machine's disk, or the page cache; bytes per second."""
+        return self._run(LOCAL_POD, "/m", *words)
+
+    def read_store(self, connections: int) -> float:
+        """Read the same files from the store, from the node; bytes per second."""
+        urls = [
+            self.bucket.client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": self.bucket.name, "Key": f"{PREFIX}/{path.name}"},
+            )
+            for path in sorted(self.folder.glob("*.safetensors"))
+        ]
+        return self._run(LOCAL_POD, "--threads", str(connections), "--store", *urls)
+
+    def _run(self, pod: str, *words: str) -> float:
+        said = json.loads(self.exec(pod, "python", LOADER, *words).splitlines()[-1])
+        return float(said["bytes"] / said["load"])
+
+    def drop_tier(self) -> None:
+        """Drop the pages of the tiers on disk, as if their blocks had been written long ago."""
+        os.sync()
+        for path in self._disk.rglob("*"):
+            if path.is_file():
+                _drop(path)
+
+
+def _drop(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(handle)
+
+
+def _seconds_between(ran: Mapping[str, str]) -> float:
+    from datetime import datetime
+
+    began, ended = (
+        datetime.fromisoformat(ran[key].replace("Z", "+00:00"))
+        for key in ("startedAt", "finishedAt")
+    )
+    return (ended - began).total_seconds()

@@ -1,0 +1,156 @@
+"""Ratios of what was measured, and the targets. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.settings.variants import CACHE_NAME, SEED_NAME
+from kubectl_fluidmodel.output.units import pluralize
+
+STORE, STORE_PARALLEL = "store", "store, 4 connections"
+LOCAL, LOCAL_PARALLEL = "local file, memory map", "local file, 4 threads"
+"""What has nothing to do with a variant; the files are in the page cache."""
+LOAD = "DataLoad"
+COLD, COLD_PARALLEL = "cold, memory map", "cold, 4 threads"
+WARM, WARM_PARALLEL = "warm, memory map", "warm, 4 threads"
+DISK = "tier off the page cache, memory map"
+DISK_PARALLEL = "tier off the page cache, 4 threads"
+PAGES, PAGES_PARALLEL = "preheated, memory map", "preheated, 4 threads"
+CASES = (
+    LOAD, COLD, COLD_PARALLEL, WARM, WARM_PARALLEL, DISK, DISK_PARALLEL, PAGES, PAGES_PARALLEL
+)  # fmt: skip
+
+Rates = Sequence[float]
+"""Bytes per second, one of each round."""
+
+
+class Measured:
+    """The rates of every case, by variant; the variant of what has none is empty."""
+
+    def __init__(self) -> None:
+        self._rates: dict[tuple[str, str], list[float]] = {}
+
+    def add(self, variant: str, case: str, rate: float) -> None:
+        self._rates.setdefault((variant, case), []).append(rate)
+
+    def of(self, variant: str, case: str) -> Rates:
+        """Return the rates in the order of the rounds; empty if it was not measured."""
+        return self._rates.get((variant, case), [])
+
+
+def ratios(above: Rates, below: Rates) -> list[float]:
+    """Return the ratios round by round, as far as both were measured."""
+    return [a / b for a, b in zip(above, below, strict=False)]
+
+
+def ratio_text(found: Sequence[float]) -> str:
+    """Format ratios as their median and range; empty without any."""
+    if not found:
+        return ""
+    return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
+
+
+def rate_text(rates: Rates) -> str:
+    """Format rates as their median and range in MB/s; empty without any."""
+    if not rates:
+        return ""
+    low, middle, high = (f"{each / 1e6:.0f}" for each in (min(rates), *_median(rates), max(rates)))
+    return f"{middle} ({low} to {high})"
+
+
+def _median(rates: Rates) -> tuple[float]:
+    return (statistics.median(rates),)
+
+
+def rates_table(measured: Measured, variants: Sequence[str]) -> str:
+    """Return a Markdown table: each variant's rates, with the ratio to the first one's."""
+    from tabulate import tabulate
+
+    first = variants[0]
+    rows = []
+    for case in CASES:
+        if not any(measured.of(each, case) for each in variants):
+            continue
+        row = [case]
+        for each in variants:
+            row.append(rate_text(measured.of(each, case)))
+            if each != first:
+                row.append(ratio_text(ratios(measured.of(each, case), measured.of(first, case))))
+        rows.append(row)
+    for case in (STORE, STORE_PARALLEL, LOCAL, LOCAL_PARALLEL):
+        if measured.of("", case):
+            rows.append([case, rate_text(measured.of("", case))])
+    titles = ["MB/s, median (range)", f"`{first}`"]
+    for each in variants[1:]:
+        titles += [f"`{each}`", f"/ {first}"]
+    return str(tabulate(rows, headers=titles, tablefmt="github", disable_numparse=True))
+
+
+@dataclass(frozen=True)
+class Target:
+    """A ratio that has to come out."""
+
+    text: str
+    above: tuple[str, str]
+    """Variant and case."""
+    below: tuple[str, str]
+    least: float
+
+
+TARGETS = (
+    Target("preload / the write-up's", (CACHE_NAME, LOAD), (SEED_NAME, LOAD), 4),
+    Target("preload / one client that reads the store", (CACHE_NAME, LOAD), ("", STORE), 0.6),
+    Target(
+        "warm read, parallel loader / the write-up's default loader",
+        (CACHE_NAME, WARM_PARALLEL),
+        (SEED_NAME, WARM),
+        2,
+    ),
+    Target(
+        "cold read, parallel loader / the write-up's default loader",
+        (CACHE_NAME, COLD_PARALLEL),
+        (SEED_NAME, COLD),
+        5,
+    ),
+    Target("preheated / the write-up's warm read", (CACHE_NAME, PAGES), (SEED_NAME, WARM), 4),
+    Target("preheated / a local file in the page cache", (CACHE_NAME, PAGES), ("", LOCAL), 0.7),
+)
+
+
+def targets_table(measured: Measured) -> str:
+    """Return a Markdown table of the targets, and which were met."""
+    from tabulate import tabulate
+
+    rows = []
+    for target in TARGETS:
+        found = ratios(measured.of(*target.above), measured.of(*target.below))
+        if found:
+            verdict = "met" if statistics.median(found) >= target.least else "**missed**"
+            rows.append([target.text, ratio_text(found), f"{target.least:g}", verdict])
+    titles = ("ratio", "here (range)", "target", "")
+    return str(tabulate(rows, headers=titles, tablefmt="github", disable_numparse=True))
+
+
+def load_seconds(log: str) -> float:
+    """Return the seconds of a DataLoad's `distributedLoad`: the last that its script timed.
+
+    Raises:
+        ValueError: the log has none.
+    """
+    for line in reversed(log.splitlines()):
+        word, _, rest = line.partition("\t")
+        if word.strip() == "real":
+            minutes, _, seconds = rest.strip().removesuffix("s").partition("m")
+            return int(minutes) * 60 + float(seconds)
+    raise ValueError("the log of the DataLoad has no time of distributedLoad")
+
+
+def rounds_text(loads: Mapping[str, Sequence[float]]) -> str:
+    """Return what each variant's load took besides the loading itself."""
+    return "; ".join(
+        f"{name}: {statistics.median(each):.0f} s besides, in {pluralize(len(each), 'round')}"
+        for name, each in loads.items()
+        if each
+    )

@@ -1,0 +1,187 @@
+"""The pure parts of `python -m bench.settings`: variants, the write-up's YAML, tables, targets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bench.plane import loader
+from bench.plane.model import write_model
+from bench.settings import figures
+from bench.settings.caches import SEED_FILE
+from bench.settings.figures import Measured, load_seconds, rates_table, targets_table
+from bench.settings.variants import (
+    CACHE,
+    Variant,
+    changed_runtime,
+    parse_variant,
+    seed_objects,
+)
+from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.fluid.alluxio_runtime import build_runtime
+from kubectl_fluidmodel.fluid.mount import Mount
+from kubectl_fluidmodel.model.sizing import GIB, MIB, HeapSizes, Medium
+
+HEAPS = HeapSizes(GIB, 2 * GIB, 3 * GIB, 4 * GIB, 5 * GIB)
+
+
+def runtime() -> dict[str, Any]:
+    """As `cache` writes it."""
+    return build_runtime(
+        "m", "ns", Mount({}), replicas=1, medium=Medium("MEM", "/dev/shm", ""), quota=7 * GIB,
+        heaps=HEAPS,
+    )  # fmt: skip
+
+
+def fuse_options(changed: dict[str, Any]) -> list[str]:
+    program, options = changed["spec"]["fuse"]["args"]
+    assert program == "fuse"
+    return str(options).removeprefix("--fuse-opts=").split(",")
+
+
+def test_what_cache_writes_is_measured_as_it_is_but_for_its_requests() -> None:
+    wanted = runtime()
+    for component in ("master", "worker"):
+        del wanted["spec"][component]["resources"]
+    assert changed_runtime(runtime(), CACHE) == wanted
+
+
+def test_a_property_replaces_what_cache_writes() -> None:
+    variant = parse_variant("alluxio.user.block.size.bytes.default=64MB,medium=SSD")
+    changed = changed_runtime(runtime(), variant)
+    assert changed["spec"]["properties"]["alluxio.user.block.size.bytes.default"] == "64MB"
+    assert variant.medium == "SSD" and CACHE.medium == "MEM"
+    assert runtime()["spec"]["properties"]["alluxio.user.block.size.bytes.default"] == "128MB"
+
+
+def test_options_of_the_mount_are_added_to_those_that_are_there_and_taken_away() -> None:
+    before = fuse_options(changed_runtime(runtime(), parse_variant("fuse=+ro")))
+    added = fuse_options(changed_runtime(runtime(), parse_variant("fuse=+max_background=1")))
+    assert added[-1] == "max_background=1" and set(before) == set(added[:-1])
+    without = fuse_options(changed_runtime(runtime(), parse_variant("fuse=-kernel_cache")))
+    assert set(before) - set(without) == {"kernel_cache"}
+
+
+def test_two_options_of_the_mount_are_both_changed() -> None:
+    changed = changed_runtime(runtime(), parse_variant("fuse=+max_read=65536,fuse=+max_read=4096"))
+    assert [each for each in fuse_options(changed) if "max_read" in each] == ["max_read=4096"]
+
+
+def test_an_option_of_the_java_machine_is_added() -> None:
+    changed = changed_runtime(runtime(), parse_variant("jvm=+-XX:+UseParallelGC"))
+    assert changed["spec"]["fuse"]["jvmOptions"][-1] == "-XX:+UseParallelGC"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("medium", "'medium' is not KEY=VALUE"),
+        ("medium=", "'medium=' is not KEY=VALUE"),
+        ("medium=TAPE", "'TAPE' is no medium"),
+        ("block=64MB", "'block' is none of medium, fuse, jvm, readahead and Alluxio's properties"),
+        ("fuse=sync_read", "'sync_read' begins with neither + nor -"),
+        ("readahead=1Mi", "'1Mi' is no number of KiB"),
+        ("medium=MEM,jvm=x", "'x' begins with neither + nor -"),
+    ],
+)
+def test_what_is_no_change_is_told(text: str, reason: str) -> None:
+    with pytest.raises(UsageError) as told:
+        parse_variant(text)
+    assert told.value.message == f"--set {text} is not valid"
+    assert told.value.reason == reason
+
+
+def test_the_write_ups_objects_stay_as_they_are_but_for_what_has_to_fit() -> None:
+    given = {each["kind"]: each for each in yaml.safe_load_all(SEED_FILE.read_text())}
+    made = seed_objects(given, "c0", "ns", runtime())
+    assert made["Dataset"]["spec"] == {**given["Dataset"]["spec"], "placement": "Shared"}
+    spec, before = made["AlluxioRuntime"]["spec"], given["AlluxioRuntime"]["spec"]
+    assert spec["properties"] == before["properties"]
+    [level], [was] = spec["tieredstore"]["levels"], before["tieredstore"]["levels"]
+    assert level == {**was, "quota": "7Gi"}
+    assert spec["worker"] == {"jvmOptions": ["-Xmx2g", "-XX:MaxDirectMemorySize=3g"]}
+    assert set(spec) == {*before, "master", "worker", "fuse"}
+    assert {each["metadata"]["name"] for each in made.values()} == {"c0"}
+
+
+def measured() -> Measured:
+    """Two rounds."""
+    found = Measured()
+    for variant, case, rates in (
+        ("seed", figures.LOAD, (50, 60)),
+        ("cache", figures.LOAD, (100, 300)),
+        ("seed", figures.WARM, (100, 100)),
+        ("cache", figures.PAGES, (390, 450)),
+        ("", figures.STORE, (400, 500)),
+    ):
+        for rate in rates:
+            found.add(variant, case, rate * 1e6)
+    return found
+
+
+def cells(table: str) -> list[list[str]]:
+    lines = table.splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_rates_stand_beside_each_other_with_their_ratios_by_rounds() -> None:
+    table = cells(rates_table(measured(), ["seed", "cache"]))
+    assert table[0] == ["MB/s, median (range)", "`seed`", "`cache`", "/ seed"]
+    assert table[2] == ["DataLoad", "55 (50 to 60)", "200 (100 to 300)", "3.50 (2.00 to 5.00)"]
+    assert table[4] == ["preheated, memory map", "", "420 (390 to 450)", ""]
+    assert table[5] == ["store", "450 (400 to 500)", "", ""]
+
+
+def test_targets_are_met_by_the_median_of_the_rounds_and_what_was_not_measured_is_left_out() -> (
+    None
+):
+    table = cells(targets_table(measured()))[2:]
+    assert table == [
+        ["preload / the write-up's", "3.50 (2.00 to 5.00)", "4", "**missed**"],
+        [
+            "preload / one client that reads the store",
+            "0.42 (0.25 to 0.60)",
+            "0.6",
+            "**missed**",
+        ],
+        ["preheated / the write-up's warm read", "4.20 (3.90 to 4.50)", "4", "met"],
+    ]
+
+
+def test_the_time_of_a_load_is_the_last_that_its_script_took() -> None:
+    log = "real\t0m3.500s\nuser\t0m1.0s\n/a is loaded\n\nreal\t1m2.250s\nuser\t0m5.0s\n"
+    assert load_seconds(log) == 62.25
+    with pytest.raises(ValueError, match="no time"):
+        load_seconds("nothing")
+
+
+def test_a_variant_without_changes_is_what_cache_writes() -> None:
+    assert Variant("x").changes == () and not CACHE.is_seed
+
+
+def load(*words: str) -> dict[str, Any]:
+    """Run the loader as a pod does."""
+    argv = [sys.executable, loader.__file__, *words]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_threads_read_every_file_to_its_end(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    write_model(folder, 4 * 70 * MIB)
+    found = load(str(folder), "--threads", "4")
+    assert found["bytes"] == sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    assert found["load"] > 0
+
+
+def test_objects_are_read_from_their_store(tmp_path: Path) -> None:
+    path = tmp_path / "object"
+    path.write_bytes(bytes(3 * MIB + 1))
+    assert load("--store", path.as_uri(), path.as_uri())["bytes"] == 2 * (3 * MIB + 1)

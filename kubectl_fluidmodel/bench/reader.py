@@ -243,7 +243,8 @@ def _copy_mapped(segment: Segment, block: int, meter: _Meter) -> None:
     """Copy a segment from a memory map, as engines copy a tensor to the GPU."""
     step = min(block, MIB)
     buffer = bytearray(step)
-    with _opened(segment.path) as handle, mmap.mmap(handle, 0, prot=mmap.PROT_READ) as mapped:
+    private = {"flags": mmap.MAP_PRIVATE, "prot": mmap.PROT_READ}  # as safetensors maps since 0.5.3
+    with _opened(segment.path) as handle, mmap.mmap(handle, 0, **private) as mapped:
         at, end = segment.first, segment.first + segment.count
         while at < end and not meter.expired:
             count = min(step, end - at)

@@ -17,12 +17,14 @@ from kubectl_fluidmodel.fluid import (
     alluxio_runtime,
     dataload,
     dataset,
+    fuse,
     names,
     placement,
     worker_set,
 )
 from kubectl_fluidmodel.fluid.mount import MountCredentials, build_mount
 from kubectl_fluidmodel.fluid.placement import Candidate, NodeRequirement, Placement
+from kubectl_fluidmodel.inventory.staging_status import glob_annotations
 from kubectl_fluidmodel.model import sizing
 from kubectl_fluidmodel.model.files import FileListing
 from kubectl_fluidmodel.model.sizing import HeapSizes, Medium
@@ -34,6 +36,10 @@ from kubectl_fluidmodel.records import dataclass
 
 _MIN_SKIPPED_SHARE = 50
 """Junk is skipped only if it is at least one part in this many of the model's bytes."""
+_HIGH_CONCURRENCY_NOTE = (
+    "high concurrency: the FUSE client takes 32 and more reads at once; it needs libfuse 2 in "
+    "Alluxio's image, and has no page cache, so there is no preheating"
+)
 _MAX_LOAD_PATHS = 40
 """Maximum number of paths that a load names."""
 
@@ -135,12 +141,18 @@ def build_desired(
     cached_bytes = _loaded_bytes(listing, paths) if listing else 0
     model_bytes = _model_bytes(options, listing)
     quota = _choose_quota(options, cached_bytes, existing)
+    high_concurrency = _high_concurrency(options, existing)
     jvm = sizing.heap_sizes(
-        model_bytes, len(listing.files) if listing else 0, web=options.is_web_source
+        model_bytes,
+        len(listing.files) if listing else 0,
+        web=options.is_web_source,
+        parallel_chunks=fuse.MAX_BACKGROUND * fuse.CHUNK_BYTES if high_concurrency else 0,
     )
     medium, chosen, notes = _choose_medium_and_nodes(
         options, model_bytes, quota, jvm, candidates, existing
     )
+    if high_concurrency:
+        notes.append(_HIGH_CONCURRENCY_NOTE)
     affinity, tolerations = _affinity_and_tolerations(options, chosen, existing)
     source_mount = build_mount(options.source, options.name, namespace, credentials)
     annotations = source_annotations(options.recorded_uri, options.commit, listing)
@@ -165,6 +177,8 @@ def build_desired(
         heaps=jvm,
         web=options.is_web_source,
     )
+    if high_concurrency:
+        runtime = fuse.with_high_concurrency(runtime)
     load = None
     if options.load:
         load = dataload.build_dataload(
@@ -231,13 +245,25 @@ def source_annotations(uri: str, commit: str, listing: FileListing | None) -> di
 
 
 def _update_annotations(options: CacheOptions, existing: ExistingObjects) -> dict[str, str]:
-    """What a Dataset records for `update`. What it replaces stays when `cache` runs again."""
+    """What a Dataset records for later runs and `update`.
+
+    What it replaces stays when `cache` runs again.
+    """
     recorded = annotations_of(existing.dataset or {}).get(names.REPLACES_ANNOTATION, "")
     found = {
         names.REVISION_ANNOTATION: options.revision,
         names.REPLACES_ANNOTATION: options.replaces or recorded,
     }
+    if options.staging is not None:
+        found |= glob_annotations(options.staging.hub.include, options.staging.hub.exclude)
     return {key: value for key, value in found.items() if value}
+
+
+def _high_concurrency(options: CacheOptions, existing: ExistingObjects) -> bool:
+    """Return whether the FUSE client is for many parallel reads; without a flag, as it is."""
+    if options.high_concurrency is None:
+        return fuse.uses_jnr_fuse(existing.runtime)
+    return options.high_concurrency
 
 
 def _model_bytes(options: CacheOptions, listing: FileListing | None) -> int:
@@ -448,6 +474,10 @@ def immutable_changes(
         if all(hosts) and not _can_scale(set(hosts[0]), set(hosts[1]), set(kept_hosts)):
             found.append(f"nodes: {', '.join(hosts[0])} → {', '.join(hosts[1])}")
     if existing.runtime is not None:
+        clients = [fuse.uses_jnr_fuse(each) for each in (existing.runtime, runtime_object)]
+        if clients[0] != clients[1]:
+            old_state, new_state = ("on" if each else "off" for each in clients)
+            found.append(f"high concurrency: {old_state} → {new_state}")
         old, new = (
             alluxio_runtime.parse_tier(existing.runtime),
             alluxio_runtime.parse_tier(runtime_object),

@@ -17,8 +17,11 @@ from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
 from kubectl_fluidmodel.cache.source_info import reachable_store
 from kubectl_fluidmodel.cache.staging_job import StagingJob
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.hub.client import HubClient
+from kubectl_fluidmodel.inventory.staging_status import staged_globs
 from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.model.plan import StagingPlan
 from kubectl_fluidmodel.model.source import Source
 from kubectl_fluidmodel.objects import kinds
@@ -28,6 +31,7 @@ from kubectl_fluidmodel.objectstore.layout import StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.output.progress_step import DONE, Step
 from kubectl_fluidmodel.output.serialize import kubectl_name
+from kubectl_fluidmodel.output.shell import command
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage import credentials, job_control, job_run, manifest
@@ -62,6 +66,7 @@ class HubStaging:
             FluidModelError: the Hub refuses.
             UnreachableError: the Hub does not respond.
         """
+        options = _with_recorded_globs(options, namespace, client)
         staging, source = options.staging, options.source
         if staging is None:
             raise UsageError(f"{source.uri} cannot be staged", "it is not a model of the Hub")
@@ -88,7 +93,15 @@ class HubStaging:
         """Return a summary of the plan: commit, files, bytes, and what is skipped."""
         from kubectl_fluidmodel.stage.report import summary_lines
 
-        return [*summary_lines(self.files), *self.job.network_notes()]
+        return [*summary_lines(self.files), *self._glob_lines(), *self.job.network_notes()]
+
+    def _glob_lines(self) -> list[str]:
+        """Return which globs select the files, which may be those of an earlier run."""
+        hub = self.staging.hub
+        words = [("--include", glob) for glob in hub.include]
+        words += [("--exclude", glob) for glob in hub.exclude]
+        given = command(*(word for pair in words for word in pair))
+        return [f"files by {given}"] if words else []
 
     def status(self) -> StagingStatus:
         """Return how much of the model is in its bucket, or can be copied there.
@@ -232,6 +245,25 @@ class HubStaging:
         if self.client is None:
             raise FluidModelError("staging in the cluster needs a cluster")
         return self.client
+
+
+def _with_recorded_globs(
+    options: CacheOptions, namespace: str, client: Client | None
+) -> CacheOptions:
+    """Return the options with the globs of an earlier run, unless this one has its own."""
+    staging = options.staging
+    if client is None or staging is None or staging.hub.include or staging.hub.exclude:
+        return options
+    try:
+        dataset = client.get_or_none(names.DATASETS, options.name, namespace)
+    except ForbiddenError:  # the preflight reports it
+        return options
+    origin = Source("hf", options.source.host).uri
+    if dataset is None or names.source_uri(dataset) != origin:
+        return options
+    include, exclude = staged_globs(dataset)
+    hub = replace(staging.hub, include=include, exclude=exclude)
+    return replace(options, staging=replace(staging, hub=hub))
 
 
 def _followed_revision(files: StagingPlan) -> str:

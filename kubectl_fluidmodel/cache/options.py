@@ -36,6 +36,8 @@ class CacheFlags:
     medium: str = "auto"
     path: str | None = None
     quota: str = "auto"
+    high_concurrency: bool | None = None
+    """None where neither --high-concurrency nor --no-high-concurrency is given."""
     runtime: str = "alluxio"
     load: bool | None = None
     """None where neither --load nor --no-load is given."""
@@ -94,6 +96,8 @@ class CacheOptions:
     medium: str = "auto"
     path: str | None = None
     quota: int | None = None
+    high_concurrency: bool | None = None
+    """Whether the FUSE client is for many parallel reads; None leaves it as it is."""
     nodes: tuple[str, ...] = ()
     node_selector: tuple[tuple[str, str], ...] = ()
     load: bool = True
@@ -179,6 +183,7 @@ def parse_options(
         medium=flags.medium,
         path=flags.path,
         quota=None if flags.quota == "auto" else parse_size_flag(flags.quota, "--quota"),
+        high_concurrency=flags.high_concurrency,
         nodes=nodes,
         node_selector=_parse_node_selector(flags.node_selector),
         load=flags.load is not False,
@@ -251,6 +256,12 @@ def _parse_reader(flags: CacheFlags, pod: StagingFlags, *, wait: bool) -> Reader
     Raises:
         UsageError: it is required and has no image, or there is nothing to read or nobody waits.
     """
+    if flags.high_concurrency and flags.preheat == "on" and flags.verify != "read":
+        raise UsageError(
+            "--preheat on with --high-concurrency",
+            "its FUSE client mounts with direct_io, so no page cache keeps what was read",
+            "--verify read, which reads to verify",
+        )
     asked = "--verify read" if flags.verify == "read" else ""
     asked = asked or ("--preheat on" if flags.preheat == "on" else "")
     reads = flags.load is not False and wait

@@ -75,6 +75,8 @@ class Preheater:
     options: CacheOptions
     reads: ClaimReads
     reporter: ProgressReporter
+    has_page_cache: bool = True
+    """Whether the kernel keeps what was read; without it, only `--verify read` reads."""
     _records: dict[str, PreheatRecord] = field(default_factory=dict)
 
     def run(self, expected: Mapping[str, ExpectedFile]) -> Preheating:
@@ -91,6 +93,12 @@ class Preheater:
             FluidModelError: a cache that was to be read cannot be read.
         """
         try:
+            if not (self.has_page_cache or self.options.verify_by_reading):
+                raise FluidModelError(
+                    "the cache cannot be preheated",
+                    "with --high-concurrency, no page cache keeps what was read",
+                    "--preheat off",
+                )
             nodes = self.reads.worker_nodes()
             obstacle = "" if self.options.must_read else self._obstacle(nodes, expected)
             if not obstacle:

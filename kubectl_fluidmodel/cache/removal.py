@@ -26,7 +26,12 @@ from kubectl_fluidmodel.stage.job import job_selector
 
 RECREATED_KINDS = (names.DATA_LOADS, names.ALLUXIO_RUNTIMES, names.DATASETS)
 """Kinds that are deleted to recreate a cache, in order: readers before what they read."""
-OWNED_KINDS = (kinds.JOBS, *RECREATED_KINDS, kinds.SECRETS, kinds.PVCS, kinds.PVS)
+OWNED_KINDS = (
+    *(kinds.JOBS, names.DATA_LOADS, names.ALLUXIO_RUNTIMES),
+    *(kinds.SECRETS, kinds.PVCS, kinds.PVS, names.DATASETS),
+)
+"""All kinds, in order of deletion. The Dataset comes last: as long as anything is left, `update`,
+`uncache` and `inspect` still see a cache, and the same command finishes an interrupted removal."""
 _KINDS = {kind.name: kind for kind in OWNED_KINDS}
 _REQUIRED_KINDS = (*RECREATED_KINDS, kinds.SECRETS, kinds.PVCS)
 """Kinds that must be listable; only some caches have Jobs and volumes."""

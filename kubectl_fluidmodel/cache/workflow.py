@@ -40,7 +40,7 @@ from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.cache.waiter import CacheWaiter, open_waiter
 from kubectl_fluidmodel.cache.watch import CacheTarget
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import fuse, names
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.kube.job_run import job_permissions
@@ -285,6 +285,9 @@ class CacheWorkflow:
         options = self.options
         if not (options.wait and options.load and (options.must_read or options.preheat != "off")):
             return Preheating()
+        has_page_cache = not fuse.uses_jnr_fuse(plan.desired.runtime)
+        if not has_page_cache and not options.must_read:
+            return Preheating()  # a note of the plan says why
         if options.reader is None:
             reason = "there is no image for its pod"
             self.reporter.log(skipped_note(reason, options, self.namespace))
@@ -299,7 +302,9 @@ class CacheWorkflow:
             self.deadline,
         )
         staged = self.staging.files.files if self.staging else ()
-        preheater = Preheater(self.client, self.namespace, options, reads, self.reporter)
+        preheater = Preheater(
+            self.client, self.namespace, options, reads, self.reporter, has_page_cache
+        )
         return preheater.run(read_verification.expected_files(plan.source.listing, staged))
 
     def require_no_readers(self, desired: DesiredCache) -> None:

@@ -119,6 +119,13 @@ _CACHE_FLAGS = flag_group(
         help="Size of the cache per node; auto: what the model needs.",
     ),
     option(
+        "--high-concurrency/--no-high-concurrency",
+        group="Cache",
+        default=None,
+        help="Use Fluid's settings for 32 and more parallel reads per node. The node's page cache "
+        "then keeps nothing.  [default: as it is, else off]",
+    ),
+    option(
         "--runtime",
         group="Cache",
         type=click.Choice(["alluxio"]),

@@ -13,7 +13,6 @@ from kubectl_fluidmodel.cli.flags import (
 )
 from kubectl_fluidmodel.cli.model_flags import hub_flags, staging_job_flags, store_flags
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
-from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
 from kubectl_fluidmodel.objectstore.options import StoreOptions
@@ -163,8 +162,6 @@ def command(
     from kubectl_fluidmodel.cli.pin import watch_with_doctor
     from kubectl_fluidmodel.update.command import UpdateCommand
 
-    if run.output is not None and run.dry_run == "none":
-        raise UsageError("-o is for the steps of a dry run", "", "--dry-run")
     options = parse_update_options(
         name,
         flags,

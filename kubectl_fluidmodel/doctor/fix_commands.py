@@ -8,7 +8,7 @@ from typing import Any
 
 from kubectl_fluidmodel.dynamo.json_patch import escape_key
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import fuse, names
 from kubectl_fluidmodel.fluid import status as fluid_status
 from kubectl_fluidmodel.fluid.placement import bound_hostnames
 from kubectl_fluidmodel.fluid.secret import STORE_SUFFIX
@@ -185,6 +185,7 @@ def cache_command(
     words += [Operand(source)] if source else _source_words(cached)
     words += ["--name", name or cached.name]
     words += [] if source else _unmeasured_flags(cached, flags)
+    words += [] if source or in_place else _glob_flags(cached)
     endpoint = endpoint or mount_target.endpoint_url(options)
     region = region or mount_target.region_of(options)
     secret = _mount_secret(cached, mount)
@@ -197,7 +198,12 @@ def cache_command(
     workers = runtimes.wanted_replicas(cached.runtime) or 1
     if workers > 1 and not in_place and "--replicas" not in flags:
         words += ["--replicas", str(workers)]
+    if fuse.uses_jnr_fuse(cached.runtime) and not in_place and _NO_HIGH_CONCURRENCY not in flags:
+        words.append("--high-concurrency")
     return command(*words, *flags, "-n", namespace or cached.namespace)
+
+
+_NO_HIGH_CONCURRENCY = "--no-high-concurrency"
 
 
 def load_command(cached: Cache) -> Command:
@@ -218,6 +224,15 @@ def _source_words(cached: Cache) -> list[Word]:
     if layout is not None:
         return [Operand(f"{layout.repo}@{layout.commit}"), "--to", layout.destination.uri]
     return [Operand(_mounted_source(cached) or "SOURCE")]
+
+
+def _glob_flags(cached: Cache) -> list[str]:
+    """The globs with which a model of the Hub was staged; a cache that exists keeps them."""
+    if staging_status.staging_layout(cached) is None:
+        return []
+    include, exclude = staging_status.staged_globs(cached.dataset or {})
+    pairs = [("--include", glob) for glob in include] + [("--exclude", glob) for glob in exclude]
+    return [word for pair in pairs for word in pair]
 
 
 def _mounted_source(cached: Cache) -> str:

@@ -89,6 +89,8 @@ class NodeReads:
     """Processes that may load there at the same time."""
     is_limited: bool = True
     """Whether its FUSE client may hang from `MAX_PARALLEL_READS` + 1 reads on."""
+    has_page_cache: bool = True
+    """Whether the kernel keeps what was read through its FUSE client."""
     best: int = 0
     """Reads at once that were measured to be the best there, 1 where parallel reads do not pay; 0
     if that was not measured."""
@@ -133,10 +135,15 @@ class _Option:
 
 
 def node_reads(
-    workers: Iterable[Component], node_gpus: int, is_limited: bool = True, best: int = 0
+    workers: Iterable[Component],
+    node_gpus: int,
+    *,
+    is_limited: bool = True,
+    has_page_cache: bool = True,
+    best: int = 0,
 ) -> NodeReads:
     """What the workers that read a cache may do on one of its nodes; see `ranks_on_node`."""
-    return NodeReads(ranks_on_node(workers, node_gpus), is_limited, best)
+    return NodeReads(ranks_on_node(workers, node_gpus), is_limited, has_page_cache, best)
 
 
 def plan_loader(
@@ -236,6 +243,9 @@ def _option(engine: LoadingEngine, loader: str, node: NodeReads) -> _Option:
             f"it requires Dynamo {format_version(since)} or later, but this is {engine.release}"
         )
         return _Option(loader, reason=reason)
+    if loader == PREFETCH and not node.has_page_cache:
+        reason = "the cache was made with --high-concurrency, with which no page cache keeps files"
+        return _Option(loader, reason=reason)
     taken = env_entry(engine.component, STREAMER_ENV, engine.container_path)
     if loader == RUNAI and taken is not None and "value" not in taken:
         return _Option(loader, reason=f"{STREAMER_ENV} comes from elsewhere")
@@ -244,7 +254,8 @@ def _option(engine: LoadingEngine, loader: str, node: NodeReads) -> _Option:
         return _Option(loader, threads)
     reason = (
         f"{pluralize(node.ranks, 'rank')} on a node would have more than {MAX_PARALLEL_READS} "
-        "reads at once, with which Alluxio's FUSE client can hang (fluid#5802)"
+        "reads at once, with which Alluxio's FUSE client can hang (fluid#5802); cache "
+        "--high-concurrency uses another client"
     )
     return _Option(loader, reason=reason)
 

@@ -1,4 +1,11 @@
-"""What a runtime's FUSE client can take. Pure."""
+"""What a runtime's FUSE client can take, and Fluid's settings for many parallel reads. Pure.
+
+Alluxio has two FUSE clients. Fluid starts JNI-FUSE, which uses the kernel's page cache. Its
+settings for high concurrency (docs/en/samples/alluxio_s3_high_concurrency.md, July 2026) start the
+older JNR-FUSE with libfuse 2, which always mounts with `direct_io` (Alluxio 2.9.3,
+alluxio/fuse/options/FuseOptions.java): the kernel keeps no pages between two opens of a file, and
+refuses shared memory maps (ENODEV).
+"""
 
 from __future__ import annotations
 
@@ -10,18 +17,57 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import Object, get_path
 
 JNI_FUSE_PROPERTY = "alluxio.fuse.jnifuse.enabled"
+MAX_BACKGROUND = 256
+"""Requests that the kernel sends to the client at once, in Fluid's settings."""
+CHUNK_BYTES = 64 << 20
+"""What the client reads from a worker at once, in Fluid's settings."""
+HIGH_CONCURRENCY_PROPERTIES = {
+    JNI_FUSE_PROPERTY: "false",
+    "alluxio.fuse.jnifuse.libfuse.version": "2",
+    "alluxio.underfs.s3.threads.max": "2048",
+    "alluxio.user.block.worker.client.pool.max": "8192",
+    "alluxio.user.block.size.bytes.default": "64MB",
+    "alluxio.user.streaming.reader.chunk.size.bytes": "64MB",
+    "alluxio.user.local.reader.chunk.size.bytes": "64MB",
+    "alluxio.worker.network.reader.buffer.size": "64MB",
+    "alluxio.user.direct.memory.io.enabled": "false",
+}
+HIGH_CONCURRENCY_ARGS = (
+    "fuse",
+    # As Fluid mounts a read-only Dataset with libfuse 2 (pkg/ddc/alluxio/transform_optimization.go
+    # at v1.0.8), and the two limits of its settings for high concurrency.
+    "--fuse-opts=kernel_cache,ro,attr_timeout=7200,entry_timeout=7200,nonempty,allow_other,"
+    f"max_background={MAX_BACKGROUND},congestion_threshold={MAX_BACKGROUND}",
+)
+
+
+def with_high_concurrency(runtime: Object) -> Object:
+    """Return an AlluxioRuntime with Fluid's settings for many parallel reads."""
+    spec = runtime["spec"]
+    properties = {**(spec.get("properties") or {}), **HIGH_CONCURRENCY_PROPERTIES}
+    client = {**(spec.get("fuse") or {}), "args": list(HIGH_CONCURRENCY_ARGS)}
+    return {**runtime, "spec": {**spec, "properties": properties, "fuse": client}}
 
 
 def limits_parallel_reads(runtime: Object | None) -> bool:
     """Whether 32 or more reads at once can hang the FUSE client.
 
-    Alluxio's JNI-FUSE does (fluid#5802). Fluid's settings for high concurrency turn it off
-    (docs/en/samples/alluxio_s3_high_concurrency.md). An unknown runtime is taken for Alluxio's.
+    Alluxio's JNI-FUSE does (fluid#5802). Fluid's settings for high concurrency turn it off. An
+    unknown runtime is taken for Alluxio's.
     """
     if runtime is not None and runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
         return False
-    properties = get_path(runtime, "spec", "properties", default={})
-    return str(properties.get(JNI_FUSE_PROPERTY)).lower() != "false"
+    return not uses_jnr_fuse(runtime)
+
+
+def uses_jnr_fuse(runtime: Object | None) -> bool:
+    """Whether the FUSE client is JNR-FUSE, which has no page cache."""
+    if runtime is None or runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
+        return False
+    fuse = get_path(runtime, "spec", "fuse", "properties", default={})
+    common = get_path(runtime, "spec", "properties", default={})
+    value = fuse.get(JNI_FUSE_PROPERTY, common.get(JNI_FUSE_PROPERTY))  # as Fluid merges them
+    return str(value).lower() == "false"
 
 
 def mount_options(runtime: Mapping[str, Any]) -> tuple[str, ...]:

@@ -37,11 +37,15 @@ _LOG_ERRORS: tuple[tuple[str, str], ...] = (
     (r"No space left on device", "the cache's disk is full"),
     (r"WorkerOutOfSpaceException", "the quota is full"),
     (r"java\.lang\.OutOfMemoryError", "the JVM ran out of memory"),
+    (
+        r"UnsatisfiedLinkError:.*libfuse\.so\.2",
+        "the image has no libfuse 2, which --high-concurrency needs",
+    ),
 )
 # Lines about connections between Alluxio's processes, which use gRPC over netty; stores use
 # HTTP. Stack frames say nothing by themselves.
 _NOT_THE_STORE = re.compile(r"io\.netty|io\.grpc|finishConnect|GrpcServerAddress|^\s*at ")
-_NODE_ERRORS = ("the cache's disk", "the quota", "the JVM")
+_NODE_ERRORS = ("the cache's disk", "the quota", "the JVM", "the image")
 """Causes that are unrelated to a store."""
 _KEY_IN_LOG = re.compile(
     r"""((?:access|secret)[-.\w]*key[-.\w]*["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|\S+)""", re.IGNORECASE

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.usage import parse_count
 from kubectl_fluidmodel.objects.access import (
+    Object,
     annotations_of,
     get_path,
     metadata_of,
@@ -50,6 +54,26 @@ def staging_layout(cache: Cache) -> StagingLayout | None:
     if not (path == ending or path.endswith(f"/{ending}")) or STATE_DIR in path.split("/"):
         return None
     return StagingLayout(BucketPrefix(bucket, path.removesuffix(ending).rstrip("/")), repo, commit)
+
+
+def staged_globs(dataset: Object) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the globs of `--include` and `--exclude` with which a cache's model was staged."""
+    notes = annotations_of(dataset)
+    return _globs(notes.get(names.INCLUDE_ANNOTATION)), _globs(notes.get(names.EXCLUDE_ANNOTATION))
+
+
+def glob_annotations(include: Sequence[str], exclude: Sequence[str]) -> dict[str, str]:
+    """Return the annotations that record globs; the inverse of `staged_globs`."""
+    given = ((names.INCLUDE_ANNOTATION, include), (names.EXCLUDE_ANNOTATION, exclude))
+    return {key: json.dumps(list(globs)) for key, globs in given if globs}
+
+
+def _globs(text: str | None) -> tuple[str, ...]:
+    try:
+        found = json.loads(text or "[]")
+    except ValueError:
+        return ()
+    return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def staged_model(cache: Cache) -> StagedModel | None:

@@ -77,16 +77,16 @@ def max_model_bytes(quota: int) -> int:
     return max(0, (quota - RESERVED_BYTES - BLOCK_BYTES) * HIGH_WATERMARK_PERCENT // 100)
 
 
-def heap_sizes(model: int, files: int, *, web: bool = False) -> HeapSizes:
+def heap_sizes(model: int, files: int, *, web: bool = False, parallel_chunks: int = 0) -> HeapSizes:
     """Return JVM sizes for a model, instead of Fluid's 16 GiB master, 12 GiB worker and FUSE.
 
     A model has hundreds of large files, not millions of small ones: metadata needs little memory,
     and read buffers dominate. `web` is for WebUFS, for which Fluid uses blocks and buffers of 256
-    MB instead of 32 MB.
+    MB instead of 32 MB. `parallel_chunks` is the bytes that many parallel reads have under way.
     """
     blocks = model // BLOCK_BYTES + files
     master = max(GIB, -(-blocks * 8 * KIB // GIB) * GIB)
-    direct = 8 * GIB if web else 4 * GIB
+    direct = max(8 * GIB if web else 4 * GIB, parallel_chunks)
     if model > 256 * MIB:
         return HeapSizes(master, 4 * GIB, direct, 4 * GIB, direct)
     return HeapSizes(GIB, GIB, GIB, GIB, GIB)

@@ -95,6 +95,8 @@ class PinRequest:
     """GPUs of the cache's largest node; 0 if unknown."""
     limits_reads: bool = True
     """Whether 32 or more parallel reads may hang the cache's FUSE client."""
+    has_page_cache: bool = True
+    """Whether the kernel keeps what was read through that client."""
     best_reads: int = 0
     """Reads at once that `bench` measured to be the best on a node; see `NodeReads.best`."""
     replaces: str = ""
@@ -278,7 +280,13 @@ def _existing_path(components: Iterable[Component], cache: str) -> str:
 
 def _node_reads(components: list[Component], request: PinRequest) -> NodeReads:
     workers = [component for component in components if component.role is Role.WORKER]
-    return node_reads(workers, request.node_gpus, request.limits_reads, request.best_reads)
+    return node_reads(
+        workers,
+        request.node_gpus,
+        is_limited=request.limits_reads,
+        has_page_cache=request.has_page_cache,
+        best=request.best_reads,
+    )
 
 
 def _plan_loader(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kubectl_fluidmodel.dynamo.resources import REQUEST
-from kubectl_fluidmodel.fluid.fuse import limits_parallel_reads
+from kubectl_fluidmodel.fluid.fuse import limits_parallel_reads, uses_jnr_fuse
 from kubectl_fluidmodel.inventory.read_rates import best_reads
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.objects.access import Object
@@ -160,6 +160,7 @@ def _complete_request(request: PinRequest, info: CacheInfo) -> PinRequest:
         model_bytes=info.model_bytes,
         node_gpus=info.node_gpus,
         limits_reads=limits_parallel_reads(info.runtime),
+        has_page_cache=not uses_jnr_fuse(info.runtime),
         best_reads=best_reads(info.dataset),
     )
 

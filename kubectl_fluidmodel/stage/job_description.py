@@ -31,6 +31,14 @@ def container_args(job: Object) -> list[str]:
     return [str(each) for each in args]
 
 
+def update_flags(job: Object) -> list[str]:
+    """The flags of `update` that build this Job: those of `cache` but the bucket."""
+    flags = cache_flags(job)
+    return [
+        word for at in range(0, len(flags), 2) if flags[at] != "--to" for word in flags[at:][:2]
+    ]
+
+
 def cache_flags(job: Object) -> list[str]:
     """The flags of `cache` that build this Job, as words: the inverse of `build_job`."""
     spec = get_path(job, "spec", "template", "spec", default={})

@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import click
 
@@ -23,6 +25,7 @@ from kubectl_fluidmodel.pin.workflow import Watchdog
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.update import view
 from kubectl_fluidmodel.update.options import CACHE, PIN, RETIRE, UpdateOptions
+from kubectl_fluidmodel.update.plan import plan_steps
 from kubectl_fluidmodel.update.planning import Planner, Target, UpdatePlan, find_target
 from kubectl_fluidmodel.update.workflow import UpdateWorkflow, recovery_note
 
@@ -53,11 +56,8 @@ class UpdateCommand:
         client = Client.connect(self.connection)
         target = find_target(client, self.options)
         if target.state.is_done:
-            self._print_done(target)
-            return 0
-        reporter = ProgressView(color=self.color)
-        planner = Planner(client, self.options, reporter, self.hopeless_check)
-        plan = planner.plan(target, read_only=not on_server)
+            return self._report_done(client, target)
+        plan = self._planner(client).plan(target, read_only=not on_server)
         if plan.staging.job.lacks_image and not plan.facts.status.has_manifest:
             print_note(f"note: {no_image_error()}")
         if on_server:
@@ -78,8 +78,7 @@ class UpdateCommand:
         client, options = Client.connect(self.connection), self.options
         target = find_target(client, options)
         if target.state.is_done:
-            self._print_done(target)
-            return 0
+            return self._report_done(client, target)
         deadline = time.monotonic() + options.timeout
         with ProgressView(color=self.color) as reporter:
             planner = Planner(client, options, reporter, self.hopeless_check)
@@ -91,6 +90,7 @@ class UpdateCommand:
                 self.watchdog,
                 reporter.log,
                 deadline,
+                prints_documents=self.output is not None,
             )
             with self._recovery(work, target):
                 reporter.log(view.headline(target.state, target.repo, target.revision))
@@ -102,7 +102,25 @@ class UpdateCommand:
                 work.move_graphs(target)
             if RETIRE in options.steps:
                 work.retire(target.state.commit)
-        self._print_result(work, target)
+        if self.output is None:
+            self._print_result(work, target)
+        else:
+            self._print_document(work, plan)
+        return 0
+
+    def _planner(self, client: Client) -> Planner:
+        return Planner(client, self.options, ProgressView(color=self.color), self.hopeless_check)
+
+    def _report_done(self, client: Client, target: Target) -> int:
+        """Print that there is nothing to update.
+
+        Returns:
+            The exit code.
+        """
+        if self.output is None:
+            self._print_done(target)
+        else:
+            self._print_plan(self._planner(client).plan(target, read_only=True))
         return 0
 
     # -- output ------------------------------------------------------------------------------
@@ -128,17 +146,28 @@ class UpdateCommand:
             ) from err
 
     def _print_plan(self, plan: UpdatePlan) -> None:
-        from kubectl_fluidmodel.output.serialize import to_json, to_yaml
-
         target = plan.target
         if self.output is not None:
-            document = view.update_document(plan.state, plan.facts, target.revision, plan.steps)
-            click.echo(to_json(document) if self.output == "json" else to_yaml(document), nl=False)
+            self._echo(view.update_document(plan.state, plan.facts, target.revision, plan.steps))
             return
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         color = wants_color(sys.stdout, self.color)
         click.echo(view.headline(plan.state, target.repo, target.revision))
         click.echo(view.steps_text(plan.steps, width=width, color=color), nl=False)
+
+    def _print_document(self, work: UpdateWorkflow, plan: UpdatePlan) -> None:
+        """Print the state after the run, with what the run moved and removed."""
+        options = replace(self.options, revision=plan.state.commit)
+        state = find_target(work.client, options).state
+        facts = replace(plan.facts, status=plan.staging.status())
+        steps = plan_steps(state, self.options, facts, plan.ahead.desired)
+        done = (work.moved, work.removed)
+        self._echo(view.update_document(state, facts, plan.target.revision, steps, *done))
+
+    def _echo(self, document: dict[str, Any]) -> None:
+        from kubectl_fluidmodel.output.serialize import to_json, to_yaml
+
+        click.echo(to_json(document) if self.output == "json" else to_yaml(document), nl=False)
 
     def _print_done(self, target: Target) -> None:
         state, asked = target.state, target.revision

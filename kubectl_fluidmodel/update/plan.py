@@ -13,6 +13,7 @@ from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.status import StagingStatus
 from kubectl_fluidmodel.update.options import CACHE, PIN, RETIRE, STAGE, UpdateOptions
 from kubectl_fluidmodel.update.state import OldCache, UpdateState
+from kubectl_fluidmodel.update.stopping import graph_stops, stop_texts
 
 DONE, TO_DO, LATER = "done", "to do", "not now"
 """States of a step; `not now` is one after `--to-step`."""
@@ -107,6 +108,8 @@ def _cache_texts(
     if state.target is not None and state.target.readers and not state.is_cached:
         pods = ", ".join(each.name for each in state.target.readers[:5])
         texts.append(f"pods that read it have to be stopped first: {pods}")
+        for text, command in stop_texts(graph_stops(state.target)):
+            texts += [text, command] if command else [text]
     return texts
 
 

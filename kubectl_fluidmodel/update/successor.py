@@ -6,14 +6,24 @@ from dataclasses import replace
 
 from kubectl_fluidmodel.cache.options import CacheOptions, parse_options
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.fluid import alluxio_runtime
+from kubectl_fluidmodel.fluid import alluxio_runtime, fuse
+from kubectl_fluidmodel.hub.options import HubOptions
+from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.mount_target import mount_targets
 from kubectl_fluidmodel.inventory.runtimes import wanted_replicas
-from kubectl_fluidmodel.inventory.staging_status import staging_layout
+from kubectl_fluidmodel.inventory.staging_status import staged_globs, staging_layout
 from kubectl_fluidmodel.inventory.succession import revision_of
 from kubectl_fluidmodel.objectstore.options import StoreOptions
 from kubectl_fluidmodel.update.options import UpdateOptions
 from kubectl_fluidmodel.update.state import UpdateState
+
+
+def _hub_options(options: UpdateOptions, template: Cache) -> HubOptions:
+    """Return the options of the Hub; the globs are those of the old cache, unless given."""
+    if options.hub.include or options.hub.exclude:
+        return options.hub
+    include, exclude = staged_globs(template.dataset or {})
+    return replace(options.hub, include=include, exclude=exclude)
 
 
 def cache_options(options: UpdateOptions, state: UpdateState, revision: str) -> CacheOptions:
@@ -40,6 +50,7 @@ def cache_options(options: UpdateOptions, state: UpdateState, revision: str) -> 
         replicas=None if given.nodes else wanted_replicas(template.runtime) or 1,
         medium=medium or "auto",
         path=path or None,
+        high_concurrency=fuse.uses_jnr_fuse(template.runtime),
     )
     store = StoreOptions(
         options.store.endpoint or target.endpoint or None,
@@ -51,7 +62,7 @@ def cache_options(options: UpdateOptions, state: UpdateState, revision: str) -> 
         flags,
         store,
         replace(options.staging, to=layout.destination.uri),
-        options.hub,
+        _hub_options(options, template),
         (True, options.timeout),
     )
     followed = revision_of(template) if revision == state.commit else revision

@@ -9,6 +9,7 @@ from typing import Any
 from kubectl_fluidmodel.inventory.succession import commit_of
 from kubectl_fluidmodel.output.escaping import escape_control
 from kubectl_fluidmodel.output.serialize import API_VERSION
+from kubectl_fluidmodel.output.shell import Command
 from kubectl_fluidmodel.output.table import Cell, Column, format_table
 from kubectl_fluidmodel.update.plan import DONE, TO_DO, StagingFacts, Step
 from kubectl_fluidmodel.update.state import UpdateState
@@ -48,6 +49,9 @@ def steps_text(steps: Sequence[Step], *, width: int | None = None, color: bool =
     for line, step in zip(lines, steps, strict=True):
         shown.append(line)
         for detail in step.details:
+            if isinstance(detail, Command):  # to be pasted
+                shown.append(f"{_INDENT}{escape_control(detail)}")
+                continue
             wrapped = textwrap.wrap(
                 escape_control(detail),
                 width or _PIPE_WIDTH,
@@ -61,9 +65,23 @@ def steps_text(steps: Sequence[Step], *, width: int | None = None, color: bool =
 
 
 def update_document(
-    state: UpdateState, staging: StagingFacts, revision: str, steps: Sequence[Step]
+    state: UpdateState,
+    staging: StagingFacts,
+    revision: str,
+    steps: Sequence[Step],
+    moved: Sequence[str] = (),
+    removed: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the document of `-o json|yaml`; see `docs/output.md`."""
+    """Return the document of `-o json|yaml`; see `docs/output.md`.
+
+    Args:
+        state: How far the update is.
+        staging: What is staged.
+        revision: That was asked for.
+        steps: All of them, in order.
+        moved: The graphs that this run moved.
+        removed: The caches that this run removed.
+    """
     status = staging.status
     return {
         "apiVersion": API_VERSION,
@@ -103,4 +121,6 @@ def update_document(
             {"name": each.name, "state": each.state, "details": list(each.details)}
             for each in steps
         ],
+        "moved": list(moved),
+        "removed": list(removed),
     }

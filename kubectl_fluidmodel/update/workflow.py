@@ -7,8 +7,10 @@ reads it, and until then it is unchanged.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import field, replace
 
 from kubectl_fluidmodel.cache import apply, removal
@@ -26,7 +28,7 @@ from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.plugin_pod import no_image_error
 from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.serialize import kubectl_name
-from kubectl_fluidmodel.output.shell import Operand, kubectl
+from kubectl_fluidmodel.output.shell import Operand, chain, kubectl
 from kubectl_fluidmodel.pin.options import PinOptions
 from kubectl_fluidmodel.pin.run import run_pin
 from kubectl_fluidmodel.pin.workflow import Watchdog
@@ -40,6 +42,7 @@ from kubectl_fluidmodel.update.planning import (
     with_secret,
 )
 from kubectl_fluidmodel.update.state import GraphUse, OldCache, UpdateState
+from kubectl_fluidmodel.update.stopping import graph_stops, stop_texts
 
 _DRAIN_TIMEOUT = 90.0
 """Seconds to wait for the last pods of moved graphs to end, before the old cache is removed."""
@@ -64,6 +67,8 @@ class UpdateWorkflow:
     """The graphs that were moved."""
     removed: list[str] = field(default_factory=list)
     """The caches that were removed."""
+    prints_documents: bool = False
+    """Whether stdout is for a document alone, so that the tables of `pin` go to stderr."""
 
     def stage_and_cache(self, plan: UpdatePlan) -> None:
         """Stage the commit, and build and verify its cache, up to the last step to run.
@@ -184,33 +189,37 @@ class UpdateWorkflow:
             return
         pods = removal.pods_mounting(self.client, state.namespace, state.name)
         if pods:
+            stops = graph_stops(state.template)
+            for text, command in stop_texts(stops):
+                self.log(f"note: {text} {command or ''}".rstrip())
+            commands = [each.stop for each in stops if not each.tool]
+            hint = chain(*commands) if commands else "stop them"
             raise FluidModelError(
                 f"{state.name} cannot be recreated yet",
                 f"the new commit is staged, and pods read the old one: {', '.join(pods[:5])}",
-                "stop them (set their graphs' replicas to 0), then the same command again",
+                f"{hint}, then the same command again",
             )
 
     def _move(self, reference: str, old: OldCache, name: str) -> None:
         self.log(f"moving {reference} from {old.name} to {name}")
+        options = PinOptions(
+            cache=name,
+            graphs=(reference,),
+            filename=None,
+            components=(),
+            show_diff=False,
+            dry_run="none",
+            output=None,
+            color=self.color,
+            connection=self.connection,
+            recreate=self.options.recreate,
+            wait=True,
+            timeout=max(1.0, self.deadline - time.monotonic()),
+            replaces=old.name,
+        )
         try:
-            run_pin(
-                PinOptions(
-                    cache=name,
-                    graphs=(reference,),
-                    filename=None,
-                    components=(),
-                    show_diff=False,
-                    dry_run="none",
-                    output=None,
-                    color=self.color,
-                    connection=self.connection,
-                    recreate=self.options.recreate,
-                    wait=True,
-                    timeout=max(1.0, self.deadline - time.monotonic()),
-                    replaces=old.name,
-                ),
-                self.watchdog,
-            )
+            with redirect_stdout(sys.stderr if self.prints_documents else sys.stdout):
+                run_pin(options, self.watchdog)
         except FluidModelError:
             pin = ("fluidmodel", "pin", Operand(old.name), Operand(reference), "--replace", name)
             back = kubectl(*pin, "--wait", namespace=self.client.namespace)
@@ -267,6 +276,8 @@ def _same_flags(options: UpdateOptions) -> list[str]:
         ("--hf-secret", options.hub.secret),
         ("--endpoint", options.store.endpoint),
         ("--s3-secret", options.store.s3_secret),
+        *(("--include", glob) for glob in options.hub.include),
+        *(("--exclude", glob) for glob in options.hub.exclude),
     ):
         flags += [flag, value] if value else []
     return flags

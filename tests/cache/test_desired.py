@@ -254,6 +254,48 @@ class TestSecondRun:
         assert plan(existing=standing(first)).immutable_changes == ()
 
 
+class TestHighConcurrency:
+    """Fluid's docs/en/samples/alluxio_s3_high_concurrency.md."""
+
+    def test_it_writes_the_settings_into_the_runtime(self) -> None:
+        spec = plan({"high_concurrency": True}).runtime["spec"]
+        properties = spec["properties"]
+        assert properties["alluxio.fuse.jnifuse.enabled"] == "false"
+        assert properties["alluxio.fuse.jnifuse.libfuse.version"] == "2"
+        assert properties["alluxio.user.block.size.bytes.default"] == "64MB"
+        command, options = spec["fuse"]["args"]
+        assert command == "fuse"
+        assert "ro," in options and "max_background=256" in options
+        assert "max_idle_threads" not in options, "an option of libfuse 3"
+        assert "-XX:MaxDirectMemorySize=16g" in spec["fuse"]["jvmOptions"]
+        assert spec["fuse"]["cleanPolicy"] == "OnRuntimeDeleted"
+
+    def test_it_is_off_by_default(self) -> None:
+        made = plan()
+        assert "args" not in made.runtime["spec"]["fuse"]
+        assert not any("jnifuse" in key for key in made.runtime["spec"]["properties"])
+
+    def test_the_node_needs_the_memory_of_the_chunks(self) -> None:
+        """256 reads of 64 MiB, in the worker and in the FUSE client."""
+        sizes = [plan({"high_concurrency": given}).jvm.on_cache_node for given in (None, True)]
+        assert sizes == [16 * GIB, 40 * GIB]
+
+    def test_a_running_cache_is_recreated_for_it(self) -> None:
+        first = plan()
+        second = plan({"high_concurrency": True}, existing=standing(first))
+        assert second.immutable_changes == ("high concurrency: off → on",)
+        back = plan({"high_concurrency": False}, existing=standing(second))
+        assert back.immutable_changes == ("high concurrency: on → off",)
+        assert back.runtime == first.runtime
+
+    def test_a_second_run_without_the_flag_keeps_it(self) -> None:
+        first = plan({"high_concurrency": True})
+        second = plan(existing=standing(first))
+        assert second.runtime == first.runtime
+        assert second.immutable_changes == ()
+        assert any("no page cache" in note for note in second.notes)
+
+
 LARGE = build_candidate(make_node("gpu-3", memory="900Gi"))
 
 

@@ -56,6 +56,14 @@ def test_on_needs_an_image_a_load_and_somebody_who_waits() -> None:
         parse_options(SOURCE, CacheFlags(preheat="on", load=False), staging=WITH_IMAGE)
 
 
+def test_without_a_page_cache_only_verifying_reads() -> None:
+    both = CacheFlags(preheat="on", high_concurrency=True)
+    with pytest.raises(UsageError, match="--preheat on with --high-concurrency"):
+        parse_options(SOURCE, both, staging=WITH_IMAGE)
+    reading = CacheFlags(verify="read", high_concurrency=True)
+    assert parse_options(SOURCE, reading, staging=WITH_IMAGE).must_read
+
+
 def test_a_cache_that_is_not_preheated_is_told_with_the_reason_and_the_command() -> None:
     options = parse_options("s3://models/llama@1;2", CacheFlags(name="demo"))
     assert skipped_note("gpu-0 is full", options, "team") == (

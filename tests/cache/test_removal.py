@@ -41,7 +41,7 @@ def reader_pod(name: str, claim: str, phase: str = "Running") -> Object:
     return {"metadata": {"name": name}, "spec": {"volumes": volumes}, "status": {"phase": phase}}
 
 
-def test_readers_go_before_what_they_read(objects: Objects) -> None:
+def test_readers_go_before_what_they_read_and_the_dataset_last(objects: Objects) -> None:
     add_objects(
         objects,
         (SECRETS, owned_object(SECRETS, "demo-store")),
@@ -53,8 +53,8 @@ def test_readers_go_before_what_they_read(objects: Objects) -> None:
     assert lines == [
         "dataload.data.fluid.io/demo deleted",
         "alluxioruntime.data.fluid.io/demo deleted",
-        "dataset.data.fluid.io/demo deleted",
         "secret/demo-store deleted",
+        "dataset.data.fluid.io/demo deleted",
     ]
     assert objects.asked[-1].query["labelSelector"] == (
         "release=demo,role in (alluxio-master, alluxio-worker, alluxio-fuse)"

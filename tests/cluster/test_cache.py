@@ -233,6 +233,45 @@ def test_a_changed_quota_makes_it_anew_and_a_reader_forbids_that(
     assert runtime["spec"]["tieredstore"]["levels"][0]["quota"] == "5Gi"
 
 
+def test_high_concurrency_reaches_the_fuse_clients_and_stays(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    """Fluid's own chart renders the runtime."""
+    bucket.put_model("demo")
+    assert cache(plugin, bucket, timeout=180).code == 0
+    dry = cache(plugin, bucket, "--high-concurrency", "--dry-run=server", timeout=60)
+    assert dry.code == 0, dry.err
+    assert "would be recreated: high concurrency: off → on" in dry.err
+    done = cache(plugin, bucket, "--high-concurrency", timeout=300)
+    assert done.code == 0, done.err
+    assert "changes high concurrency: off → on" in done.err
+    assert "no page cache" in done.err
+
+    daemons = cluster.api.get("apps/v1", "DaemonSet", "demo-fuse", namespace)
+    [client] = daemons["spec"]["template"]["spec"]["containers"]
+    options = next(word for word in client["args"] if word.startswith("--fuse-opts="))
+    assert "max_background=256,congestion_threshold=256" in options
+    assert ",ro," in options and options.count("allow_other") == 1
+    shared = cluster.api.get("v1", "ConfigMap", "demo-config", namespace)["data"]
+    for word in (
+        "-Dalluxio.fuse.jnifuse.enabled=false",
+        "-Dalluxio.fuse.jnifuse.libfuse.version=2",
+        "-Dalluxio.user.block.worker.client.pool.max=8192",
+        "-Dalluxio.user.direct.memory.io.enabled=false",
+        "-Dalluxio.worker.network.reader.buffer.size=64MB",
+    ):
+        assert word in json.dumps(shared), word
+    assert "jnifuse.enabled=true" not in json.dumps(shared)
+
+    again = cache(plugin, bucket, timeout=60)
+    assert again.code == 0, again.err
+    assert "alluxioruntime.data.fluid.io/demo unchanged" in again.err
+    back = cache(plugin, bucket, "--no-high-concurrency", timeout=300)
+    assert back.code == 0, back.err
+    runtime = cluster.api.get(DATASETS, "AlluxioRuntime", "demo", namespace)
+    assert "args" not in runtime["spec"]["fuse"]
+
+
 def test_the_longest_name_that_is_taken_works(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:

@@ -402,8 +402,9 @@ def test_newer_staged_commit_is_reported(caches: BrokenCaches, hub: FakeHub) -> 
     over(caches, made, "Complete")
     found = caches.wait_for_root("FM622", "moving", caches.reference("dataset", "moving"))
     assert found.cause.startswith(f"commit {moved[:12]} is staged, and the cache holds ")
-    caches.doctor.run(Fix(f"{found.fix.text}" if found.fix else ""), timeout=240)
-    caches.wait_until_healthy("moving")
+    caches.doctor.run(found.fix, timeout=240)
+    assert not caches.find("Dataset", "moving")
+    caches.wait_until_healthy(f"moving-{moved[:7]}")
 
 
 @pytest.mark.breaks("FM615")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests import weights
 from tests.cluster.cluster import Cluster
 from tests.cluster.fixtures import Result
+from tests.cluster.image import STAGE
 from tests.cluster.objects import FLUID, until
 from tests.cluster.operator import Operator
-from tests.cluster.pinning import GRAPHS, component, graph, pods, running
+from tests.cluster.pinning import component, graph, pods, running
 from tests.cluster.plugin import Plugin, error_line
 from tests.cluster.test_cache_rbac import bind
 from tests.hub import FakeHub, Repo
@@ -46,12 +51,14 @@ def operator(cluster: Cluster) -> Iterator[Operator]:
 class Model:
     """A model that is cached as `tiny`, and a newer commit of it on the Hub."""
 
-    def __init__(self, cluster: Cluster, plugin: Plugin, hub: FakeHub, to: str) -> None:
+    def __init__(
+        self, cluster: Cluster, plugin: Plugin, hub: FakeHub, to: str, *flags: str
+    ) -> None:
         self.cluster, self.plugin, self.hub = cluster, plugin, hub
         self.namespace = plugin.namespace
         self.at = ("--endpoint-hub", hub.endpoint, "--stage-on", "client")
         self.old = hub.repos[MODEL].head
-        plugin("cache", MODEL, "--to", to, *self.at, timeout=240).ok()
+        plugin("cache", MODEL, "--to", to, *self.at, *flags, timeout=240).ok()
         self.new = hub.repos[MODEL].commit(files())
         self.name = f"tiny-{self.new[:7]}"
 
@@ -161,7 +168,10 @@ def test_each_step_can_be_the_last_and_the_next_run_goes_on(model: Model) -> Non
     assert model.caches() == {model.name: model.new} and model.claims() == {model.name}
 
 
-@pytest.mark.parametrize("line", ["staging to", "load: ", "moving chat", "deleted"])
+@pytest.mark.parametrize(
+    "line",
+    ["staging to", "load: ", "moving chat", "deleted", "secret/tiny-store deleted"],
+)
 def test_an_interruption_anywhere_leaves_a_cache_and_the_same_command_goes_on(
     model: Model, line: str
 ) -> None:
@@ -185,6 +195,40 @@ def test_an_interruption_anywhere_leaves_a_cache_and_the_same_command_goes_on(
     model.update().ok()
     assert model.caches() == {model.name: model.new}
     assert model.claims() == {model.name}
+    assert model.secrets() == {f"{model.name}-store"}, "nothing is left to prune"
+
+
+def test_a_job_stages_the_files_that_were_chosen_at_first(
+    cluster: Cluster, plugin: Plugin, hub: FakeHub, bucket: Any, operator: Operator
+) -> None:
+    """`update` with its defaults: a Job in the cluster; stdout is one document."""
+    cluster.image(STAGE, path=[str(Path(sys.executable).parent)])
+    hub.repos[MODEL].commit({**files(), "notes/a b.txt": b"no model"})
+    model = Model(cluster, plugin, hub, bucket.uri("models"), "--exclude", "notes/*")
+    model.at = ("--endpoint-hub", hub.endpoint, "--image", STAGE)
+    newest = hub.repos[MODEL].commit({**files(), "notes/c.txt": b"no model either"})
+    name = f"tiny-{newest[:7]}"
+    model.graph()
+    plan = json.loads(model.update("--dry-run", "-o", "json").ok().out)
+    assert plan["staging"]["files"] == 3 and not plan["done"]
+
+    done = model.update("-o", "json").ok()
+    document = json.loads(done.out)
+    assert (document["kind"], document["commit"]) == ("Update", newest)
+    assert document["moved"] == ["chat"] and document["removed"] == ["tiny"]
+    assert document["done"] and set(step_states(done).values()) == {"done"}
+    assert "files by --exclude 'notes/*'" in done.err
+    assert model.caches() == {name: newest} and model.claims() == {name}
+    [job] = cluster.api.list("batch/v1", "Job", plugin.namespace)
+    assert job["status"]["succeeded"] == 1
+    staged = bucket.sizes(f"models/{MODEL}/{newest}/")
+    assert not any("notes" in each for each in staged) and len(staged) == 3
+
+    again = model.update("-o", "yaml").ok()
+    assert yaml.safe_load(again.out)["done"] is True
+    cached = plugin("cache", f"{MODEL}@{newest}", "--name", name, "--to", bucket.uri("models"),
+                    *model.at, timeout=200).ok()  # fmt: skip
+    assert "already complete" in cached.err and "files by --exclude" in cached.err
 
 
 def test_a_graph_that_does_not_roll_leaves_the_old_cache_serving(model: Model) -> None:
@@ -272,21 +316,23 @@ def test_without_room_for_two_the_cache_is_updated_in_place(model: Model, cluste
     )
     assert model.caches() == {"tiny": model.old} and model.claims() == {"tiny"}
 
-    scale(model, 0)
+    stop = pasted(waiting, "note: to stop chat: ")
+    start = pasted(waiting, "note: to start it again afterwards: ")
+    assert f"try: {stop}, then the same command again" in error_line(waiting)
+    cluster.kubectl(*shlex.split(stop)[1:])
     until("no readers", lambda: not pods(cluster, model.namespace, "chat"))
     done = model.update("--in-place").ok()
     assert model.caches() == {"tiny": model.new}
     assert f"tiny serves commit {model.new[:12]}" in done.out
-    scale(model, 1)
+    cluster.kubectl(*shlex.split(start)[1:])
     running(cluster, model.namespace, "chat", 2)
     assert model.claims() == {"tiny"}
 
 
-def scale(model: Model, replicas: int) -> None:
-    found = model.cluster.api.get(GRAPHS, "DynamoGraphDeployment", "chat", model.namespace)
-    parts = [{**each, "replicas": replicas} for each in found["spec"]["components"]]
-    body = {"spec": {"components": parts}}
-    model.cluster.api.patch(GRAPHS, "DynamoGraphDeployment", "chat", body, model.namespace)
+def pasted(result: Result, mark: str) -> str:
+    """The command of a note."""
+    [line] = [line for line in result.err.splitlines() if line.startswith(mark)]
+    return line.removeprefix(mark)
 
 
 def test_rights_are_checked_before_the_first_write(model: Model, cluster: Cluster) -> None:

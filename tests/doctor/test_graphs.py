@@ -820,6 +820,17 @@ def test_parallel_reads_are_limited_for_each_process() -> None:
     assert b.findings_of(snapshot, "FM748") == []
 
 
+def test_threads_that_no_flag_sets_need_another_fuse_client() -> None:
+    snapshot = b.healthy_snapshot()
+    both(gpus(8), reading("--load-format", "fastsafetensors", "-tp", "8"))(snapshot)
+    (found,) = b.findings_of(snapshot, "FM748")
+    assert found.fix is not None and found.fix.how != "advice"
+    assert "cache s3://" in str(found.fix.text)
+    assert "--high-concurrency" in str(found.fix.text)
+    without_jni_fuse(snapshot)
+    assert b.findings_of(snapshot, "FM748") == []
+
+
 def test_parallel_reads_of_a_shell_string_are_limited_in_it() -> None:
     snapshot = b.healthy_snapshot()
     script = "exec python3 -m dynamo.vllm --model /model --load-format runai_streamer -tp 8"

@@ -375,7 +375,7 @@ CASES: dict[str, FaultCase] = {
         code="FM622",
         about="dataset models/demo",
         cause=f"commit {NEW[:12]} is staged, and the cache holds {OLD[:12]}",
-        fix=f"kubectl fluidmodel cache org/demo@{NEW} --name demo",
+        fix=f"kubectl fluidmodel update demo@{NEW} --endpoint http://minio:9000",
     ),
     "staging without cache": FaultCase(
         fault=abandoned,

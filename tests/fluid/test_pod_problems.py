@@ -43,6 +43,11 @@ Amazon S3; Status Code: 404; Error Code: NoSuchBucket; Request ID: 17A; Proxy: n
         ("java.io.IOException: No space left on device", "the cache's disk is full"),
         ("alluxio.exception.WorkerOutOfSpaceException: 1", "the quota is full"),
         ("java.lang.OutOfMemoryError: Java heap space", "the JVM ran out of memory"),
+        (  # Alluxio 2.9.3 in an image without the library
+            "java.lang.UnsatisfiedLinkError: /tmp/libjnifuse10888048517559144407.so: "
+            "libfuse.so.2: cannot open shared object file: No such file or directory",
+            "the image has no libfuse 2, which --high-concurrency needs",
+        ),
         # Alluxio 2.9.3 in its logs, and its shell on stdout
         (
             "WARN UfsStatusCache - Failed: alluxio.underfs.s3a.AlluxioS3Exception: "

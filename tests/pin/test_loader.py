@@ -257,6 +257,22 @@ def test_a_runtime_without_jni_fuse_has_no_limit() -> None:
     )
 
 
+def test_without_a_page_cache_nothing_is_prefetched() -> None:
+    """With --high-concurrency, the FUSE client mounts with direct_io."""
+    before = graph(worker("vllm"))
+    settings = {"limits_reads": False, "has_page_cache": False}
+    assert main(pinned(before, "auto", **settings).object)["args"] == STREAMER
+    refused = pinned(before, "prefetch", **settings)
+    assert main(refused.object)["args"] == main(before)["args"]
+    assert "no page cache keeps files" in refused.notes()[0]
+
+
+def test_a_loader_that_does_not_fit_names_what_lifts_the_limit() -> None:
+    before = graph(worker("vllm", "-tp", "8", gpus=8))
+    (note,) = pinned(before, "fastsafetensors").notes()
+    assert note.endswith("can hang (fluid#5802); cache --high-concurrency uses another client")
+
+
 def test_the_loader_and_the_model_path_are_taken_back_together() -> None:
     before = graph(worker("vllm", "--model", "a/b"))
     after = pinned(before, "runai", use_model_path=True).object

@@ -24,7 +24,7 @@ from kubectl_fluidmodel.objects.plugin_pod import (
 )
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix
 from kubectl_fluidmodel.stage.job import JobSettings, build_job
-from kubectl_fluidmodel.stage.job_description import cache_flags
+from kubectl_fluidmodel.stage.job_description import cache_flags, update_flags
 from tests.hub import FakeHub, Repo
 
 PLAN = StagingPlan("org/model", "main", "c" * 40, (PlanFile("a", 5, "git", "0" * 40),))
@@ -150,6 +150,8 @@ def test_the_flags_of_a_job_build_the_same_job() -> None:
         ("--stage-proxy", "http://p:1"), ("--stage-no-proxy", "x"), ("--stage-ca", "secret/c:k"),
         ("--image-pull-secret", "pull"),
     ]  # fmt: skip
+    update = update_flags(build_job(PLAN, given))
+    assert list(zip(update[::2], update[1::2], strict=True)) == pairs[1:], "not the bucket"
     own = replace(SETTINGS, access_key=SecretKey("model-store", "k"), hub_token=None, image="i")
     assert not {"--s3-secret", "--hf-secret", "--stage-ca"} & set(cache_flags(build_job(PLAN, own)))
 

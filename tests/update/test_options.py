@@ -120,3 +120,29 @@ def test_in_place_nothing_is_replaced():
 )
 def test_later_updates_follow_the_branch_that_was_asked_for(followed, asked, recorded):
     assert made(parse("llama"), asked, followed).revision == recorded
+
+
+def test_the_globs_of_the_first_staging_are_kept():
+    recorded = {"include": '["*.safetensors"]', "exclude": '["a b/*"]'}
+    state = find_state([cache("llama", OLD, **recorded)], "ns", "llama", NEW)
+    made = cache_options(parse("llama"), state, "main")
+    assert made.staging is not None
+    hub = made.staging.hub
+    assert (hub.include, hub.exclude) == (("*.safetensors",), ("a b/*",))
+    given = replace(parse("llama"), hub=HubOptions(exclude=("*.bin",)))
+    made = cache_options(given, state, "main")
+    assert made.staging is not None
+    assert (made.staging.hub.include, made.staging.hub.exclude) == ((), ("*.bin",))
+
+
+def test_high_concurrency_is_kept():
+    old = cache("llama", OLD)
+    assert (
+        cache_options(
+            parse("llama"), find_state([old], "ns", "llama", NEW), "main"
+        ).high_concurrency
+        is False
+    )
+    old.runtimes[0]["spec"]["properties"] = {"alluxio.fuse.jnifuse.enabled": "false"}
+    made = cache_options(parse("llama"), find_state([old], "ns", "llama", NEW), "main")
+    assert made.high_concurrency is True

@@ -86,7 +86,8 @@ def test_golden(case):
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
     assert text == file.read_text()
-    assert not [line for line in text.splitlines() if len(line) > 80 and " " in line.strip()]
+    prose = [line for line in text.splitlines() if not line.startswith("  kubectl patch ")]
+    assert not [line for line in prose if len(line) > 80 and " " in line.strip()]
 
 
 def test_states_of_the_steps():

@@ -107,6 +107,8 @@ def _not_ready_cause(context: CheckContext, pod: Object) -> tuple[str, tuple[Evi
 def _not_ready_fix(cache: Cache, pod: Object, cause: str) -> Fix:
     if "memory" in cause:
         return Fix(fix_commands.recreate_cache(cache))
+    if "libfuse 2" in cause:
+        return Fix(fix_commands.recreate_cache(cache, flags=("--no-high-concurrency",)))
     return observations.advice(pod, "logs", Operand(name_of(pod)), "--tail=50")
 
 

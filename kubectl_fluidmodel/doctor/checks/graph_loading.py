@@ -7,7 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import observations
+from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -31,7 +31,12 @@ from kubectl_fluidmodel.dynamo.weight_loader import (
     parallel_reads,
 )
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.fluid.fuse import JNI_FUSE_PROPERTY, limits_parallel_reads
+from kubectl_fluidmodel.fluid.fuse import (
+    JNI_FUSE_PROPERTY,
+    limits_parallel_reads,
+    uses_jnr_fuse,
+)
+from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.read_rates import best_reads, read_rates
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects.access import Object, get_path
@@ -54,9 +59,8 @@ def engines_limit_parallel_reads(context: CheckContext) -> Iterator[Finding]:
     2.9.5): the pod can no longer be deleted, and only a reboot of the node helps. The number is the
     threads of each process (`concurrency` of the Run:ai Model Streamer, `num_threads` of the
     multi-threaded loaders, which SGLang uses by default, the threads that prefetch) times the GPUs
-    of the pod and the pods of the node. Use fewer threads (`pin --loader` does), or Fluid's
-    settings for high concurrency, which turn JNI-FUSE off (`alluxio.fuse.jnifuse.enabled:
-    "false"`).
+    of the pod and the pods of the node. Use fewer threads (`pin --loader` does), or a cache with
+    `--high-concurrency`, which has another FUSE client (`alluxio.fuse.jnifuse.enabled: "false"`).
     """
     runtime = context.cache.runtime
     if not limits_parallel_reads(runtime):
@@ -79,7 +83,7 @@ def engines_limit_parallel_reads(context: CheckContext) -> Iterator[Finding]:
                 _loader_evidence(use, engine),
                 *([_jni_evidence(runtime)] if runtime is not None else []),
             ),
-            _limit_fix(use, engine, reads, pods),
+            _limit_fix(context.cache, use, engine, reads, pods),
         )
 
 
@@ -101,7 +105,7 @@ def large_models_have_a_fast_loader(context: CheckContext) -> Iterator[Finding]:
     if seconds < SLOW_LOAD_SECONDS:
         return
     for use, engine in _reading_engines(context):
-        fix = _loader_fix(use, engine, model_bytes, best_reads(context.cache.dataset))
+        fix = _loader_fix(context.cache, use, engine, model_bytes)
         if engine.loader_flags() or engine.command.engine == TRTLLM or fix is None:
             continue
         yield Finding(
@@ -142,10 +146,16 @@ def _jni_evidence(runtime: Object) -> Evidence:
 
 
 def _loader_fix(
-    use: ComponentUsage, engine: LoadingEngine, model_bytes: int, best: int
+    cache: Cache, use: ComponentUsage, engine: LoadingEngine, model_bytes: int
 ) -> Fix | None:
     """What gives an engine another loader; None where its command says too little to tell."""
-    node = loader_plan.node_reads([use.component], 0, best=best)
+    node = loader_plan.node_reads(
+        [use.component],
+        0,
+        is_limited=limits_parallel_reads(cache.runtime),
+        has_page_cache=not uses_jnr_fuse(cache.runtime),
+        best=best_reads(cache.dataset),
+    )
     plan = loader_plan.plan_loader(use.component, loader_names.AUTO, node, model_bytes)
     if plan.loader:
         return use.pin_fix("--loader", loader_names.AUTO)
@@ -158,11 +168,13 @@ def _loader_fix(
     return None
 
 
-def _limit_fix(use: ComponentUsage, engine: LoadingEngine, reads: ParallelReads, pods: int) -> Fix:
+def _limit_fix(
+    cache: Cache, use: ComponentUsage, engine: LoadingEngine, reads: ParallelReads, pods: int
+) -> Fix:
     """Fewer threads for each process, where a flag sets them."""
     limit = MAX_PARALLEL_READS // (reads.processes * pods) - reads.unsettable
     if limit < 1 or not reads.setting:
-        return Fix(f'{JNI_FUSE_PROPERTY}: "false", in the properties of the runtime', "advice")
+        return Fix(fix_commands.rebuild_cache(cache, "--high-concurrency"))
     if reads.setting.startswith("--"):
         arguments, name = [reads.setting, str(limit)], reads.setting
     else:

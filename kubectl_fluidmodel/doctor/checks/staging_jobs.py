@@ -33,7 +33,12 @@ from kubectl_fluidmodel.objects.jobs import job_state
 from kubectl_fluidmodel.output.shell import Command, Operand
 from kubectl_fluidmodel.output.units import format_bytes
 from kubectl_fluidmodel.records import dataclass
-from kubectl_fluidmodel.stage.job_description import STAGE_CONTAINER, STAGE_LABEL, cache_flags
+from kubectl_fluidmodel.stage.job_description import (
+    STAGE_CONTAINER,
+    STAGE_LABEL,
+    cache_flags,
+    update_flags,
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,11 @@ class StagingJob:
         name = labels_of(self.job).get(names.MODEL_LABEL, "")
         arguments = ("cache", Operand(f"{self.repo}@{self.commit}"), "--name", name)
         return fix_commands.plugin_command(self.job, *arguments, *cache_flags(self.job))
+
+    def update_command(self, cache: Cache) -> Command:
+        """The `update` command that moves a cache's graphs to this commit."""
+        named = ("update", Operand(f"{cache.name}@{self.commit}"))
+        return fix_commands.plugin_command(cache, *named, *update_flags(self.job))
 
 
 def staging_jobs(jobs: list[Object]) -> list[StagingJob]:
@@ -187,7 +197,8 @@ def cached_commit_is_staged(context: CheckContext) -> Iterator[Finding]:
 def latest_staged_commit_is_cached(context: CheckContext) -> Iterator[Finding]:
     """A newer commit is staged than the one in the cache.
 
-    Each commit has its own prefix, so nothing is mixed. Recreate the cache to serve the new one.
+    Each commit has its own prefix, so nothing is mixed. `update` builds a second cache of the new
+    commit, moves the graphs to it, and removes the old one.
     """
     cache = context.cache
     ready = [each for each in staging_jobs(cache.staging_jobs) if each.state == "Complete"]
@@ -207,7 +218,7 @@ def latest_staged_commit_is_cached(context: CheckContext) -> Iterator[Finding]:
                 ready[-1].job, "metadata", "annotations", names.COMMIT_ANNOTATION
             ),
         ),
-        Fix(ready[-1].rerun_command),
+        Fix(ready[-1].update_command(cache)),
     )
 
 

@@ -70,6 +70,7 @@ class Refused:
 
 REFUSED = [
     Refused("quota", "--quota", flags=CacheFlags(quota="1Gi")),
+    Refused("reads", "--high-concurrency", flags=CacheFlags(high_concurrency=True)),
     Refused("replicas", "--replicas", flags=CacheFlags(replicas=1)),
     Refused("node", "--node ", flags=CacheFlags(nodes=("gpu-0",))),
     Refused("node selector", "--node-selector", flags=CacheFlags(node_selector="a=b")),

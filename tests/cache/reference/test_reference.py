@@ -77,6 +77,7 @@ VALUES: dict[str, Any] = {
     "gcs_secret": "s",
     "verify": "read",
     "preheat": True,
+    "high_concurrency": True,
 }
 
 

@@ -64,6 +64,7 @@ def archive() -> Path:
     if reason:
         raise MachineLacks(f"no image of Alluxio: {reason}")
     fuse = packages.unpack("fuse", "fuse3", "libfuse3-3")
+    fuse2 = packages.unpack("fuse2", "libfuse2")  # for JNR-FUSE; Alluxio's own image has both
     home = "/opt/alluxio"
     files = {
         **image.base(),
@@ -88,6 +89,8 @@ def archive() -> Path:
         linked[str(libraries / name)] = (libraries / name).resolve()
     [libfuse] = [path for path in fuse.rglob("libfuse3.so.3.*") if not path.is_symlink()]
     linked[str(libraries / "libfuse3.so.3")] = libfuse
+    [libfuse2] = [path for path in fuse2.rglob("libfuse.so.2.*") if not path.is_symlink()]
+    linked[str(libraries / "libfuse.so.2")] = libfuse2
     settings = {
         "Env": [f"PATH={home}/bin:{image.PATH}", "LANG=C.UTF-8"],
         "Entrypoint": ["/entrypoint.sh"],

@@ -64,10 +64,10 @@ def required_permissions(options: CacheOptions, namespace: str) -> list[Permissi
 
 def optional_permissions(namespace: str) -> list[Permission]:
     """Return the permissions that `cache` can do without, with fewer checks."""
-    return [*_exec_permissions(namespace), _log_permission(namespace)]
+    return [*exec_permissions(namespace), _log_permission(namespace)]
 
 
-def _exec_permissions(namespace: str) -> list[Permission]:
+def exec_permissions(namespace: str) -> list[Permission]:
     """A WebSocket upgrade is a GET; API servers since 1.35 also check `create`."""
     return [Permission(verb, kinds.PODS, namespace, "exec") for verb in ("get", "create")]
 
@@ -112,7 +112,7 @@ def run_preflight(
     notes = check_namespace(client, namespace)
     require_source_claim(client, options, namespace)
     denied = permissions.denied(client, optional_permissions(namespace))
-    can_exec = not any(permission in denied for permission in _exec_permissions(namespace))
+    can_exec = not any(permission in denied for permission in exec_permissions(namespace))
     if not can_exec:
         notes.append(
             "without permission to get and create pods/exec, verification uses Fluid's rounded "

@@ -57,7 +57,7 @@ class ReferenceCommand:
             return 0
         if self.options.wait:
             deadline = time.monotonic() + self.options.timeout
-            found = workflow.wait_and_verify(client, reference, deadline)
+            found = workflow.wait_and_verify(client, reference, deadline, print_note)
             reference = replace(reference, verification=found)
         self._print(reference)
         return 0
@@ -77,7 +77,7 @@ class ReferenceCommand:
 def summary_text(reference: Reference) -> str:
     """Return two lines: the reference with the state of its source, and the next command."""
     from kubectl_fluidmodel.output.shell import Operand, kubectl
-    from kubectl_fluidmodel.output.units import format_bytes
+    from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
     name, place = reference.options.name, "/".join(reference.options.source)
     verification = reference.verification
@@ -85,6 +85,9 @@ def summary_text(reference: Reference) -> str:
     if verification is not None:
         amount = format_bytes(verification.bytes) if verification.bytes else "its source"
         state = f": {amount}, complete by Fluid's totals"
+        if verification.files is not None:
+            count = pluralize(verification.files, "file")
+            state = f": {count}, {amount}, all cached by the list of its master"
     pin = kubectl("fluidmodel", "pin", Operand(name), "GRAPH", namespace=reference.namespace)
     return f"{name} refers to {place}{state}\nnext: {pin}\n"
 

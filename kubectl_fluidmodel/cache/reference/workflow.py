@@ -8,7 +8,8 @@ from collections.abc import Callable
 from kubectl_fluidmodel.cache import apply, preflight
 from kubectl_fluidmodel.cache.hints import RBAC_DOCS, doctor, other_name
 from kubectl_fluidmodel.cache.reference.options import ReferenceOptions
-from kubectl_fluidmodel.cache.verification import Verification, verify_by_total
+from kubectl_fluidmodel.cache.reference.source_verification import verify_source
+from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.errors import FluidModelError, WaitTimeoutError
 from kubectl_fluidmodel.fluid import installation, names, status
 from kubectl_fluidmodel.fluid.dataset import build_reference
@@ -30,6 +31,8 @@ from kubectl_fluidmodel.records import dataclass
 
 _POLL_INTERVAL = 1.0
 """Seconds between two reads while Fluid binds the reference; it needs a few."""
+_MAX_MISSING = 3
+"""Missing files that an error names."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Reference:
     source: Object
     """The source's Dataset."""
     verification: Verification | None = None
-    """The source by Fluid's totals; None if nobody waited for the reference."""
+    """What the source holds; None if nobody waited for the reference."""
 
     @property
     def source_label(self) -> str:
@@ -95,13 +98,16 @@ def create_reference(
     log(f"{kubectl_name(reference.dataset)} {outcome}{suffix}")
 
 
-def wait_and_verify(client: Client, reference: Reference, deadline: float) -> Verification:
-    """Wait until pods can mount the reference, then compare its source with Fluid's totals.
+def wait_and_verify(
+    client: Client, reference: Reference, deadline: float, log: Callable[[str], None]
+) -> Verification:
+    """Wait until pods can mount the reference, then look at what its source holds.
 
     Args:
         client: The cluster.
         reference: The reference.
         deadline: The time.monotonic() at which the wait ends.
+        log: Gets why files are not compared.
 
     Raises:
         WaitTimeoutError: it does not become Bound in time.
@@ -120,21 +126,13 @@ def wait_and_verify(client: Client, reference: Reference, deadline: float) -> Ve
                 str(doctor(name, namespace)),
             )
         time.sleep(_POLL_INTERVAL)
-    return _verify_source(client, reference)
-
-
-def _verify_source(client: Client, reference: Reference) -> Verification:
-    """Raises: FluidModelError: the source is not complete."""
-    namespace, name = reference.options.source
-    source = client.get(names.DATASETS, name, namespace)
-    runtime = client.get_or_none(names.ALLUXIO_RUNTIMES, name, namespace)
-    copies = get_path(runtime, "spec", "data", "replicas", default=1)
-    found = verify_by_total(None, status.parse_dataset(source), int(copies))
+    source_namespace, source_name = reference.options.source
+    found = verify_source(client, source_namespace, source_name, log)
     if not found.complete:
         raise FluidModelError(
-            f"{reference.options.name} is ready, but its source {namespace}/{name} is incomplete",
-            found.reason,
-            str(doctor(name, namespace)),
+            f"{name} is ready, but its source {source_namespace}/{source_name} is incomplete",
+            found.reason or "; ".join(found.missing[:_MAX_MISSING]),
+            str(doctor(source_name, source_namespace)),
         )
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.cache.options import CacheFlags, StagingFlags
-from kubectl_fluidmodel.cache.reference import workflow
+from kubectl_fluidmodel.cache.reference import source_verification, workflow
 from kubectl_fluidmodel.cache.reference.command import summary_document, summary_text
 from kubectl_fluidmodel.cache.reference.options import (
     ReferenceOptions,
@@ -17,10 +17,11 @@ from kubectl_fluidmodel.cache.reference.options import (
 )
 from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.fluid import installation, names
+from kubectl_fluidmodel.fluid import alluxio_cli, installation, names
 from kubectl_fluidmodel.fluid.dataset import build_reference
 from kubectl_fluidmodel.fluid.reference import THIN_CONTROLLER
 from kubectl_fluidmodel.hub.options import HubOptions
+from kubectl_fluidmodel.kube.exec import ExecResult
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objectstore.options import StoreOptions
@@ -214,24 +215,98 @@ def planned() -> workflow.Reference:
     return workflow.Reference("team-a", OPTIONS, made, source())
 
 
-@pytest.mark.parametrize(("cached", "complete"), [("10.00GiB", True), ("4.00GiB", False)])
-def test_it_is_as_complete_as_its_source(objects: Objects, cached: str, complete: bool) -> None:
-    serve(objects, source(cacheStates={"cached": cached}))
+def bind(objects: Objects) -> None:
+    """Fluid has bound the reference."""
     made = {**build_reference("llama", "team-a", ("models", "llama")), "status": {"phase": "Bound"}}
     objects.add(names.DATASETS, made)
     claim = {"metadata": {"name": "llama", "namespace": "team-a"}, "status": {"phase": "Bound"}}
     objects.add(kinds.PVCS, claim)
+
+
+def verify(objects: Objects) -> tuple[Verification, list[str]]:
+    said: list[str] = []
+    return workflow.wait_and_verify(objects.client, planned(), 0.0, said.append), said
+
+
+@pytest.mark.parametrize(("cached", "complete"), [("10.00GiB", True), ("4.00GiB", False)])
+def test_without_exec_it_is_as_complete_as_the_totals_of_its_source(
+    objects: Objects, cached: str, complete: bool
+) -> None:
+    serve(objects, source(cacheStates={"cached": cached}))
+    bind(objects)
+    objects.denied.add(("create", "pods"))
     if complete:
-        assert workflow.wait_and_verify(objects.client, planned(), 0.0).complete
+        found, [note] = verify(objects)
+        assert found.complete and found.files is None
+        assert note.startswith("note: compared by Fluid's rounded totals only: missing permission")
         return
     with pytest.raises(FluidModelError, match="its source models/llama is incomplete"):
-        workflow.wait_and_verify(objects.client, planned(), 0.0)
+        verify(objects)
+
+
+LISTING = """\
+-rw-r--r--  a a  {size} PERSISTED 01-01-2026 00:00:00:000 {cached}% /w.safetensors
+-rw-r--r--  a a  26 PERSISTED 01-01-2026 00:00:00:000 100% /config.json
+"""
+CAPACITY = """\
+Worker Name   Last Heartbeat   Storage     MEM
+node-1        0                capacity    24.00GB
+                               used        10.00GB (41%)
+"""
+
+
+@pytest.mark.parametrize(
+    ("cached", "files", "reason"),
+    [
+        (100, 2, ""),
+        (99, 2, "w.safetensors: 99% cached"),
+        (100, 3, "its master lists 2 files, and its Dataset records 3"),
+    ],
+)
+def test_each_file_of_the_masters_list_has_to_be_cached(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch, cached: int, files: int, reason: str
+) -> None:
+    """Fluid's totals are rounded: 99% of one file can look complete."""
+    made = source()
+    made["metadata"]["annotations"] = {
+        "fluidmodel.io/files": str(files),
+        "fluidmodel.io/bytes": str(10 << 30),
+    }
+    serve(objects, made)
+    bind(objects)
+
+    def run(_: Any, namespace: str, pod: str, _container: str, command: list[str], **__: Any):
+        assert (namespace, pod) == ("models", "llama-master-0")
+        is_list = command == alluxio_cli.LIST_COMMAND
+        text = LISTING.format(size=10 << 30, cached=cached) if is_list else CAPACITY
+        return ExecResult(0, text, "")
+
+    monkeypatch.setattr(source_verification, "exec_command", run)
+    if reason:
+        with pytest.raises(FluidModelError) as caught:
+            verify(objects)
+        assert caught.value.reason == reason
+        return
+    found, said = verify(objects)
+    assert (found.complete, found.files, said) == (True, 2, [])
+
+
+def test_a_master_that_does_not_answer_leaves_the_totals(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(objects)
+    bind(objects)
+    failed = ExecResult(255, "", "")
+    monkeypatch.setattr(source_verification, "exec_command", lambda *_, **__: failed)
+    found, [note] = verify(objects)
+    assert found.complete and found.files is None
+    assert "failed in pod llama-master-0" in note
 
 
 def test_one_that_is_not_bound_in_time_is_a_timeout(objects: Objects) -> None:
     serve(objects)
     with pytest.raises(FluidModelError, match="its Dataset is Absent"):
-        workflow.wait_and_verify(objects.client, planned(), 0.0)
+        verify(objects)
 
 
 def test_the_result_says_what_was_looked_at() -> None:
@@ -240,6 +315,11 @@ def test_the_result_says_what_was_looked_at() -> None:
     assert summary_text(done) == (
         "llama refers to models/llama: 10.0 GiB, complete by Fluid's totals\n"
         "next: kubectl fluidmodel pin llama GRAPH -n team-a\n"
+    )
+    by_file = planned()
+    object.__setattr__(by_file, "verification", Verification(True, 2, 10 << 30, 10 << 30))
+    assert summary_text(by_file).splitlines()[0] == (
+        "llama refers to models/llama: 2 files, 10.0 GiB, all cached by the list of its master"
     )
     document = summary_document(done)
     assert document["nodeLabel"] == "fluid.io/s-models-llama"

@@ -113,6 +113,13 @@ class DetailsPage:
                 found += " " * _INDENT + apply_style(line, style, self.color) + "\n"
         return found
 
+    def format_text(self, text: str, style: str) -> str:
+        return self.format_lines([(text, style)])
+
+    def format_command(self, command: str, style: str) -> str:
+        """Format a command on one line, so that it can be pasted."""
+        return " " * _INDENT + apply_style(escape_control(command), style, self.color) + "\n"
+
     def wrap(self, text: str, indent: int) -> list[str]:
         if self.width is None:
             return [text]
@@ -431,14 +438,15 @@ def _estimate_section(page: DetailsPage, details: CacheDetails) -> str:
 def _warnings_section(page: DetailsPage, details: CacheDetails) -> str:
     if not details.warnings:
         return ""
-    lines: list[Line] = []
+    found = ""
     for each in details.warnings:
         style = "bad" if each.severity == "error" else "warn"
-        lines.append((f"{each.code}  {each.cause}", style))
+        found += page.format_lines([(f"{each.code}  {each.cause}", style)])
         if each.fix:
-            lines.append((each.fix if each.fix_kind == "command" else f"{each.fix}", "bold"))
-    lines.append((f"{kubectl('fluidmodel', 'doctor', Operand(details.name))} shows more", "dim"))
-    return page.format_lines(lines)
+            fixed = page.format_command if each.fix_kind == "command" else page.format_text
+            found += fixed(each.fix, "bold")
+    doctor = kubectl("fluidmodel", "doctor", Operand(details.name), namespace=details.namespace)
+    return found + page.format_lines([("more:", "dim")]) + page.format_command(doctor, "dim")
 
 
 _SECTIONS: tuple[tuple[str, Callable[[DetailsPage, CacheDetails], str]], ...] = (

@@ -15,10 +15,11 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import status as fluid_status
 from kubectl_fluidmodel.inventory.cache import Cache, ReaderPod
+from kubectl_fluidmodel.inventory.mount_target import mount_targets
 from kubectl_fluidmodel.inventory.staging_status import staging_layout
 from kubectl_fluidmodel.inventory.succession import commit_of, model_caches, successor_name
 from kubectl_fluidmodel.inventory.usage import cache_usage
-from kubectl_fluidmodel.objects.access import Object, name_of
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.output.shell import Operand, command, kubectl
 from kubectl_fluidmodel.pin.pinning import PinRequest
@@ -115,6 +116,7 @@ def caches_to_update(caches: Sequence[Cache], namespace: str, name: str) -> list
                 f"{cache.name} has no newer commit to update to",
                 f"it caches {names.source_uri(cache.dataset or {})}, and only models of the Hub "
                 "that this plugin staged have commits",
+                _staging_hint(cache),
             )
         tool = detect_gitops_tool(cache.dataset or {})
         if tool or not names.has_own_spec(cache.dataset or {}):
@@ -126,6 +128,26 @@ def caches_to_update(caches: Sequence[Cache], namespace: str, name: str) -> list
                 kubectl(*("fluidmodel", "cache", "SOURCE", "--name", "OTHER"), namespace=namespace),
             )
     return found
+
+
+def _staging_hint(cache: Cache) -> str:
+    """Return the command that makes a cache with commits, of a source that looks like a model."""
+    source = names.source_uri(cache.dataset or {}) or str(
+        get_path(cache.dataset, "spec", "mounts", 0, "mountPoint", default="")
+    )
+    bucket, _, prefix = source.removeprefix("s3://").partition("/")
+    parts = prefix.strip("/").split("/")
+    if not source.startswith("s3://") or len(parts) < 2:
+        return ""
+    repo, rest = "/".join(parts[-2:]), "/".join((bucket, *parts[:-2]))
+    endpoint = next((each.endpoint for each in mount_targets(cache)), "")
+    command = kubectl(
+        *("fluidmodel", "cache", Operand(repo), "--to", f"s3://{rest}"),
+        *(("--endpoint", endpoint) if endpoint else ()),
+        *("--name", f"{cache.name[: names.MAX_NAME_LENGTH - 2].rstrip('-')}-2"),
+        namespace=cache.namespace,
+    )
+    return f"if it is {repo} on the Hub: {command}, then pin with --replace {cache.name}"
 
 
 def find_state(

@@ -182,6 +182,20 @@ def test_one_line_for_what_cannot_be_updated(caches, words):
     assert str(caught.value).startswith(words)
 
 
+def test_a_bucket_that_was_filled_by_hand_gets_the_way_to_commits():
+    """As in Dynamo's page on Fluid: s3://hf-models/ORG/MODEL."""
+    found = plain()
+    notes = found.dataset["metadata"]["annotations"]
+    notes["fluidmodel.io/source"] = "s3://hf-models/llm/meta-llama/Llama-3.3-70B"
+    with pytest.raises(FluidModelError) as caught:
+        caches_to_update([found], "ns", "llama")
+    assert caught.value.hint == (
+        "if it is meta-llama/Llama-3.3-70B on the Hub: kubectl fluidmodel cache "
+        "meta-llama/Llama-3.3-70B --to s3://hf-models/llm --endpoint http://minio:9000 "
+        "--name llama-2 -n ns, then pin with --replace llama"
+    )
+
+
 def test_a_cache_that_is_being_deleted_is_not_complete():
     made = new()
     dataset = copy.deepcopy(made.dataset)

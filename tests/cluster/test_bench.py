@@ -83,6 +83,24 @@ def test_an_empty_claim_fails_with_what_the_pod_said(
     assert bench_jobs(cluster, namespace) == []
 
 
+def test_a_node_without_room_fails_with_what_the_scheduler_said(
+    cluster: Any, namespace: str, plugin: Plugin, cached: str
+) -> None:
+    labels = f"release={cached},role=alluxio-worker"
+    [worker] = cluster.api.list("v1", "Pod", namespace, labelSelector=labels)
+    node = worker["spec"]["nodeName"]
+    room = cluster.api.get("v1", "Node", node)["status"]["allocatable"]["cpu"]
+    container = {"name": "x", "image": "x", "resources": {"requests": {"cpu": room}}}
+    meta = {"name": "fills-the-node", "namespace": namespace}
+    # Put there past the scheduler, which counts it all the same.
+    spec = {"nodeName": node, "containers": [container]}
+    cluster.api.create({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+    refused = plugin("bench", cached, "--image", STAGE, "--node", node, "--timeout", "30s")
+    assert refused.code == 1
+    assert "does not start" in error_line(refused) and "Insufficient cpu" in error_line(refused)
+    assert bench_jobs(cluster, namespace) == []
+
+
 def test_a_dry_run_prints_the_job_and_creates_none(
     cluster: Any, namespace: str, plugin: Plugin, cached: str
 ) -> None:

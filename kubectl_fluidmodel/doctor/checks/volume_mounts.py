@@ -152,7 +152,8 @@ def fuse_mounts_are_alive(context: CheckContext) -> Iterator[Finding]:
 
     The client restarts, but pods that had mounted it keep the dead mount: every read fails. Restart
     these pods, or let Fluid repair such mounts (FuseRecovery, off by default, together with a mount
-    with HostToContainer propagation).
+    with HostToContainer propagation; Fluid's `runtime.mountRoot` has to be a single directory, like
+    the default `/runtime-mnt`).
     """
     cache = context.cache
     pattern = MOUNT_FAILURES["endpoint"]

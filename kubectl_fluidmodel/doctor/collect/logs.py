@@ -101,7 +101,8 @@ def _suspect_logs(caches: Sequence[Cache], snapshot: Snapshot) -> Iterator[LogRe
     """Logs of healthy containers that may show the cause of a failure elsewhere.
 
     The CSI plugin's on a node where a mount command failed, and those of master and workers of an
-    incomplete cache, because Alluxio starts even if it cannot reach its store.
+    incomplete cache, because Alluxio starts even if it cannot reach its store. What a file was not
+    loaded for is in the log of the job worker (the store) or the worker (its disk).
     """
     nodes = set()
     for cache in caches:
@@ -114,9 +115,10 @@ def _suspect_logs(caches: Sequence[Cache], snapshot: Snapshot) -> Iterator[LogRe
         if cache.dataset is not None and not cache_usage(cache).is_complete:
             for part in (MASTER, WORKER):
                 for pod in cache.pods.get(part, [])[:_HEALTHY_PODS_READ]:
-                    first = get_path(pod, "status", "containerStatuses", 0, "name")
-                    if first and pod_problems.is_ready(pod):
-                        yield LogRequest(pod, str(first), False)
+                    if not pod_problems.is_ready(pod):
+                        continue
+                    for status in get_list(pod, "status", "containerStatuses"):
+                        yield LogRequest(pod, str(status.get("name", "")), False)
     for pod in snapshot.of_kind(kinds.PODS):
         if labels_of(pod).get("app") == NODE_PLUGIN and get_path(pod, "spec", "nodeName") in nodes:
             yield LogRequest(pod, "plugins", False)

@@ -58,12 +58,12 @@ class Model:
         self.namespace = plugin.namespace
         self.at = ("--endpoint-hub", hub.endpoint, "--stage-on", "client")
         self.old = hub.repos[MODEL].head
-        plugin("cache", MODEL, "--to", to, *self.at, *flags, timeout=240).ok()
+        plugin("cache", MODEL, "--to", to, *self.at, *flags, timeout=400).ok()
         self.new = hub.repos[MODEL].commit(files())
         self.name = f"tiny-{self.new[:7]}"
 
     def update(self, *arguments: str, name: str = "tiny", **settings: Any) -> Result:
-        settings.setdefault("timeout", 300)
+        settings.setdefault("timeout", 500)
         return self.plugin("update", name, *self.at, *arguments, **settings)
 
     def caches(self) -> dict[str, str]:

@@ -219,7 +219,8 @@ def test_a_job_stages_the_files_that_were_chosen_at_first(
     assert document["done"] and set(step_states(done).values()) == {"done"}
     assert "files by --exclude 'notes/*'" in done.err
     assert model.caches() == {name: newest} and model.claims() == {name}
-    [job] = cluster.api.list("batch/v1", "Job", plugin.namespace)
+    of_staging = {"labelSelector": "fluidmodel.io/stage"}  # Fluid's loads are Jobs, too
+    [job] = cluster.api.list("batch/v1", "Job", plugin.namespace, **of_staging)
     assert job["status"]["succeeded"] == 1
     staged = bucket.sizes(f"models/{MODEL}/{newest}/")
     assert not any("notes" in each for each in staged) and len(staged) == 3

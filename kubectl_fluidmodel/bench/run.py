@@ -45,7 +45,7 @@ from kubectl_fluidmodel.objects.kinds import CSI_NODES, JOBS, NODES, PVCS
 from kubectl_fluidmodel.objects.time import format_now
 from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.live import ProgressView
-from kubectl_fluidmodel.output.progress_step import DONE, RUNNING, WAITING, Step
+from kubectl_fluidmodel.output.progress import DONE, RUNNING, WAITING, Step
 from kubectl_fluidmodel.output.shell import Command, Operand, command
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot import collector, queries

@@ -154,7 +154,7 @@ class CacheCommand:
 
     def _print_result(self, result: CacheResult) -> None:
         from kubectl_fluidmodel.cache.summary import summary_document, summary_text
-        from kubectl_fluidmodel.output.serialize import kubectl_name, to_json, to_yaml
+        from kubectl_fluidmodel.output.serialize import format_document, kubectl_name
 
         if self.output is None:
             click.echo(summary_text(result), nl=False)
@@ -162,8 +162,7 @@ class CacheCommand:
             click.echo(kubectl_name(result.desired.dataset))
         else:
             document = summary_document(result)
-            text = to_json(document) if self.output == "json" else to_yaml(document)
-            click.echo(text, nl=False)
+            click.echo(format_document(document, self.output), nl=False)
 
     def _print_objects(self, items: list[Object]) -> None:
         from kubectl_fluidmodel.output.serialize import format_objects

@@ -13,7 +13,6 @@ from dataclasses import replace
 from kubectl_fluidmodel.cache import apply, name_conflicts
 from kubectl_fluidmodel.cache.options import CacheOptions, StagingOptions
 from kubectl_fluidmodel.cache.progress import pending_steps
-from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
 from kubectl_fluidmodel.cache.source_info import reachable_store
 from kubectl_fluidmodel.cache.staging_job import StagingJob
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
@@ -29,7 +28,7 @@ from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.plugin_pod import no_image_error
 from kubectl_fluidmodel.objectstore.layout import StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
-from kubectl_fluidmodel.output.progress_step import DONE, Step
+from kubectl_fluidmodel.output.progress import DONE, ProgressReporter, Step
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import command
 from kubectl_fluidmodel.output.units import format_bytes, pluralize

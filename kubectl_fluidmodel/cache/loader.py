@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kubectl_fluidmodel.cache import apply
-from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
 from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.cache.waiter import CacheWaiter
 from kubectl_fluidmodel.errors import FluidModelError
@@ -14,6 +13,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.wait import wait_until_deleted
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.output.progress import ProgressReporter
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.output.units import pluralize, summarize

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 
 from kubectl_fluidmodel.cache.options import CacheOptions
-from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
 from kubectl_fluidmodel.cache.read_verification import (
     ClaimReads,
     ExpectedFile,
@@ -39,6 +38,7 @@ from kubectl_fluidmodel.kube.job_run import job_permissions
 from kubectl_fluidmodel.kube.permissions import denied
 from kubectl_fluidmodel.objects.kinds import NODES, PODS
 from kubectl_fluidmodel.objects.time import format_now
+from kubectl_fluidmodel.output.progress import ProgressReporter
 from kubectl_fluidmodel.output.shell import Command, Operand, kubectl
 from kubectl_fluidmodel.output.units import format_bytes
 from kubectl_fluidmodel.records import dataclass

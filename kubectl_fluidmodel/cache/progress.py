@@ -10,7 +10,7 @@ from kubectl_fluidmodel.fluid import names, pod_problems, status
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.output.progress_step import DONE, FAILED, RUNNING, WAITING, Step
+from kubectl_fluidmodel.output.progress import DONE, FAILED, RUNNING, WAITING, Step
 from kubectl_fluidmodel.records import dataclass
 
 _MAX_PROBLEMS = 6

@@ -21,7 +21,6 @@ from kubectl_fluidmodel.cache.claim_reader import (
     ReadFinished,
     ReadProgress,
 )
-from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid.claim_job import ClaimJob, ClaimNode, pod_tolerations
 from kubectl_fluidmodel.fluid.pod_problems import is_ready
@@ -32,7 +31,7 @@ from kubectl_fluidmodel.model.plan import SHA256, PlanFile
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.kinds import PODS
 from kubectl_fluidmodel.objects.plugin_pod import PodNetwork
-from kubectl_fluidmodel.output.progress_step import DONE, RUNNING, WAITING, Step
+from kubectl_fluidmodel.output.progress import DONE, RUNNING, WAITING, ProgressReporter, Step
 from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
 from kubectl_fluidmodel.records import dataclass
 

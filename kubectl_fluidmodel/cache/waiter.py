@@ -22,7 +22,7 @@ from kubectl_fluidmodel.kube.watch import Informer
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
-from kubectl_fluidmodel.output.progress_step import FAILED
+from kubectl_fluidmodel.output.progress import FAILED
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.records import dataclass
 

@@ -33,7 +33,6 @@ from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.cache.preflight import PreflightResult
 from kubectl_fluidmodel.cache.preheating import Preheater, Preheating, skipped_note
 from kubectl_fluidmodel.cache.progress import CacheProgress
-from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
 from kubectl_fluidmodel.cache.read_verification import ClaimReads
 from kubectl_fluidmodel.cache.source_info import SourceInfo, read_source
 from kubectl_fluidmodel.cache.verification import Verification
@@ -46,6 +45,7 @@ from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.kube.job_run import job_permissions
 from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.objects.scheduler import group_by_reason
+from kubectl_fluidmodel.output.progress import ProgressReporter
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
 from kubectl_fluidmodel.records import dataclass

@@ -12,108 +12,80 @@ from kubectl_fluidmodel.kube.config import ConfigFlags
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_EXPLAINED = ("kubeconfig", "context")
-"""The connection flags that `--help` explains, beside -n; of the others it lists the names."""
-_CONNECTION_FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("--kubeconfig", "kubeconfig", {"metavar": "FILE", "help": "The kubeconfig file to use."}),
-    ("--context", "context", {"metavar": "NAME", "help": "The kubeconfig context to use."}),
-    ("--cluster", "cluster", {"metavar": "NAME", "help": "The kubeconfig cluster to use."}),
-    ("--user", "user", {"metavar": "NAME", "help": "The kubeconfig user to use."}),
-    ("--as", "as_user", {"metavar": "USER", "help": "User to impersonate."}),
-    (
+
+def _connection_flag(*names: str, as_in_kubectl: bool = True, **settings: Any) -> Callable[[F], F]:
+    """Return one of kubectl's connection flags; `--help` lists it by name if `as_in_kubectl`."""
+    return option(*names, group="Connection", as_in_kubectl=as_in_kubectl, **settings)
+
+
+def _explained_flag(*names: str, **settings: Any) -> Callable[[F], F]:
+    """Return a connection flag that `--help` explains."""
+    return _connection_flag(*names, as_in_kubectl=False, **settings)
+
+
+_CONNECTION_FLAGS = (
+    _explained_flag(
+        "-n",
+        "--namespace",
+        "namespace",
+        metavar="NAME",
+        help="Namespace; default: the context's.",
+    ),
+    _explained_flag("--kubeconfig", metavar="FILE", help="The kubeconfig file to use."),
+    _explained_flag("--context", metavar="NAME", help="The kubeconfig context to use."),
+    _connection_flag("--cluster", metavar="NAME", help="The kubeconfig cluster to use."),
+    _connection_flag("--user", metavar="NAME", help="The kubeconfig user to use."),
+    _connection_flag("--as", "as_user", metavar="USER", help="User to impersonate."),
+    _connection_flag(
         "--as-group",
         "as_groups",
-        {"metavar": "GROUP", "multiple": True, "help": "Group to impersonate; repeatable."},
+        metavar="GROUP",
+        multiple=True,
+        help="Group to impersonate; repeatable.",
     ),
-    ("--as-uid", "as_uid", {"metavar": "UID", "help": "UID to impersonate."}),
-    (
+    _connection_flag("--as-uid", metavar="UID", help="UID to impersonate."),
+    _connection_flag(
         "--as-user-extra",
-        "as_user_extra",
-        {
-            "metavar": "KEY=VALUE",
-            "multiple": True,
-            "help": "Extra attribute to impersonate; repeatable.",
-        },
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Extra attribute to impersonate; repeatable.",
     ),
-    ("--token", "token", {"metavar": "TOKEN", "help": "Bearer token for the API server."}),
-    (
-        "--username",
-        "username",
-        {"metavar": "NAME", "help": "User name for basic authentication."},
+    _connection_flag("--token", metavar="TOKEN", help="Bearer token for the API server."),
+    _connection_flag("--username", metavar="NAME", help="User name for basic authentication."),
+    _connection_flag("--password", metavar="PASSWORD", help="Password for basic authentication."),
+    _connection_flag("--client-certificate", metavar="FILE", help="Client certificate for TLS."),
+    _connection_flag("--client-key", metavar="FILE", help="Private key of the client certificate."),
+    _connection_flag("-s", "--server", metavar="URL", help="Address of the API server."),
+    _connection_flag(
+        "--certificate-authority", metavar="FILE", help="CA certificate of the API server."
     ),
-    (
-        "--password",
-        "password",
-        {"metavar": "PASSWORD", "help": "Password for basic authentication."},
-    ),
-    (
-        "--client-certificate",
-        "client_certificate",
-        {"metavar": "FILE", "help": "Client certificate for TLS."},
-    ),
-    (
-        "--client-key",
-        "client_key",
-        {"metavar": "FILE", "help": "Private key of the client certificate."},
-    ),
-    ("-s,--server", "server", {"metavar": "URL", "help": "Address of the API server."}),
-    (
-        "--certificate-authority",
-        "certificate_authority",
-        {"metavar": "FILE", "help": "CA certificate of the API server."},
-    ),
-    (
+    _connection_flag(
         "--insecure-skip-tls-verify",
-        "insecure_skip_tls_verify",
-        {"is_flag": True, "help": "Do not verify the API server's certificate."},
+        is_flag=True,
+        help="Do not verify the API server's certificate.",
     ),
-    (
+    _connection_flag(
         "--tls-server-name",
-        "tls_server_name",
-        {"metavar": "NAME", "help": "Server name to verify in the API server's certificate."},
+        metavar="NAME",
+        help="Server name to verify in the API server's certificate.",
     ),
-    (
-        "--proxy-url",
-        "proxy_url",
-        {"metavar": "URL", "help": "Proxy for the API server: http, https or socks5."},
+    _connection_flag(
+        "--proxy-url", metavar="URL", help="Proxy for the API server: http, https or socks5."
     ),
-    (
-        "--disable-compression",
-        "disable_compression",
-        {"is_flag": True, "help": "Disable compression of responses."},
+    _connection_flag(
+        "--disable-compression", is_flag=True, help="Disable compression of responses."
     ),
-    (
+    _connection_flag(
         "--request-timeout",
-        "request_timeout",
-        {
-            "metavar": "DURATION",
-            "help": "Timeout of a single request, such as 30s or 2m; 0: the default.",
-        },
+        metavar="DURATION",
+        help="Timeout of a single request, such as 30s or 2m; 0: the default.",
     ),
 )
 
 
 def connection_flags(function: F) -> F:
     """Add kubectl's connection flags and -n; the command gets one `connection` argument."""
-    namespace = option(
-        "-n",
-        "--namespace",
-        "namespace",
-        group="Connection",
-        metavar="NAME",
-        help="Namespace; default: the context's.",
-    )
-    others = [
-        option(
-            *names.split(","),
-            key,
-            group="Connection",
-            as_in_kubectl=key not in _EXPLAINED,
-            **settings,
-        )
-        for names, key, settings in _CONNECTION_FLAGS
-    ]
-    return flag_group(ConfigFlags, "connection", namespace, *others)(function)
+    return flag_group(ConfigFlags, "connection", *_CONNECTION_FLAGS)(function)
 
 
 def dry_run(help: str) -> Callable[[F], F]:
@@ -169,7 +141,7 @@ def view_flags(group: str, *formats: str) -> Callable[[F], F]:
     """
 
     def with_view(function: F) -> F:
-        shown = output_flag(*formats)(color_flag(connection_flags(function)))
+        with_output = output_flag(*formats)(color_flag(connection_flags(function)))
         bundled = option(
             "--from-bundle",
             "from_bundle",
@@ -177,7 +149,7 @@ def view_flags(group: str, *formats: str) -> Callable[[F], F]:
             metavar="FILE",
             type=click.Path(dir_okay=False),
             help="Read this file of `doctor --bundle` instead of a cluster.",
-        )(shown)
+        )(with_output)
         return option(
             "-A",
             "--all-namespaces",

@@ -9,7 +9,7 @@ import click
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.cli.flags import output_flag
 from kubectl_fluidmodel.cli.verb_command import VerbCommand
-from kubectl_fluidmodel.output.serialize import API_VERSION, to_json, to_yaml
+from kubectl_fluidmodel.output.serialize import API_VERSION, format_document
 
 EXAMPLES = """
 # The version in the form of a tag
@@ -35,4 +35,4 @@ def command(output: str | None) -> None:
         "python": ".".join(str(part) for part in sys.version_info[:3]),
         "platform": sys.platform,
     }
-    click.echo(to_json(document) if output == "json" else to_yaml(document), nl=False)
+    click.echo(format_document(document, output), nl=False)

@@ -13,7 +13,7 @@ from kubectl_fluidmodel.doctor.report import diagnosis_document
 from kubectl_fluidmodel.doctor.report_view import ReportStyle, render_diagnosis
 from kubectl_fluidmodel.doctor.run import DoctorReport
 from kubectl_fluidmodel.output.console import print_note, terminal_width, wants_color
-from kubectl_fluidmodel.output.serialize import to_json, to_yaml
+from kubectl_fluidmodel.output.serialize import format_document
 
 
 def print_report(report: DoctorReport, output: str | None, color: str) -> None:
@@ -31,7 +31,7 @@ def render_report(report: DoctorReport, output: str | None, color: str) -> str:
         return junit.to_junit(report.diagnosis, report.seconds)
     if output in ("json", "yaml"):
         document = diagnosis_document(report.diagnosis, report.snapshot)
-        return to_json(document) if output == "json" else to_yaml(document)
+        return format_document(document, output)
     style = ReportStyle(
         mode=output or "default",
         color=wants_color(sys.stdout, color),

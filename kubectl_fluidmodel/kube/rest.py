@@ -29,6 +29,7 @@ from kubectl_fluidmodel.kube.errors import (
 from kubectl_fluidmodel.kube.transport import Transport
 from kubectl_fluidmodel.net import proxies
 from kubectl_fluidmodel.net.tunnel import TunnelError
+from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.net.connection_errors import ConnectionFailure
@@ -50,6 +51,20 @@ _PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
 _CONNECT_TIMEOUT = 10.0
 """Seconds in which a connection must be made."""
 _PROXY_HINT = "kubectl config view; env | grep -i _proxy"
+
+
+@dataclass(frozen=True)
+class _Request:
+    method: str
+    path: str
+    action: str
+    """What fails if it fails, such as `cannot list pods`."""
+    query: Mapping[str, str] | None = None
+    body: Any = None
+    media: str = JSON
+    accept: str = JSON
+    timeout: float | None = None
+    """Seconds; None for the connection's timeout."""
 
 
 class RestClient:
@@ -88,21 +103,13 @@ class RestClient:
             KubeError: the server refused. Its message begins with `action`.
             ClusterUnreachableError: no response.
         """
+        request = _Request(method, path, action, query, body, media, accept, timeout)
         deadline = time.monotonic() + (self.retry_timeout if timeout is None else 0.0)
         # A POST may have taken effect before the connection broke; the others are idempotent.
         repeatable = method != "POST"
         while True:
             try:
-                answer = self._send(
-                    method,
-                    path,
-                    query=query,
-                    body=body,
-                    media=media,
-                    action=action,
-                    timeout=timeout,
-                    accept=accept,
-                )
+                answer = self._send(request)
                 data = answer.content.read()
                 if answer.status < 400:
                     return data
@@ -124,7 +131,7 @@ class RestClient:
 
         `idle` is the number of seconds that may pass without data.
         """
-        answer = self._send("GET", path, query=query, action=action, stream=True, timeout=idle)
+        answer = self._send(_Request("GET", path, action, query, timeout=idle), stream=True)
         response = answer.content
         try:
             if answer.status >= 400:
@@ -192,35 +199,25 @@ class RestClient:
             error.reason += f" (it asks to retry after {wait} s)"
         return error
 
-    def _send(  # noqa: PLR0913 - the options of one HTTP request
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        media: str = JSON,
-        action: str,
-        stream: bool = False,
-        timeout: float | None = None,
-        accept: str = JSON,
-    ) -> Response[http_pool.Response]:
+    def _send(self, request: _Request, *, stream: bool = False) -> Response[http_pool.Response]:
         """The final response."""
-        url = urlsplit(self.access.server.url + path)
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Accept": accept, "User-Agent": USER_AGENT, "Host": url.netloc}
+        url = urlsplit(self.access.server.url + request.path)
+        data = None if request.body is None else json.dumps(request.body).encode()
+        headers = {"Accept": request.accept, "User-Agent": USER_AGENT, "Host": url.netloc}
         if self.access.server.compressed and not stream:
             headers["Accept-Encoding"] = "gzip"
         if data is not None:
-            headers["Content-Type"] = media
-        seconds = timeout or self.access.request_timeout or DEFAULT_TIMEOUT
-        target = quote(url.path, safe=_PATH_CHARACTERS) + (f"?{urlencode(query)}" if query else "")
-        resets = 0
+            headers["Content-Type"] = request.media
+        seconds = request.timeout or self.access.request_timeout or DEFAULT_TIMEOUT
+        target = quote(url.path, safe=_PATH_CHARACTERS)
+        if request.query:
+            target += f"?{urlencode(request.query)}"
+        action, resets = request.action, 0
 
         def once(login: AuthHeaders) -> Response[http_pool.Response | ClusterUnreachableError]:
             nonlocal resets
-            request = http_pool.Request(
-                method,
+            sent = http_pool.Request(
+                request.method,
                 target,
                 [*headers.items(), *self.headers(login)],
                 data,
@@ -228,11 +225,11 @@ class RestClient:
                 read_timeout=seconds,
             )
             try:
-                response = self.transport.send(request, login.certificate, stream=stream)
+                response = self.transport.send(sent, login.certificate, stream=stream)
             except TunnelError as err:
                 raise ClusterUnreachableError(action, str(err), _PROXY_HINT) from err
             except http_pool.REQUEST_ERRORS as err:
-                again = _is_garbled(err) or (method == "GET" and _is_reset(err))
+                again = _is_garbled(err) or (request.method == "GET" and _is_reset(err))
                 if again and resets < _RESETS:
                     resets += 1
                     return Response(503, "1", self._unreachable(action, err))

@@ -51,6 +51,18 @@ class WatchEvent:
     """time.monotonic() when it arrived."""
 
 
+@dataclass(frozen=True)
+class _Watch:
+    """One kind to list and watch; see `Informer.start`."""
+
+    kind: Kind
+    namespace: str | None
+    labels: str
+    fields: str
+    transform: Transform | None
+    prefilter: tuple[bytes, ...]
+
+
 @dataclass
 class Informer:
     """Watches of several kinds that share one queue."""
@@ -83,14 +95,10 @@ class Informer:
         `transform` drops is treated as absent.
         """
         self.objects.setdefault(kind, {})
-        query = {"allowWatchBookmarks": "true"}
-        if labels:
-            query["labelSelector"] = labels
-        if fields:
-            query["fieldSelector"] = fields
+        watch = _Watch(kind, namespace, labels, fields, transform, prefilter)
         thread = threading.Thread(
             target=self._run,
-            args=(kind, namespace, query, transform, prefilter),
+            args=(watch,),
             name=f"watch-{kind.plural}",
             daemon=True,
         )
@@ -128,59 +136,46 @@ class Informer:
 
     # -- threads -----------------------------------------------------------------------------
 
-    def _run(
-        self,
-        kind: Kind,
-        namespace: str | None,
-        query: dict[str, str],
-        transform: Transform | None,
-        prefilter: tuple[bytes, ...],
-    ) -> None:
+    def _run(self, watch: _Watch) -> None:
         failures = 0
         version = ""
         while not self._stop.is_set():
             began = time.monotonic()
             try:
                 if not version:
-                    version = self._list(kind, namespace, query, transform, prefilter)
-                version = self._watch(kind, namespace, query, version, transform)
+                    version = self._list(watch)
+                version = self._watch(watch, version)
                 failures = 0
                 if time.monotonic() - began < _BACKOFF[0]:  # a server that ends every watch
                     self._stop.wait(_BACKOFF[0])
             except GoneError:
                 version = ""
             except (ForbiddenError, NotFoundError) as err:
-                self.denied[kind] = err.reason
-                self._emit(kind, "ERROR", {})
+                self.denied[watch.kind] = err.reason
+                self._emit(watch.kind, "ERROR", {})
                 return
             except (ClusterUnreachableError, KubeError) as err:
                 # A server that restarts refuses, resets or answers 5xx for a while.
                 failures = failures + 1 if time.monotonic() - began < _BACKOFF_RESET_AFTER else 1
                 if failures > 1:
                     self.last_error = err.reason or err.message
-                    self._emit(kind, "ERROR", {})
+                    self._emit(watch.kind, "ERROR", {})
                     version = ""  # a successful list clears the error
                 self._stop.wait(_BACKOFF[min(failures, len(_BACKOFF)) - 1])
             except FluidModelError as err:
-                self.denied[kind] = str(err)
-                self._emit(kind, "ERROR", {})
+                self.denied[watch.kind] = str(err)
+                self._emit(watch.kind, "ERROR", {})
                 return
 
-    def _list(
-        self,
-        kind: Kind,
-        namespace: str | None,
-        query: dict[str, str],
-        transform: Transform | None,
-        prefilter: tuple[bytes, ...],
-    ) -> str:
+    def _list(self, watch: _Watch) -> str:
+        kind = watch.kind
         items = self.client.list_objects(
             kind,
-            namespace,
-            labels=query.get("labelSelector", ""),
-            fields=query.get("fieldSelector", ""),
-            transform=transform,
-            prefilter=prefilter,
+            watch.namespace,
+            labels=watch.labels,
+            fields=watch.fields,
+            transform=watch.transform,
+            prefilter=watch.prefilter,
         )
         self.last_error = ""
         with self._lock:
@@ -189,22 +184,20 @@ class Informer:
         self._emit(kind, "SYNCED", {})
         return items.resource_version
 
-    def _watch(
-        self,
-        kind: Kind,
-        namespace: str | None,
-        query: dict[str, str],
-        version: str,
-        transform: Transform | None,
-    ) -> str:
+    def _watch(self, watch: _Watch, version: str) -> str:
+        kind = watch.kind
         options = {
-            **query,
+            "allowWatchBookmarks": "true",
             "watch": "1",
             "resourceVersion": version,
             "timeoutSeconds": str(_SERVER_TIMEOUT),
         }
+        if watch.labels:
+            options["labelSelector"] = watch.labels
+        if watch.fields:
+            options["fieldSelector"] = watch.fields
         lines = self.client.stream(
-            kind.path(namespace),
+            kind.path(watch.namespace),
             query=options,
             action=f"cannot watch {kind.plural}",
             idle=_SERVER_TIMEOUT + 30.0,
@@ -224,7 +217,7 @@ class Informer:
                 continue
             key = (namespace_of(obj), name_of(obj))
             type_ = str(event.get("type"))
-            kept = transform(obj) if transform is not None else obj
+            kept = watch.transform(obj) if watch.transform is not None else obj
             with self._lock:
                 if kept is None or type_ == "DELETED":
                     previous = self.objects[kind].pop(key, None)

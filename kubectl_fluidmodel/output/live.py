@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from kubectl_fluidmodel.output.console import can_redraw, wants_color
 from kubectl_fluidmodel.output.escaping import escape_control, one_line
+from kubectl_fluidmodel.output.progress import DONE, RUNNING, WAITING, ProgressLike
 from kubectl_fluidmodel.output.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LINE_INTERVAL = 5.0
 KEEPS_RUNNING_HINT = "Ctrl-C: it keeps running"
 """The hint if the cluster does the work."""
 
-_MARKS = {"waiting": ("·", "dim"), "running": ("●", "cyan"), "done": ("✓", "green")}
+_MARKS = {WAITING: ("·", "dim"), RUNNING: ("●", "cyan"), DONE: ("✓", "green")}
 _FAILED_MARK = ("✗", "red")
 
 
@@ -38,35 +38,6 @@ def _create_rich_live(stream: IO[str], color: bool, **options: Any) -> Live:
 
     console = Console(file=stream, no_color=not color, highlight=False, soft_wrap=False)
     return Live(console=console, **options)
-
-
-class StepLike(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def detail(self) -> str: ...
-
-
-class ProgressLike(Protocol):
-    """The content of the view: named steps, bytes done and in total, and problems."""
-
-    @property
-    def steps(self) -> Sequence[StepLike]: ...
-    @property
-    def done_bytes(self) -> int | None: ...
-    @property
-    def total_bytes(self) -> int | None: ...
-    @property
-    def is_transferring(self) -> bool: ...
-    @property
-    def remaining_after(self) -> int:
-        """Bytes that later steps will transfer, assumed to run at the rate of this one."""
-        ...
-
-    @property
-    def problems(self) -> Sequence[str]: ...
 
 
 class TransferRate:

@@ -27,6 +27,11 @@ def to_yaml(document: Any) -> str:
     return dump_yaml(document)
 
 
+def format_document(document: Any, output: str) -> str:
+    """Format one of our own documents for `-o json` or `-o yaml`."""
+    return to_json(document) if output == "json" else to_yaml(document)
+
+
 def format_objects(items: Sequence[Mapping[str, Any]], output: str) -> str:
     """Format Kubernetes objects.
 

@@ -180,7 +180,7 @@ class PruneCommand:
     # -- writing -----------------------------------------------------------------------------
 
     def _print(self, found: Sequence[Leftover], namespace: str, *, removed: bool) -> None:
-        from kubectl_fluidmodel.output.serialize import to_json, to_yaml
+        from kubectl_fluidmodel.output.serialize import format_document
 
         if self.output is None:
             width = terminal_width()
@@ -192,7 +192,7 @@ class PruneCommand:
             click.echo("".join(f"{each.kind}/{each.name}\n" for each in found), nl=False)
         else:
             document = view.prune_document(found, removed=removed, notes=self._notes)
-            click.echo(to_json(document) if self.output == "json" else to_yaml(document), nl=False)
+            click.echo(format_document(document, self.output), nl=False)
 
     def _remove_command(self, namespace: str) -> Command:
         """Return the same command line with --yes."""

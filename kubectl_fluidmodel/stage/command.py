@@ -241,11 +241,11 @@ class StageCommand:
 
     def _print(self, name: str, document: dict[str, Any], text: str) -> None:
         """Print the result in the format of `-o`: a name, a document, or text."""
-        from kubectl_fluidmodel.output.serialize import to_json, to_yaml
+        from kubectl_fluidmodel.output.serialize import format_document
 
         output = self.options.output
         if output == "name":
             text = f"{name}\n"
         elif output is not None:
-            text = to_json(document) if output == "json" else to_yaml(document)
+            text = format_document(document, output)
         sys.stdout.write(text)

@@ -8,7 +8,7 @@ from kubectl_fluidmodel.errors import WaitTimeoutError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ConflictError
-from kubectl_fluidmodel.kube.wait import wait_until_deleted
+from kubectl_fluidmodel.kube.wait import wait_until_deleted, wait_until_empty
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, labels_of, name_of, namespace_of
 from kubectl_fluidmodel.objects.jobs import is_active
@@ -61,12 +61,12 @@ def _replace_job(client: Client, job: Object) -> str:
     """Delete a Job, wait for its pods to checkpoint, and return its name."""
     name, namespace = name_of(job), namespace_of(job)
     delete_job(client, name, namespace)
-    deadline = time.monotonic() + _POD_SHUTDOWN_TIMEOUT
-    selector = f"job-name={name}"
-    while client.list_objects(kinds.PODS, namespace, labels=selector, metadata_only=True):
-        if time.monotonic() > deadline:  # the pods' node may be lost
-            break
-        time.sleep(0.2)
+
+    def pods() -> list[Object]:
+        selector = f"job-name={name}"
+        return client.list_objects(kinds.PODS, namespace, labels=selector, metadata_only=True)
+
+    wait_until_empty(pods, time.monotonic() + _POD_SHUTDOWN_TIMEOUT)  # a lost node keeps its pods
     return name
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kubectl_fluidmodel.output.progress_step import DONE, RUNNING, WAITING, Step
+from kubectl_fluidmodel.output.progress import DONE, RUNNING, WAITING, Step
 from kubectl_fluidmodel.output.units import pluralize
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.events import (

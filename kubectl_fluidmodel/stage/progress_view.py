@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from types import TracebackType
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import StagingPlan
@@ -37,13 +36,8 @@ class StagingProgressView:
         self._view.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        err: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._view.__exit__(kind, err, trace)
+    def __exit__(self, *_: object) -> None:
+        self._view.__exit__()
 
     def show_plan(self, plan: StagingPlan) -> None:
         for line in summary_lines(plan):
@@ -78,12 +72,7 @@ class JsonEventLog:
     def __enter__(self) -> JsonEventLog:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        err: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._pending is not None:
             self._write_line(self._pending)
 

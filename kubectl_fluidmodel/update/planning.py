@@ -11,7 +11,6 @@ from kubectl_fluidmodel.cache.hints import RBAC_DOCS
 from kubectl_fluidmodel.cache.hub_staging import HubStaging
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.cache.preflight import PreflightResult
-from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
 from kubectl_fluidmodel.cache.quota_check import NotAdmittedError
 from kubectl_fluidmodel.cache.workflow import CachePlan, CacheWorkflow
 from kubectl_fluidmodel.errors import FluidModelError
@@ -25,6 +24,7 @@ from kubectl_fluidmodel.kube import permissions
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, labels_of
+from kubectl_fluidmodel.output.progress import ProgressReporter
 from kubectl_fluidmodel.output.shell import Operand, kubectl
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot import collector, queries

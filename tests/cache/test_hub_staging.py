@@ -28,7 +28,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.objects.kinds import JOBS, PODS, SECRETS
 from kubectl_fluidmodel.objects.plugin_pod import parse_network
 from kubectl_fluidmodel.objectstore.layout import parse_bucket_prefix
-from kubectl_fluidmodel.output.live import ProgressLike
+from kubectl_fluidmodel.output.progress import ProgressLike
 from tests.cache.objects import Objects, objects
 from tests.cache.test_options import make_options
 from tests.cache.test_removal import reader_pod

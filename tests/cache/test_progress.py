@@ -16,7 +16,7 @@ from kubectl_fluidmodel.model.files import FileListing, SourceFile
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.output.progress_step import WAITING
+from kubectl_fluidmodel.output.progress import WAITING
 from tests.fluid import junk
 
 GIB = 1 << 30

@@ -6,7 +6,7 @@ import time
 
 from kubectl_fluidmodel.cache.progress import CacheProgress
 from kubectl_fluidmodel.output.live import ProgressView
-from kubectl_fluidmodel.output.progress_step import Step
+from kubectl_fluidmodel.output.progress import Step
 
 GIB = 1 << 30
 

@@ -24,7 +24,7 @@ import pytest
 from docs.tools.terminal import Screen as EmulatedScreen
 from kubectl_fluidmodel.cache.progress import CacheProgress
 from kubectl_fluidmodel.output.live import ProgressView, TextView, TransferRate
-from kubectl_fluidmodel.output.progress_step import Step
+from kubectl_fluidmodel.output.progress import Step
 
 GIB = 1 << 30
 START = CacheProgress(

@@ -89,7 +89,7 @@ class AdoptCommand:
 
     def _print_result(self, adoption: Adoption, conclusion: str, *, adopted: bool) -> None:
         from kubectl_fluidmodel.cache.adoption import report
-        from kubectl_fluidmodel.output.serialize import kubectl_name, to_json, to_yaml
+        from kubectl_fluidmodel.output.serialize import format_document, kubectl_name
 
         if self.output is None:
             click.echo(conclusion, nl=False)
@@ -97,4 +97,4 @@ class AdoptCommand:
             click.echo(kubectl_name(adoption.cache.dataset))
         else:
             document = report.adoption_document(adoption, adopted=adopted)
-            click.echo(to_json(document) if self.output == "json" else to_yaml(document), nl=False)
+            click.echo(format_document(document, self.output), nl=False)

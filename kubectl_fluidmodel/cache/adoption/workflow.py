@@ -18,7 +18,6 @@ from kubectl_fluidmodel.cache.adoption.source import cache_options, read_adopted
 from kubectl_fluidmodel.cache.desired import DesiredCache, ExistingObjects, build_desired
 from kubectl_fluidmodel.cache.hints import RBAC_DOCS
 from kubectl_fluidmodel.cache.loader import CacheLoader
-from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
 from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.cache.waiter import open_waiter
 from kubectl_fluidmodel.cache.watch import CacheTarget
@@ -32,6 +31,7 @@ from kubectl_fluidmodel.kube.permissions import Permission
 from kubectl_fluidmodel.model.files import FileListing
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path
+from kubectl_fluidmodel.output.progress import ProgressReporter
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Command
 from kubectl_fluidmodel.output.units import summarize

@@ -63,7 +63,7 @@ class ReferenceCommand:
         return 0
 
     def _print(self, reference: Reference) -> None:
-        from kubectl_fluidmodel.output.serialize import kubectl_name, to_json, to_yaml
+        from kubectl_fluidmodel.output.serialize import format_document, kubectl_name
 
         if self.output is None:
             click.echo(summary_text(reference), nl=False)
@@ -71,7 +71,7 @@ class ReferenceCommand:
             click.echo(kubectl_name(reference.dataset))
         else:
             document = summary_document(reference)
-            click.echo(to_json(document) if self.output == "json" else to_yaml(document), nl=False)
+            click.echo(format_document(document, self.output), nl=False)
 
 
 def summary_text(reference: Reference) -> str:

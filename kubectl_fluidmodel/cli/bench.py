@@ -10,6 +10,7 @@ from kubectl_fluidmodel.cli.flags import (
     connection_flags,
     dry_run_flag,
     output_flag,
+    timeout_flag,
 )
 from kubectl_fluidmodel.cli.model_flags import pod_flags
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
@@ -85,14 +86,7 @@ _BENCH_FLAGS = flag_group(
         default=True,
         help="Save the result as an annotation of the Dataset, for `inspect` and `pin`.",
     ),
-    option(
-        "--timeout",
-        group="Bench",
-        metavar="DURATION",
-        default="5m",
-        show_default=True,
-        help="Maximum time for each pod.",
-    ),
+    timeout_flag("5m", "Maximum time for each pod.", group="Bench"),
     *pod_flags("bench", group="Pod", pod="the pod that reads", target="the store"),
 )
 

@@ -19,6 +19,7 @@ from kubectl_fluidmodel.cli.flags import (
     dry_run_flag,
     output_flag,
     price_flag,
+    timeout_flag,
 )
 from kubectl_fluidmodel.cli.model_flags import (
     hub_flags,
@@ -187,14 +188,7 @@ _RUN_FLAGS = flag_group(
     option(
         "--wait/--no-wait", group="Output", default=True, help="Wait until the cache is verified."
     ),
-    option(
-        "--timeout",
-        group="Output",
-        metavar="DURATION",
-        default="30m",
-        show_default=True,
-        help="Maximum time to wait in total.",
-    ),
+    timeout_flag("30m"),
     dry_run_flag,
     price_flag("Output"),
     output_flag("json", "yaml", "name"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kubectl_fluidmodel.cli.flags import view_flags
+from kubectl_fluidmodel.cli.flags import timeout_flag, view_flags
 from kubectl_fluidmodel.cli.model_flags import pod_flags
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
 from kubectl_fluidmodel.errors import UsageError, WaitTimeoutError
@@ -64,14 +64,7 @@ _DOCTOR_FLAGS = flag_group(
     ),
     option("--skip", group="Doctor", metavar="C,…", multiple=True, help="Skip these checks."),
     option("--wait/--no-wait", group="Doctor", default=False, help="Repeat until no check fails."),
-    option(
-        "--timeout",
-        group="Doctor",
-        metavar="DURATION",
-        default="5m",
-        show_default=True,
-        help="Maximum time to wait.",
-    ),
+    timeout_flag("5m", "Maximum time to wait.", group="Doctor"),
     option(
         "--bundle",
         group="Doctor",

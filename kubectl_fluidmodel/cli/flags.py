@@ -108,6 +108,25 @@ def dry_run_flag(function: F) -> F:
     return dry_run(text)(function)
 
 
+def timeout_flag(
+    default: str,
+    help: str = "Maximum time to wait in total.",
+    *,
+    group: str = "Output",
+    **settings: Any,
+) -> Callable[[F], F]:
+    """Return --timeout."""
+    return option(
+        "--timeout",
+        group=group,
+        metavar="DURATION",
+        default=default,
+        show_default=True,
+        help=help,
+        **settings,
+    )
+
+
 def output_flag(*formats: str, group: str = "Output") -> Callable[[F], F]:
     """Return -o/--output with the formats that this command supports."""
     return option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kubectl_fluidmodel.cli.flags import timeout_flag
 from kubectl_fluidmodel.cli.pin_options import pin_options
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, option
 from kubectl_fluidmodel.dynamo.loader_names import CHOICES
@@ -95,15 +96,7 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
 @option(
     "--wait/--no-wait", group="Output", default=False, help="Wait for the roll-out to complete."
 )
-@option(
-    "--timeout",
-    group="Output",
-    metavar="DURATION",
-    default="30m",
-    show_default=True,
-    callback=_seconds,
-    help="Maximum time to wait in total.",
-)
+@timeout_flag("30m", callback=_seconds)
 @pin_options
 def command(options: PinOptions) -> int:
     """Run a graph's workers on the nodes that hold the model, with the model mounted.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kubectl_fluidmodel.cli.flags import connection_flags, dry_run_flag
+from kubectl_fluidmodel.cli.flags import connection_flags, dry_run_flag, timeout_flag
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, option
 from kubectl_fluidmodel.errors import CommandInterruptedError
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
@@ -40,14 +40,7 @@ kubectl fluidmodel uncache llama-3-3-70b-instruct --no-wait
     help="Only undo `cache --adopt`: the cache stays as it was made by hand.",
 )
 @option("--wait/--no-wait", group="Output", default=True, help="Wait until Fluid has cleaned up.")
-@option(
-    "--timeout",
-    group="Output",
-    metavar="DURATION",
-    default="5m",
-    show_default=True,
-    help="Maximum time to wait.",
-)
+@timeout_flag("5m", "Maximum time to wait.")
 @dry_run_flag
 @connection_flags
 def command(

@@ -10,6 +10,7 @@ from kubectl_fluidmodel.cli.flags import (
     connection_flags,
     dry_run_flag,
     output_flag,
+    timeout_flag,
 )
 from kubectl_fluidmodel.cli.model_flags import hub_flags, staging_job_flags, store_flags
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
@@ -114,14 +115,7 @@ _STAGING_FLAGS = flag_group(StagingFlags, "staging", *staging_job_flags(), defau
 _RUN_FLAGS = flag_group(
     RunFlags,
     "run",
-    option(
-        "--timeout",
-        group="Output",
-        metavar="DURATION",
-        default="2h",
-        show_default=True,
-        help="Maximum time to wait in total.",
-    ),
+    timeout_flag("2h"),
     dry_run_flag,
     output_flag("json", "yaml"),
     color_flag,

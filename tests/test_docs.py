@@ -68,7 +68,7 @@ def test_every_module_that_a_page_names_exists(page: str) -> None:
     ] == []
 
 
-def test_every_package_says_where_to_start_reading() -> None:
+def test_every_package_names_its_entry_modules() -> None:
     packages = [path for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
     assert {path.name for path in packages} >= {"cache", "doctor", "inspect", "pin", "stage"}
     for package in packages:
@@ -93,7 +93,7 @@ def test_the_example_of_a_check_is_real() -> None:
         assert line.removesuffix(" …") in source, line
 
 
-def test_the_reference_is_what_the_code_says() -> None:
+def test_the_reference_matches_the_code() -> None:
     there = {path.name: path.read_text() for path in reference.TARGET.glob("*.md")}
     assert there == reference.pages(), "run: make docs"
 

@@ -57,7 +57,7 @@ def test_a_credential_is_found_and_not_repeated(what: str) -> None:
     assert list(SCAN(f"first line\nkey: {SECRETS[what]}\n")) == [(what, 2)]
 
 
-def test_words_that_are_no_credentials() -> None:
+def test_words_that_are_not_credentials() -> None:
     text = "AKIAIOSFODNN7EXAMPLE hf_token https://user@host/ -----BEGIN PUBLIC KEY-----"
     assert list(SCAN(text)) == []
 

@@ -109,13 +109,13 @@ def test_the_frozen_archive_is_tried_before_its_release_day() -> None:
     assert "krew.freeze" in runs and "krew.smoke" in runs and "-m pytest" in runs
 
 
-def test_examples_are_drawn_anew_each_night() -> None:
+def test_nightly_examples_are_random() -> None:
     (job,) = LOADED["nightly"]["jobs"].values()
     assert any(step.get("run", "").startswith("make fuzz") for step in job["steps"])
     assert "schedule" in LOADED["nightly"][True]  # YAML's "on"
 
 
-def test_what_is_pinned_is_offered_anew() -> None:
+def test_pinned_dependencies_are_updated() -> None:
     offered = yaml.safe_load((REPO / ".github" / "dependabot.yml").read_text())["updates"]
     assert {each["package-ecosystem"] for each in offered} == {"github-actions", "pip", "gomod"}
     assert (REPO / ".github" / "CODEOWNERS").read_text().count("@") >= 1
@@ -176,7 +176,7 @@ class TestSmoke:
         assert smoke.main(["windows/amd64"]) == 1
         assert "this machine is" in capsys.readouterr().err
 
-    def test_what_fails_is_told(self, tmp_path: Path) -> None:
+    def test_failures_are_reported(self, tmp_path: Path) -> None:
         program = tmp_path / "program"
         program.write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
         program.chmod(0o755)
@@ -217,7 +217,7 @@ def test_home_is_one_place() -> None:
     assert {"setup.cfg", "plugin.yaml", ".krew.yaml"} <= found[home]
 
 
-def test_archives_are_named_alike() -> None:
+def test_archive_names_have_one_pattern() -> None:
     base = yaml.safe_load((REPO / "plugin.yaml").read_text())["spec"]
     version = base["version"].removeprefix("v")
     for each, target in zip(base["platforms"], TARGETS, strict=True):

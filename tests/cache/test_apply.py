@@ -62,12 +62,12 @@ def server_with(standing: Object | None, answer: HttpResponse | None = None) -> 
         ),
     ],
 )
-def test_what_is_said_of_an_apply(standing: Object | None, said: str) -> None:
+def test_the_outcome_of_an_apply_is_reported(standing: Object | None, said: str) -> None:
     with serve(server_with(standing)) as server:
         assert apply_object(client(server), LOAD)[0] == said
 
 
-def test_a_rotated_key_is_told_by_its_name_only() -> None:
+def test_a_rotated_key_is_reported_by_its_name_only() -> None:
     secret: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -79,7 +79,7 @@ def test_a_rotated_key_is_told_by_its_name_only() -> None:
     assert said == "configured (data.AWS_SECRET_ACCESS_KEY)"
 
 
-def test_another_manager_holds_a_field() -> None:
+def test_a_conflict_names_the_other_manager() -> None:
     conflict = status(
         409, 'Apply failed with 1 conflict: conflict with "helm": .spec.x', "Conflict"
     )
@@ -101,7 +101,7 @@ def test_an_old_schema_is_an_old_fluid(message: str) -> None:
     assert "Fluid is too old" in caught.value.reason
 
 
-def test_another_refusal_is_as_the_server_says() -> None:
+def test_another_refusal_has_the_servers_message() -> None:
     answer = status(422, "spec.target: Required value", "Invalid")
     with (
         serve(server_with(None, answer)) as server,

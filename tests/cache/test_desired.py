@@ -73,7 +73,7 @@ class TestFirstRun:
         assert made.dataset["spec"]["tolerations"][0]["key"] == "nvidia.com/gpu"
         assert made.immutable_changes == ()
 
-    def test_disk_where_memory_does_not_fit_beside_the_engine(self) -> None:
+    def test_disk_is_chosen_if_memory_does_not_fit_with_the_engine(self) -> None:
         made = plan(nodes=(NARROW,))
         assert (made.medium.type, made.medium.path) == ("SSD", sizing.DISK_PATH)
         assert "does not fit beside the engine" in made.medium.reason
@@ -148,7 +148,7 @@ class TestFirstRun:
 
 
 class TestQuota:
-    def test_too_small_says_what_would_do_and_that_does(self) -> None:
+    def test_a_too_small_quota_is_refused_with_one_that_suffices(self) -> None:
         with pytest.raises(UsageError, match="too small") as caught:
             plan({"quota": "20Gi"})
         flag, size = caught.value.hint.split()
@@ -158,7 +158,7 @@ class TestQuota:
     def test_a_larger_one_is_taken(self) -> None:
         assert plan({"quota": "50Gi"}).quota == 50 * GIB
 
-    def test_an_unknown_size_wants_one(self) -> None:
+    def test_an_unknown_size_requires_a_quota(self) -> None:
         with pytest.raises(UsageError, match="is unknown") as caught:
             plan(source="pvc://claim/m", listing=None)
         assert caught.value.hint.startswith("--quota SIZE")
@@ -246,7 +246,7 @@ class TestSecondRun:
         runtime["spec"]["worker"]["env"] = {}
         assert plan(existing=ExistingObjects(kept, runtime)).immutable_changes == ()
 
-    def test_a_cache_that_is_bound_otherwise_is_placed_anew_without_a_change_of_nodes(self) -> None:
+    def test_another_node_affinity_does_not_recreate_the_cache(self) -> None:
         first = plan()
         first.dataset["spec"]["nodeAffinity"] = placement.required_affinity(
             [{"key": "pool", "operator": "In", "values": ["x"]}]
@@ -302,7 +302,7 @@ LARGE = build_candidate(make_node("gpu-3", memory="900Gi"))
 class TestResizing:
     """Another number of copies of a running cache."""
 
-    def test_a_copy_is_added_beside_the_existing_ones(self) -> None:
+    def test_a_copy_is_added_to_the_existing_ones(self) -> None:
         first = plan()
         more = plan({"replicas": 2}, nodes=(LARGE, ROOMY, NARROW), existing=standing(first))
         assert more.immutable_changes == ()

@@ -96,7 +96,7 @@ def make_staging(
     return HubStaging.plan(replace(options, store=store, staging=staging), "ns", client)
 
 
-def test_one_view_for_the_whole_way(stager: HubStaging) -> None:
+def test_one_view_shows_all_steps(stager: HubStaging) -> None:
     told = RecordingReporter()
     assert stager.run(told, time.monotonic() + 60, wait=True)
     size = sum(map(len, FILES.values()))
@@ -189,7 +189,7 @@ def test_pods_that_read_from_the_cache_of_another_commit_are_seen_first(
     assert hub.body_bytes == 0
 
 
-def test_a_name_that_was_taken_meanwhile_is_left_alone(
+def test_an_object_created_in_the_meantime_is_not_changed(
     s3: S3Server, hub: FakeHub, objects: Objects
 ) -> None:
     staging = make_staging(s3, hub, make_options(MODEL), objects.client, "meanwhile")
@@ -223,7 +223,7 @@ def test_a_job_needs_an_image_unless_all_is_staged(
     assert make_workflow(objects, there).stage(there), "nothing is left for a Job to do"
 
 
-def test_temporary_keys_travel_whole(
+def test_temporary_keys_are_sent_with_their_token(
     s3: S3Server, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "T9")
@@ -325,7 +325,7 @@ def test_of_two_who_begin_at_once_the_later_one_yields(
     assert stager.run(RecordingReporter(), time.monotonic() + 30, wait=False) is False
 
 
-def test_to_follow_a_job_takes_no_image(s3: S3Server, hub: FakeHub, objects: Objects) -> None:
+def test_following_a_job_requires_no_image(s3: S3Server, hub: FakeHub, objects: Objects) -> None:
     """As the same command does where FLUIDMODEL_IMAGE is not set, or of an older plugin's Job."""
     there = make_staging(
         s3, hub, make_options(MODEL), objects.client, "followed", on="cluster", image="old:1"
@@ -357,7 +357,7 @@ def test_to_follow_a_job_takes_no_image(s3: S3Server, hub: FakeHub, objects: Obj
         ("cluster", {"HF_TOKEN": "hf_x"}, {"create secrets in namespace ns"}, set()),
     ],
 )
-def test_what_staging_takes_is_asked_for_first(
+def test_staging_permissions_are_checked_first(
     s3: S3Server,
     hub: FakeHub,
     objects: Objects,
@@ -379,7 +379,7 @@ def test_what_staging_takes_is_asked_for_first(
     assert asked <= found and not (not_asked & found)
 
 
-def test_what_only_this_machine_has_is_said(
+def test_local_only_settings_are_reported(
     s3: S3Server, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy or certificates that got the plan here, and that the Job knows nothing of."""

@@ -158,7 +158,7 @@ class TestTaintsOfGraphs:
         objects.lists[self.GRAPHS] = [self.graph("worker", {"key": "pool", "operator": "Exists"})]
         assert self.against(objects) == ""
 
-    def test_what_a_frontend_tolerates_says_nothing(self, objects: Objects) -> None:
+    def test_a_frontends_tolerations_are_ignored(self, objects: Objects) -> None:
         objects.lists[self.GRAPHS] = [self.graph("frontend", {"operator": "Exists"})]
         assert self.against(objects) == "pool=llm:NoSchedule"
 
@@ -167,11 +167,11 @@ class TestTaintsOfGraphs:
         objects.forbidden.add(self.GRAPHS)
         assert self.against(objects) == "pool=llm:NoSchedule"
 
-    def test_what_the_standing_cache_tolerates_stays(self, objects: Objects) -> None:
+    def test_tolerations_of_an_existing_cache_are_kept(self, objects: Objects) -> None:
         dataset = {"spec": {"tolerations": [{"key": "pool", "operator": "Exists"}]}}
         assert self.against(objects, ExistingObjects(dataset=dataset)) == ""
 
-    def test_graphs_are_asked_only_for_a_taint_that_nobody_knows(self, objects: Objects) -> None:
+    def test_graphs_are_read_only_for_an_unknown_taint(self, objects: Objects) -> None:
         objects.lists["/api/v1/nodes"] = [
             make_node("a", taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])
         ]

@@ -87,7 +87,7 @@ def test_what_does_not_fit_together(source: str, flags: dict[str, Any], words: s
     assert words in str(caught.value)
 
 
-def test_a_name_that_cannot_be_derived_wants_the_flag() -> None:
+def test_a_name_that_cannot_be_derived_requires_the_flag() -> None:
     with pytest.raises(UsageError) as caught:
         make_options("s3://models/___")
     assert caught.value.hint == "--name NAME"

@@ -123,7 +123,7 @@ class TestControllers:
         objects.served[DEPLOYMENT] = deployment(available=0)
         assert "no ready pod" in preflight.check_controllers(objects.client)[0]
 
-    def test_what_cannot_be_seen_is_passed_over(self, objects: Objects) -> None:
+    def test_unreadable_objects_are_skipped(self, objects: Objects) -> None:
         assert preflight.check_controllers(objects.client) == []
         objects.forbidden.add(DEPLOYMENT)
         assert preflight.check_controllers(objects.client) == []
@@ -267,7 +267,7 @@ class TestNameIsFree:
         options = make_options("s3://models/llama")
         assert preflight.same_source_notes(objects.client, options, "ns", ExistingObjects()) == []
 
-    def test_an_adopted_cache_is_not_written_anew(self, objects: Objects) -> None:
+    def test_an_adopted_cache_is_not_rewritten(self, objects: Objects) -> None:
         labels = {**names.managed_labels("llama"), names.ADOPTED_LABEL: "true"}
         with pytest.raises(FluidModelError, match="made by hand and adopted") as caught:
             check(objects.client, ExistingObjects(dataset("s3://models/llama", **labels)))
@@ -293,9 +293,7 @@ class TestNameIsFree:
             {"leaving": True},
         ],
     )
-    def test_a_job_that_is_over_is_in_nobodys_way(
-        self, objects: Objects, more: dict[str, Any]
-    ) -> None:
+    def test_a_finished_job_blocks_nothing(self, objects: Objects, more: dict[str, Any]) -> None:
         job = staging("hf://other/llama", "a" * 40, **more)
         objects.lists[JOBS.path("ns")] = [job]
         assert preflight.check_staging_jobs(objects.client, make_options("org/llama"), "ns") == []
@@ -343,7 +341,7 @@ class TestNameIsFree:
         objects.forbidden.add(PVS.path(None, "ns-llama"))
         check(objects.client)
 
-    def test_the_way_out_of_a_long_name_is_a_legal_name(self, objects: Objects) -> None:
+    def test_the_fix_of_a_long_name_is_a_legal_name(self, objects: Objects) -> None:
         name = "a" * 45
         with pytest.raises(FluidModelError) as caught:
             check(objects.client, ExistingObjects(dataset("s3://models/other")), name=name)

@@ -173,7 +173,7 @@ def test_the_total_is_fluids_where_the_source_was_not_measured() -> None:
 
 
 class TestProblems:
-    def test_what_is_stuck_says_why(self) -> None:
+    def test_stuck_objects_have_a_reason(self) -> None:
         waiting = {"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
         event = {
             "type": "Warning",
@@ -200,7 +200,7 @@ class TestProblems:
             'Pod demo-master-0: FailedMount: secret "x" not found',
         ]
 
-    def test_each_is_told_once(self) -> None:
+    def test_each_is_reported_once(self) -> None:
         said = [{"type": "NotReady", "status": "True", "message": "mount failed"}]
         event = {
             "type": "Warning",
@@ -214,7 +214,7 @@ class TestProblems:
         )
         assert list(found.problems) == ["same", "Fluid: mount failed"]
 
-    def test_a_ready_cache_has_none_whatever_its_log_once_said(self) -> None:
+    def test_a_ready_cache_has_no_problem_despite_old_log_errors(self) -> None:
         assert compute(BOUND, log="Error Code: NoSuchBucket").problems == ()
 
     def test_a_finished_pod_is_no_problem(self) -> None:

@@ -100,7 +100,7 @@ def test_a_model_of_the_hub_is_compared_by_hash_and_others_by_size() -> None:
     assert expected_files(None, ()) == {}
 
 
-def test_reading_takes_an_image_and_a_cache_that_is_loaded_and_waited_for(
+def test_reading_requires_an_image_a_load_and_a_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("FLUIDMODEL_IMAGE", raising=False)

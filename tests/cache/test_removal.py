@@ -66,7 +66,7 @@ def test_readers_go_before_what_they_read_and_the_dataset_last(objects: Objects)
     assert selectors == {ours_, f"{ours_},fluidmodel.io/stage=true"}
 
 
-def test_a_job_that_still_stages_goes_first(objects: Objects) -> None:
+def test_an_active_staging_job_has_priority(objects: Objects) -> None:
     """Its Secret goes, too: left alone it would fail in the middle, or stage for nobody."""
     add_objects(
         objects,
@@ -83,7 +83,7 @@ def test_a_volume_of_the_same_name_in_another_namespace_stays(objects: Objects) 
     assert [name_of(obj) for obj in found] == ["mine"]
 
 
-def test_kinds_that_may_not_be_listed_are_passed_over(objects: Objects) -> None:
+def test_kinds_that_may_not_be_listed_are_skipped(objects: Objects) -> None:
     add_objects(objects, (names.DATASETS, owned_object(names.DATASETS)))
     objects.forbidden.add(PVS.path("ns"))
     assert [obj["kind"] for obj in removal.owned_objects(objects.client, "ns", "demo")] == [
@@ -179,7 +179,7 @@ class TestUncache:
         assert "cannot be checked" in warned[0]
 
 
-def test_what_does_not_go_away_is_said_with_fluids_reason(objects: Objects) -> None:
+def test_objects_that_stay_are_reported_with_fluids_reason(objects: Objects) -> None:
     """As with a finalizer: DELETE answers, and the object stays."""
     dataset = owned_object(names.DATASETS)
     add_objects(objects, (names.DATASETS, dataset))

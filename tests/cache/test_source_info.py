@@ -70,7 +70,7 @@ class TestKeys:
         assert found.listing.bytes == BYTES
         assert "h1dden" not in repr(found.credentials) + repr(found.notes)
 
-    def test_how_to_make_it_by_hand_tells_no_value(self) -> None:
+    def test_the_create_command_contains_no_value(self) -> None:
         found = look(quota="50Gi")
         assert found.secret is not None
         assert create_secret_command(found.secret) == (
@@ -79,7 +79,7 @@ class TestKeys:
             '--from-literal=AWS_SECRET_ACCESS_KEY="$AWS_SECRET_ACCESS_KEY"'
         )
 
-    def test_a_temporary_one_without_its_token_is_told_apart(
+    def test_a_temporary_key_without_its_token_is_distinguished(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Before any request: the store would say that it does not know the key."""
@@ -135,7 +135,7 @@ class TestExistingSecret:
         assert "kubectl create secret generic mine -n ns" in caught.value.hint
 
     @pytest.mark.parametrize("value", ["h1dden\n", " h1dden", ""])
-    def test_a_key_with_a_newline_is_said_before_the_store_refuses_it(
+    def test_a_key_with_a_newline_is_reported_before_any_request(
         self, objects: Objects, value: str
     ) -> None:
         objects.add(SECRETS, secret(accesskey="AKIATEST", secretkey=value))
@@ -150,7 +150,7 @@ class TestExistingSecret:
 
 
 class TestQuotaInsteadOfMeasuring:
-    def test_an_endpoint_that_is_down_wants_a_quota(self) -> None:
+    def test_an_unreachable_endpoint_requires_a_quota(self) -> None:
         with pytest.raises(UnreachableError) as caught:
             look(endpoint=f"http://127.0.0.1:{free_port()}")
         assert caught.value.exit_code == 3
@@ -167,7 +167,7 @@ class TestQuotaInsteadOfMeasuring:
         with serve(lambda _: answer) as server, pytest.raises(FluidModelError, match="cannot list"):
             look(endpoint=server.url, client=objects.client, quota="50Gi")
 
-    def test_offline_with_a_quota_nobody_is_asked(self) -> None:
+    def test_offline_with_a_quota_nothing_is_requested(self) -> None:
         with serve(bucket) as server:
             assert look(endpoint=server.url, quota="50Gi").listing is None
             assert look(f"{server.url}/m/", quota="50Gi").listing is None
@@ -203,7 +203,7 @@ class TestJudging:
         with serve(bucket) as server:
             assert look(endpoint=server.url, s3_secret="mine").notes == ()
 
-    def test_what_is_wrong_is_refused_with_what_mends_it(self) -> None:
+    def test_an_unloadable_model_is_refused_with_a_fix(self) -> None:
         with serve(web({**MODEL, "model.safetensors": b"<html>no</html>"})) as server:
             with pytest.raises(
                 FluidModelError, match="not a model that an engine can load"
@@ -240,7 +240,7 @@ class TestJudging:
             with pytest.raises(FluidModelError, match="does not contain a model"):
                 look(f"{server.url}/m/")
 
-    def test_what_may_be_listed_and_not_read_is_said(self) -> None:
+    def test_files_that_may_be_listed_but_not_read_are_reported(self) -> None:
         denied = HttpResponse(403, b"<Error><Code>AccessDenied</Code></Error>", XML)
 
         def respond(asked: HttpRequest) -> HttpResponse:

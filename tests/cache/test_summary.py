@@ -110,7 +110,7 @@ def test_the_document() -> None:
     assert summary_document(make_result(None))["proof"] is None
 
 
-def test_a_cache_that_was_read_says_where_and_how_much_was_hashed() -> None:
+def test_a_read_cache_reports_the_node_and_the_bytes_hashed() -> None:
     nodes = (
         PreheatedNode("gpu-1", 20 * GIB, 10.04, resident_bytes=19 * GIB),
         PreheatedNode("gpu-2", 20 * GIB, 9.0, True),
@@ -141,7 +141,7 @@ def test_a_cache_that_was_read_says_where_and_how_much_was_hashed() -> None:
     assert head.endswith("in memory; read through the claim on gpu-1")
 
 
-def test_the_replicas_of_a_standing_cache() -> None:
+def test_the_replicas_of_an_existing_cache() -> None:
     """A second run without --replicas keeps those that stand, and says so."""
     from tests.cache.test_desired import standing
 

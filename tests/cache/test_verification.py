@@ -65,7 +65,7 @@ class TestByFile:
         assert not found.complete
         assert "no file at all" in found.reason
 
-    def test_every_worker_holds_the_whole(self) -> None:
+    def test_every_worker_caches_the_complete_model(self) -> None:
         slack = GIB // 100
         held = ("a", 10 * GIB, slack)
         assert verify_by_file(MODEL, WHOLE, [held, ("b", 10 * GIB, slack)], 2).complete
@@ -111,7 +111,7 @@ class TestByTotal:
             (None, dataset_status("[Calculating]", "1.00GiB")),
         ],
     )
-    def test_totals_that_are_not_told_prove_nothing(
+    def test_missing_totals_verify_nothing(
         self, listing: FileListing | None, state: DatasetStatus
     ) -> None:
         found = verify_by_total(listing, state, 1)
@@ -172,7 +172,7 @@ class TestLostWorkers:
     ) -> None:
         assert lost_workers(pods, nodes, reported, replicas) == lost
 
-    def test_no_proof_stands_without_its_workers(self) -> None:
+    def test_no_verification_remains_valid_without_its_workers(self) -> None:
         whole = verify_by_file(MODEL, WHOLE, [], 1)
         assert exclude_lost_workers(whole, []) is whole
         found = exclude_lost_workers(whole, ["worker w-0 is not ready"])

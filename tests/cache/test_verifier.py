@@ -28,7 +28,7 @@ TARGET = CacheTarget("models", "demo", None, 1, True)
         (ExecResult(1, "", "alluxio: not found\n"), "alluxio: not found"),
     ],
 )
-def test_a_failed_command_says_why(
+def test_a_failed_command_reports_the_reason(
     result: ExecResult, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(*_: Any, **__: Any) -> ExecResult:

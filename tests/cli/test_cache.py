@@ -25,7 +25,7 @@ def test_as_a_module_it_prints_exactly_the_objects() -> None:
     assert ended.out == (golden.DIRECTORY / "dry-run-pvc.yaml").read_text()
 
 
-def test_the_three_outputs_say_the_same() -> None:
+def test_the_three_outputs_agree() -> None:
     documents = list(yaml.safe_load_all(run(*PVC).out))
     assert [each["kind"] for each in documents] == ["Dataset", "AlluxioRuntime", "DataLoad"]
     assert list(yaml.safe_load_all(run(*PVC, "-o", "yaml").out)) == documents
@@ -37,7 +37,7 @@ def test_the_three_outputs_say_the_same() -> None:
     ]
 
 
-def test_bare_means_client_and_takes_no_next_word() -> None:
+def test_a_bare_dry_run_means_client_and_takes_no_value() -> None:
     verb, *rest = PVC[:-1]
     assert run(verb, *rest, "--dry-run=client").out == run(*PVC).out
     assert run(verb, "--dry-run", *rest).out == run(*PVC).out
@@ -154,7 +154,7 @@ class TestEstimate:
         assert "estimate: price: " in run(*words, "--price-per-gib", "0.09").err
 
     @pytest.mark.parametrize("price", ["-1", "cheap"])
-    def test_takes_no_other_price(self, words: tuple[str, ...], price: str) -> None:
+    def test_accepts_no_invalid_price(self, words: tuple[str, ...], price: str) -> None:
         assert run(*words, "--price-per-gib", price).code == 2
 
     def test_is_only_for_dry_runs(self) -> None:

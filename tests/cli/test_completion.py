@@ -112,7 +112,7 @@ def test_verbs_come_with_their_help() -> None:
 
 
 @pytest.mark.parametrize("words", [("cache", "--unknown", ""), ("--", ""), ("cache", "--", "x")])
-def test_odd_words_are_no_error(words: tuple[str, ...]) -> None:
+def test_unknown_arguments_are_no_error(words: tuple[str, ...]) -> None:
     assert complete(*words)[1] == ":4"
 
 
@@ -247,7 +247,9 @@ class TestLogin:
     def test_acting_as_another(self, server: Server) -> None:
         assert self.headers(server, "--as", "jane")["impersonate-user"] == "jane"
 
-    def test_a_token_in_a_file_beside_the_kubeconfig(self, server: Server, tmp_path: Path) -> None:
+    def test_a_token_file_is_relative_to_the_kubeconfig(
+        self, server: Server, tmp_path: Path
+    ) -> None:
         lead_to(tmp_path, server.url, users={"u1": {"tokenFile": "token"}})
         (tmp_path / ".kube" / "token").write_text("from-file\n")
         assert self.headers(server)["authorization"] == "Bearer from-file"
@@ -263,7 +265,7 @@ class TestLogin:
         lead_to(tmp_path, server.url, users={"u1": plugin})
         assert self.headers(server)["authorization"] == "Bearer me-get-token"
 
-    def test_no_token_goes_where_the_server_sends_us(self, tmp_path: Path) -> None:
+    def test_no_token_follows_a_redirect(self, tmp_path: Path) -> None:
         with serve(answer) as other:
             away = HttpResponse(302, b"", {"Location": f"{other.url}/x"})
             with serve(lambda _: away) as server:
@@ -333,7 +335,7 @@ SILENT: dict[str, RequestHandler] = {
 
 
 @pytest.mark.parametrize("how", SILENT)
-def test_a_cluster_in_trouble_offers_nothing_and_says_nothing(
+def test_an_unreachable_cluster_completes_nothing_and_prints_nothing(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLUIDMODEL_COMPLETION_TIMEOUT", "0.15")
@@ -376,7 +378,7 @@ def test_a_kubeconfig_that_is_none(tmp_path: Path, content: str) -> None:
         ("pin", "--request-timeout", "soon", ""),
     ],
 )
-def test_wrong_words_before_the_cursor_are_no_error(words: tuple[str, ...]) -> None:
+def test_invalid_words_before_the_cursor_are_no_error(words: tuple[str, ...]) -> None:
     assert complete(*words)[1] == ":4"
 
 

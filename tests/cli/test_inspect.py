@@ -60,7 +60,7 @@ class TestTable:
         shown = "demo s3://models/org/tiny 10.0 GiB 100% 10.0 GiB MEM gpu-0 Bound 1/2 "
         assert " ".join(row.split()).startswith(shown)
 
-    def test_none_is_told_on_stderr(self, cluster: Cluster, server: str) -> None:
+    def test_none_is_reported_on_stderr(self, cluster: Cluster, server: str) -> None:
         cluster.objects = []
         ended = run("inspect", "-s", server, "-n", "ml")
         assert (ended.code, ended.out) == (0, "")
@@ -128,9 +128,7 @@ class TestGaps:
             "note: the output is incomplete: no permission to list nodes, pods (docs/rbac.md)"
         ]
 
-    def test_where_datasets_may_not_be_listed_it_says_so(
-        self, cluster: Cluster, server: str
-    ) -> None:
+    def test_unlistable_datasets_are_reported(self, cluster: Cluster, server: str) -> None:
         cluster.forbidden = {"/apis/data.fluid.io/v1alpha1/datasets"}
         ended = run("inspect", "-A", "-s", server)
         assert (ended.code, ended.out) == (1, "")

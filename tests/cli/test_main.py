@@ -23,7 +23,7 @@ from tests.loopback import HttpRequest, HttpResponse, json_response, serve
 
 
 class TestHelp:
-    def test_alone_it_tells_the_story(self) -> None:
+    def test_without_arguments_the_quickstart_is_printed(self) -> None:
         ended = run()
         assert ended.code == 0
         assert "kubectl fluidmodel cache org/model --to s3://bucket" in ended.out
@@ -226,7 +226,7 @@ class TestExitCodes:
         assert "you may not cache a model in team" in ended.error
         assert "create datasets.data.fluid.io in namespace team" in ended.error
 
-    def test_nobody_listens(self) -> None:
+    def test_no_server_listens(self) -> None:
         ended = run("uncache", "x", "--server", "http://127.0.0.1:1")
         assert ended.code == 3
         assert "no response from http://127.0.0.1:1" in ended.error
@@ -317,7 +317,7 @@ def interrupted(*numbers: signal.Signals) -> Interrupted:
         ["cache", "pvc://claim/dir", "--quota", "10Gi", "--dry-run"],
     ],
 )
-def test_a_reader_that_goes_away_is_no_error(arguments: list[str]) -> None:
+def test_a_reader_that_disappears_is_no_error(arguments: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:

@@ -28,7 +28,7 @@ def run(capsys):
     return call
 
 
-def test_a_file_comes_out_pinned_and_back_again(run, tmp_path):
+def test_a_file_is_pinned_and_unpinned_to_the_original(run, tmp_path):
     code, out, err = run("pin", "llama", "-f", MIXED, "-n", "prod")
     assert code == 0
     assert "cache label of prod/llama: fluid.io/s-prod-llama" in err
@@ -159,7 +159,7 @@ PART_OF_A_CLAIM = """
 """
 
 
-def test_a_subpath_mount_does_not_replace_the_whole_mount(run, tmp_path):
+def test_a_subpath_mount_does_not_replace_the_root_mount(run, tmp_path):
     file = tmp_path / "g.yaml"
     file.write_text(
         "apiVersion: nvidia.com/v1beta1\nkind: DynamoGraphDeployment\nmetadata: {name: g}\n"

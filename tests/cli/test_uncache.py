@@ -27,7 +27,7 @@ def server(objects: Objects) -> str:
     return url
 
 
-def test_what_goes_is_listed(server: str, objects: Objects) -> None:
+def test_removed_objects_are_listed(server: str, objects: Objects) -> None:
     ended = run("uncache", "demo", "-n", "ns", "--server", server)
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.splitlines() == [
@@ -92,13 +92,13 @@ class TestTheSameRefusal:
         assert ended.code == 1
 
 
-def test_the_server_has_the_last_word(server: str, objects: Objects) -> None:
+def test_the_servers_refusal_is_final(server: str, objects: Objects) -> None:
     objects.forbidden.add(names.DATA_LOADS.path("ns", "demo"))  # as an admission webhook may
     ended = run("uncache", "demo", "-n", "ns", "--server", server, "--dry-run=server")
     assert (ended.code, ended.out) == (1, "")
 
 
-def test_no_wait_says_who_goes_on(server: str) -> None:
+def test_no_wait_names_what_continues(server: str) -> None:
     ended = run("uncache", "demo", "-n", "ns", "--server", server, "--no-wait")
     assert (ended.code, ended.err) == (0, "Fluid cleans up in the background\n")
 
@@ -122,7 +122,7 @@ class TestAdopted:
         )
 
     @pytest.mark.parametrize("flags", [[], ["--dry-run"], ["--dry-run=server"]])
-    def test_it_is_said_before_it_goes(self, objects: Objects, flags: list[str]) -> None:
+    def test_it_is_reported_before_it_is_sent(self, objects: Objects, flags: list[str]) -> None:
         ended = run("uncache", "demo", "-n", "ns", "--server", server_url(objects), *flags)
         assert ended.code == 0
         first, second = ended.err.splitlines()[:2]
@@ -132,7 +132,7 @@ class TestAdopted:
         )
         assert second.endswith("kubectl fluidmodel uncache demo --release -n ns")
 
-    def test_release_takes_labels_off_and_deletes_only_what_we_made(self, objects: Objects) -> None:
+    def test_release_removes_labels_and_deletes_only_our_objects(self, objects: Objects) -> None:
         ended = run("uncache", "demo", "--release", "-n", "ns", "--server", server_url(objects))
         assert (ended.code, ended.err) == (0, "")
         assert ended.out.splitlines() == [

@@ -138,7 +138,7 @@ def test_a_cache_made_by_hand_is_adopted_proven_and_given_back_exactly(
     assert pod_uids(cluster, namespace) == pods
 
 
-def test_the_graph_of_the_write_up_goes_on_without_a_restart(
+def test_the_graph_of_the_write_up_is_not_restarted(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     """Its cache is adopted, and each verb takes the graph for what it is: pinned."""
@@ -190,7 +190,7 @@ def test_what_it_lacks_is_loaded_only_where_that_is_asked_for(
         assert cluster.api.find(FLUID, kind, "short", namespace) is None
 
 
-def test_ctrl_c_leaves_it_as_it_is_and_the_same_command_goes_on(
+def test_ctrl_c_changes_nothing_and_the_same_command_resumes(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     """Interrupted while the master is asked what it holds."""

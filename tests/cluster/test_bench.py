@@ -72,7 +72,7 @@ def test_an_interruption_leaves_no_job(
     until("the Job's removal", lambda: not bench_jobs(cluster, namespace))
 
 
-def test_an_empty_claim_fails_with_what_the_pod_said(
+def test_an_empty_claim_fails_with_the_pods_message(
     cluster: Any, namespace: str, plugin: Plugin, cached: str
 ) -> None:
     for path in (cluster.state / "pvc" / namespace / cached).iterdir():

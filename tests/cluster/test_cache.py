@@ -69,7 +69,7 @@ def test_a_bucket_becomes_a_proven_cache(
     assert plugin("uncache", "demo").code == 1
 
 
-def test_what_a_load_leaves_out_is_loaded_again(
+def test_files_that_a_load_skipped_are_loaded_again(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     bucket.put_model("demo")
@@ -92,7 +92,7 @@ def test_a_cache_that_stays_incomplete_fails_with_the_files(
     assert "0% cached" in error
 
 
-def test_two_nodes_each_hold_the_whole(
+def test_two_nodes_each_cache_the_complete_model(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     bucket.put_model("demo")
@@ -161,7 +161,7 @@ def test_copies_are_added_and_removed_while_it_runs(
     assert kept["metadata"]["uid"] == dataset, "nothing was recreated"
 
 
-def test_ctrl_c_leaves_it_running_and_a_second_run_goes_on(
+def test_ctrl_c_leaves_it_running_and_a_second_run_resumes(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     bucket.put_model("demo")
@@ -181,7 +181,7 @@ def test_ctrl_c_leaves_it_running_and_a_second_run_goes_on(
     assert done.code == 0, done.err
 
 
-def test_a_timeout_says_which_step_and_why(
+def test_a_timeout_names_the_step_and_the_reason(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     """The endpoint refuses connections: the master starts all the same, and the load says why."""
@@ -196,7 +196,7 @@ def test_a_timeout_says_which_step_and_why(
     assert "refuses connections" in error
 
 
-def test_a_changed_quota_makes_it_anew_and_a_reader_forbids_that(
+def test_a_changed_quota_recreates_the_cache_unless_it_has_readers(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     bucket.put_model("demo")

@@ -67,7 +67,7 @@ def test_fluid_scales_its_runtime_controller_up_when_it_is_needed(
     assert "every byte proven" in done.out
 
 
-def test_a_runtime_controller_without_a_pod_is_told_and_waited_for(
+def test_a_runtime_controller_without_a_pod_is_reported_and_waited_for(
     fragile: Cluster, run: Plugin, model: Bucket
 ) -> None:
     """Its pods fit no node: nothing happens to the Dataset, and no event says why."""

@@ -89,7 +89,9 @@ def test_from_this_machine_in_one_view(
     assert not cluster.api.list("batch/v1", "Job", namespace, labelSelector="fluidmodel.io/stage")
 
 
-def test_nobody_has_to_wait(cluster: Any, namespace: str, hub: FakeHub, stage: Any) -> None:
+def test_no_wait_ends_once_the_job_is_started(
+    cluster: Any, namespace: str, hub: FakeHub, stage: Any
+) -> None:
     started = stage("--no-wait").ok()
     assert "run the same command again" in started.err
     assert cluster.api.find(FLUID, "Dataset", "tiny-llama", namespace) is None
@@ -152,7 +154,7 @@ def test_a_run_touches_only_the_job_of_its_own_model_and_commit(
     assert not jobs_of(cluster, namespace)
 
 
-def test_without_an_image_both_ways_out_are_named(
+def test_without_an_image_both_fixes_are_named(
     cluster: Any, namespace: str, bucket: Any, hub: FakeHub, plugin: Plugin
 ) -> None:
     words = ("cache", MODEL, "--to", bucket.uri("models"), "--endpoint-hub", hub.endpoint)
@@ -170,7 +172,7 @@ def test_without_an_image_both_ways_out_are_named(
     assert named.out.startswith("job.batch/tiny-llama-stage-")
 
 
-def test_what_the_job_needs_to_get_out_fits_the_real_schema(
+def test_the_jobs_network_settings_fit_the_real_schema(
     cluster: Any, namespace: str, stage: Any
 ) -> None:
     flags = ("--stage-proxy", "http://proxy:3128", "--stage-ca", "configmap/corporate:ca.pem")
@@ -182,7 +184,7 @@ def test_what_the_job_needs_to_get_out_fits_the_real_schema(
     assert sent.returncode == 0, sent.stderr
 
 
-def test_a_gated_model_says_where_to_ask(
+def test_a_gated_model_names_the_page_that_grants_access(
     cluster: Any, namespace: str, hub: FakeHub, stage: Any
 ) -> None:
     hub.gated[MODEL] = set()

@@ -85,7 +85,7 @@ def test_the_better_role_proves_by_file_and_uncache_has_its_own(
     assert gone.code == 0, gone.err
 
 
-def test_a_model_of_the_hub_takes_what_is_written_there(
+def test_a_hub_model_needs_the_documented_roles(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     cluster.image(STAGE, path=[str(Path(sys.executable).parent)])

@@ -58,7 +58,7 @@ def test_a_hub_cache_without_its_links(
     assert nothing_was_made(cluster, namespace)
 
 
-def test_weights_that_are_not_whole(
+def test_incomplete_weights_are_reported(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     bucket.put_model("demo")

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.cluster
 FLUID = "data.fluid.io/v1alpha1"
 
 
-def test_a_setup_error_is_told_while_it_waits(
+def test_a_setup_error_is_shown_during_the_wait(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     """A foreign StatefulSet has the master's name, so that Fluid's helm release fails."""
@@ -52,7 +52,7 @@ def test_a_setup_error_is_told_while_it_waits(
     assert "still waiting for" in error_line(done)
 
 
-def test_a_failed_load_is_an_error_with_its_own_words(
+def test_a_failed_load_is_an_error_with_fluids_message(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     bucket.put_model("demo")
@@ -144,7 +144,7 @@ def test_a_cache_that_is_being_deleted_is_not_called_proven(
     cluster.api.delete("v1", "Pod", "reader", namespace)
 
 
-def test_a_node_that_goes_away_is_named(
+def test_a_node_that_is_being_removed_is_named(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     bucket.put_model("demo")

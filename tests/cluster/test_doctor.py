@@ -158,7 +158,7 @@ def plant(cluster: Cluster, namespace: str) -> dict[str, str]:
     return {**planted, "encoded": text}
 
 
-def test_bundle_gives_the_same_findings_and_holds_no_secret(
+def test_bundle_gives_the_same_findings_and_contains_no_secret(
     cluster: Cluster, namespace: str, cache: str, cli: Cli, doctor: Doctor, tmp_path: Path
 ) -> None:
     planted = plant(cluster, namespace)

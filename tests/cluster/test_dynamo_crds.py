@@ -35,7 +35,7 @@ def copies() -> Path:
     return found
 
 
-def test_ours_refuse_prune_and_fill_in_what_the_real_ones_do(
+def test_our_crds_validate_prune_and_default_like_the_real_ones(
     cluster: Cluster, recorded: Verdicts
 ) -> None:
     said = ask(cluster.api, "ours", GRAPHS)
@@ -59,7 +59,7 @@ def test_the_record_is_of_the_real_ones(cluster: Cluster, recorded: Verdicts, co
 
 @pytest.mark.real_crds
 @pytest.mark.parametrize("generation", GENERATIONS)
-def test_ours_have_the_fields_of_the_real_ones(
+def test_our_crds_have_the_fields_of_the_real_ones(
     cluster: Cluster, copies: Path, generation: str
 ) -> None:
     """Names, types, defaults, list maps and where there are rules, in every version."""

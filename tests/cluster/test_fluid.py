@@ -102,7 +102,7 @@ def test_a_master_with_wrong_credentials_starts_and_cannot_list(
     bound(cluster, namespace, "demo")
 
 
-def test_a_master_may_be_told_not_to_start_with_wrong_credentials(
+def test_a_fault_can_keep_a_master_with_wrong_credentials_from_starting(
     cluster: Cluster, namespace: str, bucket: Bucket
 ) -> None:
     bucket.put_model("m", files={"config.json": 100})
@@ -145,7 +145,7 @@ def test_missing_bucket_and_dead_endpoint(cluster: Cluster, namespace: str, buck
         )
 
 
-def test_a_load_may_leave_files_out_and_still_be_complete(
+def test_a_load_that_skips_a_file_still_completes(
     cluster: Cluster, namespace: str, bucket: Bucket
 ) -> None:
     sizes = bucket.put_model("m")

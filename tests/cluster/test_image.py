@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.cluster import binaries, cgroups, image
 
 
-def test_an_archive_has_what_it_says(tmp_path: Path) -> None:
+def test_an_archive_has_the_listed_files(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_bytes(b"#!/bin/sh\n")
     program.chmod(0o700)
@@ -51,7 +51,7 @@ def test_an_archive_has_what_it_says(tmp_path: Path) -> None:
         assert words is not None and words.read() == b"some"
 
 
-def test_it_is_as_the_dockerfile_says() -> None:
+def test_it_matches_the_dockerfile() -> None:
     text = """\
 FROM python:3.12-slim AS build
 ENV LOST=1

@@ -161,7 +161,7 @@ def test_readers_near_and_far_and_what_pin_would_do(
     )
 
 
-def test_a_load_that_left_something_out(
+def test_a_load_that_skipped_a_file(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     """Fluid calls it Complete; the master's list of files says what is not there."""
@@ -268,7 +268,7 @@ def test_the_roles_of_the_docs_are_enough(
     assert "kubectl auth can-i list datasets.data.fluid.io" in error_line(refused)
 
 
-def test_changes_come_as_lines_where_nobody_looks(
+def test_changes_are_lines_without_a_terminal(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin, tmp_path: Path
 ) -> None:
     bucket.put_model("demo")

@@ -65,7 +65,7 @@ def revisions(result: Any) -> dict[str, dict[str, Any]]:
     return {name: each for name, each in items(result).items() if each["kind"] == "revision"}
 
 
-def test_a_revision_that_no_cache_uses_goes_and_the_others_stay(
+def test_only_revisions_that_no_cache_uses_are_removed(
     namespace: str, bucket: Any, plugin: Plugin, hub: FakeHub
 ) -> None:
     to, at = bucket.uri("models"), ("--endpoint-hub", hub.endpoint)
@@ -95,7 +95,7 @@ def test_a_revision_that_no_cache_uses_goes_and_the_others_stay(
     assert revisions(plugin("prune", "--from", to, *NOW, "-o", "json").ok()) == {}
 
 
-def test_objects_of_ours_without_a_cache_go_and_those_in_use_stay(
+def test_our_objects_without_a_cache_are_removed_unless_in_use(
     cluster: Any, namespace: str, plugin: Plugin
 ) -> None:
     for name in ("gone-store", "used-store"):
@@ -111,7 +111,7 @@ def test_objects_of_ours_without_a_cache_go_and_those_in_use_stay(
     assert left == {"used-store", "foreign"}
 
 
-def test_a_cache_goes_only_by_name_and_never_with_a_reader(
+def test_a_cache_is_removed_only_by_name_and_never_with_a_reader(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     bucket.put_model("demo")
@@ -153,7 +153,7 @@ def test_who_sees_only_a_namespace_removes_no_revision(
     assert keys(bucket) == set()
 
 
-def test_a_lacking_right_is_named_before_anything_goes(
+def test_a_missing_permission_is_named_before_anything_is_deleted(
     cluster: Any, namespace: str, plugin: Plugin
 ) -> None:
     cluster.api.create(secret(namespace, "gone-store"))

@@ -265,7 +265,7 @@ def words(one: Object) -> str:
     return next((str(c.get("message")) for c in listed if c.get("reason") == "Unschedulable"), "")
 
 
-def test_the_judge_says_what_the_scheduler_says(
+def test_the_scheduler_view_agrees_with_the_scheduler(
     cluster: Cluster, namespace: str, cases: list[Case]
 ) -> None:
     everyone(cluster, [each.pod for each in cases])

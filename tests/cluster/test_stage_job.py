@@ -103,7 +103,7 @@ def test_detached_and_attached_again(
     assert_staged(cluster, settings, plan, hub)
 
 
-def test_a_job_of_other_settings_makes_way(
+def test_a_job_with_other_settings_is_replaced(
     cluster: Any, client: Client, settings: JobSettings, hub: FakeHub
 ) -> None:
     """As when `cache` is called again with more shards, or with the image's name put right."""
@@ -126,7 +126,7 @@ def test_a_job_of_other_settings_makes_way(
     assert names == {job["metadata"]["name"], theirs["metadata"]["name"]}
 
 
-def test_a_pod_that_dies_is_replaced_and_its_shard_goes_on(
+def test_a_pod_that_dies_is_replaced_and_its_shard_resumes(
     cluster: Any, client: Client, settings: JobSettings, hub: FakeHub
 ) -> None:
     # Two parts of 16 MiB in flight: of three quarters, a file is surely on its way into the store.
@@ -159,7 +159,9 @@ def test_a_pod_that_dies_is_replaced_and_its_shard_goes_on(
     assert_staged(cluster, settings, plan, hub)
 
 
-def test_the_pods_own_error_is_ours(client: Client, settings: JobSettings, hub: FakeHub) -> None:
+def test_the_pods_error_is_the_commands_error(
+    client: Client, settings: JobSettings, hub: FakeHub
+) -> None:
     plan = plan_of(hub)
     hub.gated[MODEL] = set()
     job = build_job(plan, settings)
@@ -173,7 +175,7 @@ def test_the_pods_own_error_is_ours(client: Client, settings: JobSettings, hub: 
     follow_it(client, job)
 
 
-def test_a_missing_secret_is_told(client: Client, settings: JobSettings, hub: FakeHub) -> None:
+def test_a_missing_secret_is_reported(client: Client, settings: JobSettings, hub: FakeHub) -> None:
     plan = plan_of(hub)
     settings = replace(settings, hub_token=SecretKey("nowhere", "HF_TOKEN"), shards=1)
     job = build_job(plan, settings)

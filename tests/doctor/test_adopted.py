@@ -29,7 +29,7 @@ def test_what_is_missing_is_loaded_by_adopting(labels: dict[str, str]) -> None:
     assert fix_commands.load_command(cache(labels)) == ADOPT_AND_LOAD
 
 
-def test_a_cache_of_ours_is_loaded_by_its_own_command() -> None:
+def test_a_cache_made_by_cache_is_loaded_by_the_same_command() -> None:
     ours = fix_commands.load_command(cache(names.managed_labels(NAME)))
     assert ours.startswith(f"kubectl fluidmodel cache s3://hf-models/{NAME} --name {NAME}")
 
@@ -40,7 +40,7 @@ def test_reloading_an_adopted_cache_proves_it() -> None:
     assert ended == f"kubectl delete dataload {NAME} -n {NS} --ignore-not-found && {ADOPT_AND_LOAD}"
 
 
-def test_making_it_anew_removes_it_by_uncache_and_keeps_the_secret_of_its_owner() -> None:
+def test_recreating_it_uses_uncache_and_keeps_the_owners_secret() -> None:
     """Its Secret has no label of ours, so `uncache` leaves it where it is."""
     made = fix_commands.recreate_cache(cache(ADOPTED))
     assert made.startswith(f"kubectl fluidmodel uncache {NAME} -n {NS} && kubectl fluidmodel cache")
@@ -50,7 +50,7 @@ def test_making_it_anew_removes_it_by_uncache_and_keeps_the_secret_of_its_owner(
     )
 
 
-def test_other_flags_never_go_to_an_adopted_cache_as_it_stands() -> None:
+def test_other_flags_never_change_an_adopted_cache() -> None:
     assert fix_commands.rebuild_cache(cache(ADOPTED), "--quota", "9Gi").startswith(
         f"kubectl fluidmodel uncache {NAME}"
     )

@@ -69,13 +69,13 @@ ASKED = MountTarget(
 )
 
 
-def test_a_question_goes_to_the_pod_and_back_without_plain_keys() -> None:
+def test_a_mount_target_reaches_the_pod_without_plaintext_keys() -> None:
     again = target_from_json(ASKED.to_json())
     assert again.plain is None
     assert (again.access, again.hidden, again.uri) == (ASKED.access, ASKED.hidden, "s3://b/m")
 
 
-def test_the_probe_is_a_job_that_ends_and_goes_by_itself() -> None:
+def test_the_probe_is_a_job_with_a_deadline_and_a_ttl() -> None:
     job = mount_probe_job.build_probe_job(
         ASKED, "demo", mount_probe_job.PodProbe("example.com/own:1")
     )

@@ -42,7 +42,7 @@ def diagnose(snapshot: Snapshot, namespace: str | None) -> DoctorReport:
     return DoctorRun(DoctorOptions(), ConfigFlags())._diagnose(snapshot, namespace, 0.0)
 
 
-def test_a_healthy_cache_that_was_read_whole_is_healthy() -> None:
+def test_a_completely_read_healthy_cache_is_healthy() -> None:
     found = b.run_checks(b.healthy_snapshot())
     assert found.verdict == "healthy" and found.coverage.is_complete and not found.failed
 
@@ -96,7 +96,7 @@ def test_what_only_explains_may_be_hidden(kind: Kind) -> None:
     assert b.run_checks(snapshot).verdict in ("healthy", "warnings")
 
 
-def test_what_is_wrong_is_said_whatever_is_hidden() -> None:
+def test_errors_are_reported_even_if_kinds_are_unreadable() -> None:
     snapshot = b.healthy_snapshot()
     b.get_object(snapshot, names.DATASETS, "demo")["status"]["phase"] = "Failed"
     b.forbid_listing(snapshot, kinds.NODES)
@@ -104,7 +104,7 @@ def test_what_is_wrong_is_said_whatever_is_hidden() -> None:
     assert found.failed and found.verdict == "unhealthy"
 
 
-def test_a_warning_beside_what_is_hidden_is_not_healthy_either() -> None:
+def test_a_warning_with_unreadable_kinds_is_not_healthy() -> None:
     snapshot = b.healthy_snapshot()
     del b.get_object(snapshot, names.DATASETS, "demo")["spec"]["mounts"][0]["path"]
     b.forbid_listing(snapshot, kinds.EVENTS)
@@ -141,7 +141,7 @@ def test_whether_a_namespace_exists_may_be_hidden() -> None:
     assert diagnose(snapshot, snapshot.namespace).diagnosis.caches == []
 
 
-def test_a_bundle_of_an_older_version_does_not_say_which_namespaces_there_are() -> None:
+def test_an_older_bundle_lacks_the_list_of_namespaces() -> None:
     snapshot = b.healthy_snapshot()
     snapshot.namespace = "elsewhere"
     del snapshot.objects[kinds.NAMESPACES.resource]

@@ -74,7 +74,7 @@ def key(snapshot: Snapshot) -> None:
         (key, "FM311"),
     ],
 )
-def test_what_no_waiting_mends(change: Callable[[Snapshot], object], code: str) -> None:
+def test_permanent_failures_end_the_wait(change: Callable[[Snapshot], object], code: str) -> None:
     snapshot = b.healthy_snapshot()
     change(snapshot)
     assert code in codes(snapshot)
@@ -143,14 +143,16 @@ class TestWatch:
         watch._thread.join() if watch._thread.ident else None
         return found.check.code if found else ""
 
-    def test_it_takes_two_looks_and_the_patience_of_the_code(self, watch: FailureMonitor) -> None:
+    def test_a_failure_ends_the_wait_after_two_polls_and_its_codes_timeout(
+        self, watch: FailureMonitor
+    ) -> None:
         b.make_unschedulable(worker(self.snapshot), "0/1: 1 node(s) didn't have free ports.")
         assert [self.tick(watch, now) for now in (1, 4, 8, 11)] == ["", "", "", ""]
         assert self.looks == 2
         assert self.tick(watch, 12) == "", "the third look begins"
         assert self.tick(watch, 13) == "FM305"
 
-    def test_what_passed_counts_anew(self, watch: FailureMonitor) -> None:
+    def test_a_failure_that_returns_has_to_last_again(self, watch: FailureMonitor) -> None:
         b.make_unschedulable(worker(self.snapshot), "0/1: 1 node(s) didn't have free ports.")
         self.tick(watch, 4)
         self.snapshot = b.healthy_snapshot()

@@ -156,7 +156,7 @@ def suggested_caches(snapshot: Snapshot) -> list[list[str]]:
     ]
 
 
-def test_plugin_takes_the_commands_that_are_printed() -> None:
+def test_plugin_accepts_the_commands_that_it_prints() -> None:
     for code, rows in printed().items():
         for _, fix in rows:
             for words in commands_in_script(fix.text.replace("&& ", "\n")):

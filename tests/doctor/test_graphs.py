@@ -778,7 +778,9 @@ def test_graph_has_exactly_the_expected_findings(name: str) -> None:
         ("local:///mnt/llm", "component decode mounts /mnt/llm, which cache demo caches"),
     ],
 )
-def test_worker_that_bypasses_the_cache_is_told_to_mount_it(source: str, cause: str) -> None:
+def test_worker_that_bypasses_the_cache_is_reported_with_the_pin_command(
+    source: str, cause: str
+) -> None:
     snapshot = b.healthy_snapshot()
     bypassing(source)(snapshot)
     (found,) = b.findings_of(snapshot, "FM703")
@@ -855,7 +857,7 @@ def test_prefetching_threads_are_limited_by_their_flag() -> None:
     assert b.findings_of(snapshot, "FM748") == []
 
 
-def test_a_slow_load_is_told_with_its_time_and_the_command_that_speeds_it_up() -> None:
+def test_a_slow_load_is_reported_with_its_time_and_a_faster_loader() -> None:
     snapshot = b.healthy_snapshot()
     runtime("vllm", "1.4.1")(snapshot)
     (found,) = b.findings_of(snapshot, "FM749")

@@ -404,7 +404,7 @@ def test_partial_load_is_healthy_once_all_bytes_are_cached() -> None:
 
 
 @pytest.mark.parametrize("target", [None, []], ids=["missing", "empty"])
-def test_load_without_a_target_covers_the_whole_model(target: list[Object] | None) -> None:
+def test_load_without_a_target_covers_the_complete_model(target: list[Object] | None) -> None:
     snapshot = b.healthy_snapshot()
     half(snapshot)
     load(snapshot)["spec"]["target"] = target

@@ -146,7 +146,7 @@ def test_a_cause_is_as_bad_as_what_it_leads_to() -> None:
     assert "✗ FM811 node gpu-0" in render_diagnosis(found, ReportStyle("short"), 1.0)
 
 
-def test_the_same_cause_of_several_caches_is_told_once() -> None:
+def test_the_same_cause_of_several_caches_is_reported_once() -> None:
     found = b.run_checks(twice(), "FM210")
     assert len(found.roots) == 2
     (group,) = group_problems(found)
@@ -158,7 +158,7 @@ def test_the_same_cause_of_several_caches_is_told_once() -> None:
     assert "(2 of 2 caches)" in render_diagnosis(found, ReportStyle(), 1.0)
 
 
-def test_another_cause_is_told_apart() -> None:
+def test_another_cause_is_distinguished() -> None:
     snapshot = twice()
     stores.set_store_result(snapshot, "no-bucket")
     assert {group[0].check.code for group in group_problems(b.run_checks(snapshot))} >= {
@@ -192,7 +192,7 @@ def test_a_silenced_cause_explains_nothing() -> None:
     assert "FM311" in roots
 
 
-def test_skipped_checks_say_why_in_every_format() -> None:
+def test_skipped_checks_have_a_reason_in_every_format() -> None:
     snapshot = b.healthy_snapshot()
     b.forbid_listing(snapshot, kinds.NODES)
     found = b.run_checks(snapshot)
@@ -270,14 +270,14 @@ def test_the_schema_refuses_what_is_not_in_it(change: dict[str, Any]) -> None:
         VALIDATOR.validate({**document, **change})
 
 
-def test_the_schema_wants_a_reason_of_what_was_skipped() -> None:
+def test_the_schema_requires_a_reason_for_skipped_checks() -> None:
     document = copy.deepcopy(shown(b.run_checks(b.healthy_snapshot()), b.healthy_snapshot()))
     document["checks"][0]["state"] = "skipped"
     with pytest.raises(jsonschema.ValidationError):
         VALIDATOR.validate(document)
 
 
-def test_junit_is_xml_whatever_a_cluster_says() -> None:
+def test_junit_is_valid_xml_for_any_cluster_data() -> None:
     snapshot = wrong_keys()
     hostile = "<b> & \"quotes\" 'too' ]]> \x00\x0b \ud800 \U0001f600 \n\t"
     stores.set_store_result(snapshot, "wrong-secret", code="<X>", message=hostile)
@@ -305,7 +305,7 @@ _DENIALS = re.compile(r"\b(not|no|never|fails?|failed|missing|lacks?|wrong|broke
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.code)
-def test_a_check_says_what_holds_and_is_explained(check: Check) -> None:
+def test_a_check_has_an_affirmative_title_and_a_description(check: Check) -> None:
     assert re.fullmatch(r"FM[1-8]\d\d", check.code)
     assert check.title and check.title[-1] not in ".!?"
     assert len(check.title) <= 66, "it has to fit on a line of 80 columns with its mark and code"
@@ -315,7 +315,7 @@ def test_a_check_says_what_holds_and_is_explained(check: Check) -> None:
     assert [code for code in check.explains if code not in REGISTRY.checks] == []
 
 
-def test_titles_are_told_apart_and_affirm() -> None:
+def test_titles_are_unique_and_affirmative() -> None:
     titles = [check.title for check in CHECKS]
     assert len(set(titles)) == len(titles)
     assert [title for title in titles if title.startswith(("No ", "Not "))] == []

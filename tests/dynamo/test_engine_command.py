@@ -98,7 +98,7 @@ def test_flags_of_a_list_may_be_in_both_fields() -> None:
     assert container["args"] == ["--model=a", "--tp", 2]
 
 
-def test_added_words_are_quoted_for_a_shell_alone() -> None:
+def test_added_words_are_quoted_only_for_a_shell() -> None:
     extra = ["--extra", '{"n": 3}']
     script = command({"args": ["python3 -m dynamo.vllm"]}).edited([], extra)
     assert script["args"] == ["""python3 -m dynamo.vllm --extra '{"n": 3}'"""]

@@ -149,7 +149,7 @@ def test_v1beta1_mounts_in_main_the_engine_and_the_frontend_sidecar():
     assert picker == fixture("beta-epp-sidecar")["spec"]["components"][0]
 
 
-def test_v1beta1_mounts_in_the_init_container_that_speaks_for_the_engine():
+def test_v1beta1_mounts_in_the_init_container_of_the_engine():
     graph = fixture("beta-agg")
     worker = graph["spec"]["components"][1]
     worker["dynamoSidecar"] = "runtime"

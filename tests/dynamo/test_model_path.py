@@ -124,7 +124,7 @@ def test_a_command_that_names_the_model_reads_the_mount(row):
     assert not remarks
 
 
-def test_the_whole_command_may_be_in_command():
+def test_the_complete_command_may_be_in_command():
     (main,), _ = after(graph([*VLLM, "--model", "a/b"]))
     assert main["command"] == [*VLLM, "--model", "/model", "--served-model-name", "a/b"]
 
@@ -153,7 +153,7 @@ def test_a_variable_of_the_graph_is_overridden_in_the_component():
     assert main["args"] == ["python3 -m dynamo.vllm --model $MODEL_PATH --served-model-name a/b"]
 
 
-def test_an_engine_in_a_container_beside_main():
+def test_an_engine_in_a_sidecar_container():
     beside = {
         "name": "engine",
         "command": ["vllm-rs", "serve", "a/b", "--grpc-port", "1"],

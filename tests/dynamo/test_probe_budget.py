@@ -185,7 +185,7 @@ def test_a_startup_probe_keeps_its_handler_and_period() -> None:
     assert component.main_container()["startupProbe"] == probe(30, 300)
 
 
-def test_a_liveness_probe_lends_its_handler() -> None:
+def test_a_startup_probe_copies_the_liveness_probes_handler() -> None:
     component = v1alpha1_service(
         {
             "resources": {"limits": {"gpu": "1"}},

@@ -70,7 +70,7 @@ def test_unpin_gives_the_file_back_byte_for_byte(path, pin_request, end):
 
 @pytest.mark.parametrize("pin_request", REQUESTS, ids=["required", "preferred", "everything"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_file_says_what_pin_says_and_pinning_twice_changes_nothing(path, pin_request):
+def test_the_file_matches_pin_and_pinning_twice_changes_nothing(path, pin_request):
     text = path.read_text()
     after = pinned(text, pin_request)
     expected = [
@@ -208,7 +208,7 @@ def _styled(value, indented, flow):
 
 @given(gen.graphs, st.sampled_from(REQUESTS), st.booleans(), st.sampled_from([False, None, True]))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
-def test_any_graph_in_any_style_comes_out_right(graph, pin_request, indented, flow):
+def test_any_graph_in_any_style_is_edited_correctly(graph, pin_request, indented, flow):
     text = _styled(graph, indented, flow)
     try:
         after = pin_graph(graph, pin_request).object

@@ -72,7 +72,7 @@ def test_the_workers_of_a_report() -> None:
     ]
 
 
-def test_a_worker_that_holds_nothing() -> None:
+def test_a_worker_without_cached_blocks() -> None:
     text = "10.0.0.7  0  capacity  141.00GB  141.00GB\n          used      0B (0%)   0B\n"
     assert parse_live_workers(text) == [("10.0.0.7", 0, 1)]
 

@@ -82,7 +82,7 @@ def test_golden(name: str, made: list[Object]) -> None:
 
 
 @pytest.mark.parametrize("text", ["s3://models/llama", "nfs://h/e", "gs://b123/m", "pvc://c/d"])
-def test_every_object_is_labelled_ours_and_in_its_namespace(text: str) -> None:
+def test_every_object_has_our_labels_and_its_namespace(text: str) -> None:
     for obj in everything(text):
         assert names.is_managed(obj)
         assert obj["metadata"]["labels"][names.MODEL_LABEL] == "demo"
@@ -105,7 +105,7 @@ def test_a_dataset_without_taints_tolerates_nothing() -> None:
 
 class TestRuntime:
     @pytest.mark.parametrize("replicas", [1, 3])
-    def test_every_worker_holds_the_whole(self, replicas: int) -> None:
+    def test_every_worker_caches_the_complete_model(self, replicas: int) -> None:
         spec = runtime(replicas=replicas)["spec"]
         assert spec["replicas"] == spec["data"]["replicas"] == replicas
 
@@ -124,7 +124,7 @@ class TestRuntime:
         assert spec["master"]["jvmOptions"] == ["-Xmx1g"]
         assert "-Xmx1536m" in spec["worker"]["jvmOptions"]
 
-    def test_fuse_does_not_take_its_whole_heap_at_once(self) -> None:
+    def test_fuse_does_not_allocate_its_heap_at_startup(self) -> None:
         """Fluid's own default is -Xms16G, which a small node cannot give."""
         assert not any("-Xms" in option for option in runtime()["spec"]["fuse"]["jvmOptions"])
 

@@ -66,14 +66,14 @@ def test_a_mount_is_the_root_only_if_it_is_the_only_one(
     assert root_mount(mounts) == (mounts[0] if root else None)
 
 
-def test_the_root_beside_others_is_never_mounted() -> None:
+def test_the_root_is_never_mounted_with_others() -> None:
     assert skipped_mounts([mount(path="/"), *OTHERS]) == [0]
     assert skipped_mounts([*OTHERS, mount(name=None)]) == [2]
     assert skipped_mounts([mount(path="/", point="pvc://claim"), *OTHERS]) == []
     assert skipped_mounts([mount(path="/")]) == []
 
 
-def test_a_key_has_the_name_that_its_mount_reads() -> None:
+def test_a_secrets_key_has_the_name_that_its_mount_reads() -> None:
     assert credential_option("aws.secretKey", root=True) == f"{ROOT_OPTION}aws.secretKey"
     assert (
         credential_option(f"{ROOT_OPTION}aws.secretKey", root=True) == f"{ROOT_OPTION}aws.secretKey"

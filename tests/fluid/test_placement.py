@@ -46,7 +46,7 @@ class TestCandidate:
         assert (found.name, found.gpus, found.caches, found.is_eligible) == ("a", 8, 0, True)
 
     @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
-    def test_pods_that_are_over_take_nothing(self, phase: str) -> None:
+    def test_terminated_pods_use_no_resources(self, phase: str) -> None:
         assert (
             build_candidate(make_node("a"), [make_pod("10Gi", phase=phase)]).capacity.memory
             == 100 * GIB
@@ -63,7 +63,7 @@ class TestCandidate:
             ({}, 0),
         ],
     )
-    def test_what_a_pod_takes(self, which: dict[str, Any], taken: int) -> None:
+    def test_the_requests_of_a_pod(self, which: dict[str, Any], taken: int) -> None:
         assert build_candidate(make_node("a"), [which]).capacity.memory == (100 - taken) * GIB
 
     @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ class TestCandidate:
             ([("9Gi", False), ("4Gi", True)], 9),
         ],
     )
-    def test_a_sidecar_counts_for_the_pods_whole_life(
+    def test_a_sidecars_requests_count_for_the_pods_lifetime(
         self, inits: list[tuple[str, bool]], taken: int
     ) -> None:
         one = make_pod("2Gi")
@@ -90,7 +90,7 @@ class TestCandidate:
     def test_unknown_pods_leave_what_the_node_allocates(self) -> None:
         assert build_candidate(make_node("a"), None).capacity.memory == 100 * GIB
 
-    def test_a_node_that_says_nothing(self) -> None:
+    def test_an_empty_node_has_unknown_capacity(self) -> None:
         found = build_candidate({"metadata": {"name": "a"}})
         assert found.capacity == NodeCapacity(None, None, None)
         assert (found.gpus, found.is_eligible, found.hostname) == (0, False, "a")
@@ -171,13 +171,13 @@ class TestChoose:
     def test_several_copies_on_several_nodes(self) -> None:
         assert select_nodes([named("a"), named("b"), named("c")], NEED, 2).names == ("a", "b")
 
-    def test_a_standing_cache_stays_though_its_node_is_fuller_now(self) -> None:
+    def test_an_existing_cache_stays_on_a_node_that_became_fuller(self) -> None:
         nodes = [named("a", memory=500), named("b", memory=1, caches=4)]
         found = select_nodes(nodes, NEED, 1, current=["b"])
         assert found.names == ("b",)
         assert found.reason == "the cache is already there"
 
-    def test_a_standing_cache_leaves_a_node_that_is_not_ready(self) -> None:
+    def test_an_existing_cache_leaves_a_node_that_is_not_ready(self) -> None:
         found = select_nodes([named("a"), named("b", leaving=CORDONED)], NEED, 1, current=["b"])
         assert found.names == ("a",)
         assert found.rejected == (("b", "it is cordoned"),)
@@ -185,7 +185,7 @@ class TestChoose:
     def test_unknown_room_is_given_the_benefit_of_the_doubt(self) -> None:
         assert select_nodes([named("a", memory=None, disk=None)], NEED, 1).names == ("a",)
 
-    def test_none_fits_says_by_how_much_and_what_would(self) -> None:
+    def test_if_no_node_fits_the_error_has_the_shortage_and_a_fix(self) -> None:
         with pytest.raises(FluidModelError) as caught:
             select_nodes([named("a", memory=4), named("b", leaving=CORDONED)], NEED, 1)
         err = caught.value
@@ -215,7 +215,7 @@ class TestChoose:
         assert "n5:" not in caught.value.reason
         assert "and 4 more" in caught.value.reason
 
-    def test_nodes_with_the_same_against_them_are_said_together(self) -> None:
+    def test_nodes_with_the_same_obstacle_are_listed_together(self) -> None:
         nodes = [*(named(f"n{i}", memory=4) for i in range(5)), named("c", leaving=CORDONED)]
         with pytest.raises(FluidModelError) as caught:
             select_nodes(nodes, NEED, 1)
@@ -296,13 +296,13 @@ class TestATaintThatNobodyKnows:
         make_node("a", taints=[{"key": "team", "value": "ml", "effect": "NoSchedule"}])
     )
 
-    def test_the_flag_that_allows_it_is_said(self) -> None:
+    def test_the_flag_that_allows_it_is_named(self) -> None:
         with pytest.raises(FluidModelError) as caught:
             select_nodes([self.STRANGE], NEED, 1)
         assert "a: untolerated taint team=ml:NoSchedule" in caught.value.reason
         assert caught.value.hint == "--node a"
 
-    def test_who_names_the_node_wants_it_tolerated_and_is_told(self) -> None:
+    def test_a_named_nodes_taint_is_tolerated_with_a_note(self) -> None:
         found, notes = eligible_nodes([self.STRANGE], [], node_names=["a"])
         assert required_tolerations(found) == [
             {"key": "team", "operator": "Equal", "value": "ml", "effect": "NoSchedule"}
@@ -311,7 +311,7 @@ class TestATaintThatNobodyKnows:
             "node a: its taint team=ml:NoSchedule is tolerated, because --node names it"
         ]
 
-    def test_a_node_that_goes_is_not_chosen_by_name_either(self) -> None:
+    def test_a_node_that_is_being_removed_cannot_be_chosen_by_name(self) -> None:
         gone = build_candidate(make_node("a", taints=[taint("karpenter.sh/disrupted")]))
         found, _ = eligible_nodes([gone], [], node_names=["a"])
         with pytest.raises(FluidModelError, match="Karpenter is about to remove it"):
@@ -324,14 +324,14 @@ class TestATaintThatNobodyKnows:
         assert (found[0].rejection_reason(NEED) == "") is chosen
 
 
-def test_a_standing_cache_stays_on_a_mere_candidate_for_removal() -> None:
+def test_an_existing_cache_stays_on_a_candidate_for_removal() -> None:
     soft = build_candidate(
         make_node("a", taints=[taint("DeletionCandidateOfClusterAutoscaler", "PreferNoSchedule")])
     )
     assert select_nodes([soft, named("b")], NEED, 1, current=["a"]).names == ("a",)
 
 
-def test_a_standing_cache_leaves_a_node_that_is_certain_to_go() -> None:
+def test_an_existing_cache_leaves_a_node_that_will_be_removed() -> None:
     gone = build_candidate(make_node("a", taints=[taint("ToBeDeletedByClusterAutoscaler")]))
     assert select_nodes([gone, named("b")], NEED, 1, current=["a"]).names == ("b",)
 
@@ -357,7 +357,7 @@ def test_a_pods_own_resources_count() -> None:
     assert build_candidate(make_node("a"), [one]).capacity.memory == 60 * GIB
 
 
-def test_a_node_that_takes_no_more_pods() -> None:
+def test_a_node_that_is_full_of_pods() -> None:
     found = build_candidate(make_node("a"), [make_pod() for _ in range(109)])
     assert found.shortage(NEED) == "1 more pods allowed, 2 needed"
 

@@ -218,7 +218,7 @@ class TestWarnings:
             self.told(event("demo", type="Normal"), event("demo", involvedObject=endpoints)) == []
         )
 
-    def test_what_fluid_does_again_at_once_is_left_out(self) -> None:
+    def test_errors_that_fluid_retries_at_once_are_ignored(self) -> None:
         conflict = (
             "Failed to setup ddc engine due to error failed to update worker ready status in "
             "runtime status: Operation cannot be fulfilled on alluxioruntimes.data.fluid.io "
@@ -227,7 +227,7 @@ class TestWarnings:
         )
         assert self.told(event("demo", "ErrorProcessRuntime", message=conflict)) == []
 
-    def test_what_was_before_this_run_is_left_out(self) -> None:
+    def test_events_from_before_this_run_are_ignored(self) -> None:
         since = parse_time("2026-03-02T10:00:05Z")
         found = self.told(
             event("demo", at="10:00:04"), event("demo-worker-0", at="10:00:05"), since=since

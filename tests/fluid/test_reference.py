@@ -45,7 +45,7 @@ def test_who_refers_to_a_dataset() -> None:
     assert references_to(dataset()) == references_to(None) == []
 
 
-def test_the_claim_says_it_too() -> None:
+def test_the_claim_reports_it_too() -> None:
     labels = {
         "fluid.io/dataset.referring-name": "llama",
         "fluid.io/dataset.referring-namespace": "models",

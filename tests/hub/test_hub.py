@@ -51,7 +51,7 @@ def test_hf_download_and_verify(hub: FakeHub, tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_hf_sees_the_gate_and_never_tells_the_other_host_its_token(
+def test_hf_detects_the_gate_and_sends_no_token_to_other_hosts(
     hub: FakeHub, tmp_path: Path
 ) -> None:
     hub.gated["acme/tiny"] = {"accepted"}

@@ -81,7 +81,7 @@ class TestAmounts:
         notes = {names.BYTES_ANNOTATION: str(8 * GIB)}
         assert describe(*samples.cache(annotations=notes)).usage.source_changed
 
-    def test_what_lies_beside_the_model_is_no_change(self) -> None:
+    def test_files_other_than_the_models_are_no_change(self) -> None:
         notes = {
             names.BYTES_ANNOTATION: str(8 * GIB),
             names.EXCLUDED_BYTES_ANNOTATION: str(2 * GIB),
@@ -130,7 +130,9 @@ class TestRuntimes:
             ("ThinRuntime", "Thin", None),
         ],
     )
-    def test_what_each_can_tell(self, kind: str, short: str, cached: int | None) -> None:
+    def test_each_kind_of_runtime_is_described(
+        self, kind: str, short: str, cached: int | None
+    ) -> None:
         found = describe(*samples.cache(kind=kind))
         assert (found.runtime, found.usage.cached_bytes) == (short, cached)
         assert found.quota == 20 * GIB
@@ -143,7 +145,7 @@ class TestRuntimes:
             kind not in ("AlluxioRuntime", "GooseFSRuntime", "JindoRuntime")
         )
 
-    def test_the_fuse_is_what_its_daemon_set_says(self) -> None:
+    def test_the_fuse_state_is_that_of_its_daemon_set(self) -> None:
         objects = [
             samples.dataset(),
             samples.runtime(),
@@ -153,7 +155,7 @@ class TestRuntimes:
         assert (fuse.name, fuse.ready, fuse.desired, fuse.is_healthy) == ("fuse", 1, 3, False)
         assert fuse.phase == "Ready", "which is what Fluid says whatever happens"
 
-    def test_without_the_daemon_set_nobody_knows(self) -> None:
+    def test_without_the_daemon_set_the_state_is_unknown(self) -> None:
         fuse = describe(samples.dataset(), samples.runtime()).components[-1]
         assert (fuse.name, fuse.ready, fuse.desired, fuse.is_healthy) == ("fuse", None, None, None)
 
@@ -213,7 +215,7 @@ class TestNodes:
             ("b", None, False),
         ]
 
-    def test_the_master_tells_each_node(self) -> None:
+    def test_the_master_reports_each_node(self) -> None:
         objects = samples.cache(nodes=["a", "b"], cached="15.00GiB")
         report = (
             "Worker Name   Last Heartbeat   Storage  MEM\n"
@@ -350,7 +352,7 @@ class TestVerdict:
         assert describe(*samples.cache(), near, far).startup.code == "whole-on-node"
 
 
-def test_the_table_s_words_for_a_model_of_the_hub() -> None:
+def test_the_tables_cells_for_a_hub_model() -> None:
     notes = {names.SOURCE_ANNOTATION: "hf://org/m", names.COMMIT_ANNOTATION: "abcdef0123" * 4}
     assert describe(*samples.cache(annotations=notes)).model == "org/m@abcdef0"
 
@@ -362,7 +364,7 @@ def test_an_age_needs_a_birth() -> None:
     assert describe(*objects).age is None
 
 
-def test_a_dataset_on_its_way_out() -> None:
+def test_a_dataset_that_is_being_deleted() -> None:
     dataset = samples.dataset(deletionTimestamp=samples.BORN)
     assert describe(dataset).phase == "Terminating"
 

@@ -35,7 +35,7 @@ def test_nothing_is_wrong_with_a_healthy_cache() -> None:
     assert warnings_by_cache(builders.healthy_snapshot()) == {}, "nor with all that doctor reads"
 
 
-def test_what_inspect_can_see_is_told_with_its_code_and_fix() -> None:
+def test_doctor_findings_in_inspect_have_a_code_and_a_fix() -> None:
     snapshot = as_inspected(builders.healthy_snapshot())
     snapshot.objects[names.ALLUXIO_RUNTIMES.resource].clear()
     found = warnings_by_cache(snapshot)

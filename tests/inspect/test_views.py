@@ -109,7 +109,7 @@ def test_names_are_cut_where_nothing_else_is_left() -> None:
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
-def test_who_asks_for_all_columns_gets_them_whole(width: int) -> None:
+def test_all_requested_columns_are_printed_untruncated(width: int) -> None:
     options = InspectOptions(output="wide", all_namespaces=True)
     on_terminal, in_pipe = (
         load_view(options).render(context(options, each)) for each in (width, None)
@@ -133,7 +133,7 @@ def llama(objects: list[Object] | None = None) -> CacheDetails:
     )[0]
 
 
-def test_measured_rates_say_how_long_this_model_takes_to_load() -> None:
+def test_measured_rates_estimate_the_loading_time() -> None:
     rates = ReadRates("2026-11-29T08:00:00Z", "gpu-0", 1 << 30, {1: 1 << 30, 4: 4 << 30})
     annotations = {READ_RATES_ANNOTATION: rates.to_annotation()}
     (cache,) = describe_caches(samples.snapshot(*samples.cache(annotations=annotations)))
@@ -175,7 +175,7 @@ def test_the_estimate_has_money_where_a_price_is_given() -> None:
     assert "1.00 once; 1.00 for each start that downloads" in shown
 
 
-def test_who_made_a_cache_is_said() -> None:
+def test_the_creator_of_a_cache_is_shown() -> None:
     ours = names.managed_labels("demo")
     for labels, said in (
         ({}, "old\n"),

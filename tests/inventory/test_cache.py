@@ -54,14 +54,14 @@ def test_a_runtime_without_a_dataset_is_a_cache_too() -> None:
     assert found.dataset is None and found.runtime is not None
 
 
-def test_an_evicted_worker_holds_nothing() -> None:
+def test_an_evicted_worker_has_no_cached_bytes() -> None:
     labels = samples.component_labels("AlluxioRuntime", "demo", "worker")
     evicted = samples.pod("demo-worker-0", node="gpu-7", labels=labels, phase="Failed")
     (found,) = build_caches(samples.snapshot(samples.dataset(), samples.runtime(), evicted))
     assert found.node_names == []
 
 
-def test_where_pods_are_not_seen_the_labels_tell_the_nodes() -> None:
+def test_without_readable_pods_the_labels_name_the_nodes() -> None:
     objects = [
         samples.dataset(),
         samples.claim(),

@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def test_plain_files_and_directories_of_nobody(folder: Path, tmp_path: Path) -> None:
+def test_unowned_plain_files_and_directories(folder: Path, tmp_path: Path) -> None:
     pack(folder, tmp_path / "out" / "x.tar.gz", 1_700_000_000)
     with tarfile.open(tmp_path / "out" / "x.tar.gz") as tar:
         entries = tar.getmembers()
@@ -71,7 +71,7 @@ def test_the_same_bytes_whenever_and_wherever(folder: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.krew
-def test_made_anew_it_has_the_same_bytes(archive: Path, tmp_path: Path) -> None:
+def test_a_second_build_has_the_same_bytes(archive: Path, tmp_path: Path) -> None:
     """By another user's environment; the seed and the time are the recipe's own."""
     env = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LANG": "C"}
     command = [str(PYTHON), "-m", "krew.freeze", "--to", str(tmp_path)]
@@ -108,7 +108,7 @@ class TestLicences:
         expected = {"libssl": ["OpenSSL"], "libbz2": ["bzip2"]}
         assert found == expected.get(file.split(".")[0].split("-")[0], [])
 
-    def test_a_library_that_nobody_has_looked_up(self, tmp_path: Path) -> None:
+    def test_a_library_that_was_never_looked_up(self, tmp_path: Path) -> None:
         (tmp_path / "libnew.so.1").touch()
         with pytest.raises(licenses.UnknownLicenseError, match="libnew"):
             licenses.collect(tmp_path)

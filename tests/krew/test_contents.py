@@ -92,7 +92,7 @@ import rich.live, rich.table, rich.progress_bar, websocket, urllib3.contrib.sock
 """
 
 
-def test_the_hub_the_store_and_the_view_work_without_what_is_left_out() -> None:
+def test_the_hub_the_store_and_the_view_work_without_excluded_modules() -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *contents.EXCLUDED],
         cwd=ROOT,

@@ -78,7 +78,7 @@ def test_its_own_library_is_loaded(setting: Setting, program: Path) -> None:
     assert noted["environment"] == {}
 
 
-def test_without_our_care_it_would_get_ours(setting: Setting, program: Path) -> None:
+def test_without_the_fix_it_would_inherit_our_libraries(setting: Setting, program: Path) -> None:
     """What makes the test above one that can fail: the library path that the bootloader sets."""
     setting.note.unlink(missing_ok=True)
     script = setting.note.with_name("plugin.py")

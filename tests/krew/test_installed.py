@@ -99,7 +99,7 @@ def test_stage(plugin: Installed, bucket: Bucket) -> None:
     assert staged.items() >= {name: len(content) for name, content in files.items()}.items()
 
 
-def test_a_state_of_sha256_can_be_kept(installed: Krew, program: Path) -> None:
+def test_the_sha256_state_can_be_exported(installed: Krew, program: Path) -> None:
     """So that staging goes on within a file: OpenSSL is in the bundle and ctypes reaches it."""
     assert list(program.parent.glob("_internal/libcrypto*"))
     assert list(program.parent.glob("_internal/kubectl_fluidmodel/stage/resumable_sha256.pyc"))

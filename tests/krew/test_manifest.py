@@ -28,7 +28,7 @@ class TestCommitted:
             f"platforms[{index}]: sha256 is not filled in" for index in range(len(TARGETS))
         ]
 
-    def test_it_is_of_this_version_and_says_where_home_is(self) -> None:
+    def test_it_has_this_version_and_the_homepage(self) -> None:
         setup = configparser.ConfigParser()
         setup.read(ROOT / "setup.cfg")
         spec = yaml.safe_load(SOURCE)["spec"]

@@ -74,7 +74,7 @@ class TestReading:
         selectors = {"limit": "500", "labelSelector": "a=b", "fieldSelector": "c=d"}
         assert queries == [selectors, {**selectors, "continue": "more"}]
 
-    def test_listed_objects_say_what_they_are(self) -> None:
+    def test_listed_objects_have_kind_and_api_version(self) -> None:
         with serve(lambda _: listed(pod("a"))) as server:
             (item,) = client(server).list_objects(PODS, "ns")
         assert (item["kind"], item["apiVersion"]) == ("Pod", "v1")
@@ -87,7 +87,7 @@ class TestReading:
             found = client(server).list_objects(PODS, "ns")
             assert (found, found.resource_version) == ([], "")
 
-    def test_a_list_that_expires_between_pages_is_read_whole(self) -> None:
+    def test_a_list_that_expires_between_pages_is_read_again(self) -> None:
         """etcd compacts while a slow reader turns pages: 410 on the continue token."""
 
         def respond(asked: HttpRequest) -> HttpResponse:
@@ -146,7 +146,7 @@ class TestWriting:
         }
         assert asked.json == pod("a")
 
-    def test_a_dry_run_says_so_everywhere(self) -> None:
+    def test_a_dry_run_is_named_in_every_line(self) -> None:
         with serve(lambda _: json_response({})) as server:
             kube = client(server)
             kube.apply(PODS, pod("a"), dry_run=True, force=True)
@@ -236,7 +236,7 @@ class TestRefusals:
             (HttpResponse(502, b"<html>Bad Gateway</html>"), KubeError, "Bad Gateway"),
         ],
     )
-    def test_each_is_said_and_not_tried_again(
+    def test_each_is_reported_and_not_retried(
         self, answer: HttpResponse, kind: type[FluidModelError], words: str
     ) -> None:
         with serve(lambda _: answer) as server:
@@ -319,7 +319,7 @@ class TestPatience:
 
 
 class TestUnreachable:
-    def test_nobody_listens(self) -> None:
+    def test_no_server_listens(self) -> None:
         url = f"http://127.0.0.1:{free_port()}"
         with pytest.raises(ClusterUnreachableError) as caught:
             Client.connect(ConfigFlags(server=url)).get(PODS, "a", "ns")

@@ -106,7 +106,7 @@ class TestFiles:
         other = load_rest_config(ConfigFlags(context="other"))
         assert (other.server.url, other.namespace) == ("https://second:2", "ns2")
 
-    def test_the_flag_goes_before_the_variable(
+    def test_the_flag_takes_precedence_over_the_variable(
         self, two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig.write(tmp_path / "env")))
@@ -180,7 +180,7 @@ class TestNoFile:
         found = load_rest_config(ConfigFlags(server="https://flag:1", token="t"))
         assert (found.server.url, token(found)) == ("https://flag:1", "Bearer t")
 
-    def test_a_missing_file_is_an_error_even_beside_other_ways_in(
+    def test_a_missing_file_is_an_error_despite_other_credentials(
         self, pod: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As with kubectl: a mistyped --kubeconfig must not end in another cluster."""
@@ -262,7 +262,9 @@ class TestNoFile:
             == "pod-ns"
         )
 
-    def test_a_kubeconfig_goes_before_the_pod(self, pod: Path, tmp_path: Path) -> None:
+    def test_a_kubeconfig_takes_precedence_over_the_pods_credentials(
+        self, pod: Path, tmp_path: Path
+    ) -> None:
         kubeconfig.write(tmp_path / ".kube" / "config", clusters={"c1": "https://home:1"})
         assert load_rest_config(ConfigFlags()).server.url == "https://home:1"
 
@@ -286,7 +288,7 @@ class TestCredentialPlugin:
         ],
         ids=["fails", "no json", "no credential"],
     )
-    def test_its_failure_is_ours(
+    def test_a_failed_plugin_is_a_one_line_error(
         self, tmp_path: Path, capfd: pytest.CaptureFixture[str], body: str, words: str
     ) -> None:
         users = {"u1": kubeconfig.plugin(kubeconfig.script(tmp_path / "p", body))}
@@ -381,5 +383,5 @@ class TestContextNamespace:
         assert context_namespace(ConfigFlags(kubeconfig=str(file))) == "default"
 
 
-def test_every_failure_is_one_of_ours() -> None:
+def test_every_failure_is_a_fluid_model_error() -> None:
     assert issubclass(ClusterUnreachableError, FluidModelError)

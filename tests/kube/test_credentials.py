@@ -44,7 +44,7 @@ class TestOrder:
     def test_basic(self) -> None:
         assert login({"username": "me", "password": "pass"}) == "Basic bWU6cGFzcw=="
 
-    def test_a_token_goes_before_the_rest(self, tmp_path: Path) -> None:
+    def test_a_token_takes_precedence_over_other_credentials(self, tmp_path: Path) -> None:
         rest = {**oidc("x"), "exec": {}}
         assert login({"token": "t", "tokenFile": "/nope", **rest}) == "Bearer t"
 
@@ -74,14 +74,14 @@ class TestTokenFile:
 
 
 class TestOidc:
-    def test_a_token_that_holds(self) -> None:
+    def test_a_token_that_is_valid(self) -> None:
         token = jwt(exp=time.time() + 3600)
         assert login(oidc(token)) == f"Bearer {token}"
 
     def test_one_without_an_end(self) -> None:
         assert login(oidc(jwt())) == f"Bearer {jwt()}"
 
-    def test_one_that_is_over_is_kubectls_to_renew(self) -> None:
+    def test_an_expired_token_has_to_be_renewed_with_kubectl(self) -> None:
         with pytest.raises(ClusterUnreachableError, match="kubectl get ns"):
             login(oidc(jwt(exp=1)))
 
@@ -114,7 +114,7 @@ class TestPlugin:
         found.auth_headers()
         assert runs.read_text() == "run\nrun\n"
 
-    def test_it_runs_once_for_a_token_that_holds(self, tmp_path: Path) -> None:
+    def test_it_runs_once_for_a_valid_token(self, tmp_path: Path) -> None:
         runs = tmp_path / "runs"
         end = "2101-01-01T00:00:00+02:00"
         body = f"echo run >> {runs}\n" + self.answer(token="t", expirationTimestamp=end)
@@ -122,7 +122,7 @@ class TestPlugin:
         assert [found.auth_headers().authorization for _ in range(3)] == ["Bearer t"] * 3
         assert runs.read_text() == "run\n"
 
-    def test_what_it_is_told(self, tmp_path: Path) -> None:
+    def test_it_receives_the_clusters_information(self, tmp_path: Path) -> None:
         told = tmp_path / "told"
         body = f'echo "$KUBERNETES_EXEC_INFO" > {told}\n' + self.answer(token="t")
         extension = {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "a"}}
@@ -234,7 +234,7 @@ class TestRenewal:
         assert found.auth_headers().authorization == "Bearer 2"
         assert len(got) == 2
 
-    def test_what_stands_in_the_kubeconfig_is_not(self) -> None:
+    def test_a_token_of_the_kubeconfig_is_not_renewed(self) -> None:
         found = credentials.from_kubeconfig_user({"token": "t"}, SERVER)
         assert not found.renew(found.auth_headers())
 
@@ -242,7 +242,7 @@ class TestRenewal:
 class TestEnd:
     """When a login ended, for the error that it caused."""
 
-    def test_a_token_says_it_itself(self) -> None:
+    def test_a_token_contains_its_expiry(self) -> None:
         assert credentials.expiry_note(credentials.AuthHeaders(f"Bearer {jwt(exp=0)}")) == (
             "1970-01-01 00:00 UTC"
         )
@@ -264,7 +264,7 @@ class TestEnd:
     def test_of_what_is_none(self, pem: bytes) -> None:
         assert credentials.expiry_note(credentials.AuthHeaders(certificate=pem)) == ""
 
-    def test_one_that_holds(self) -> None:
+    def test_one_that_is_valid(self) -> None:
         login = credentials.AuthHeaders(
             f"Bearer {jwt(exp=time.time() + 99)}", expires_at=time.time() + 99
         )

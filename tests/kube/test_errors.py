@@ -84,7 +84,7 @@ def test_a_webhook_that_is_down(message: str) -> None:
     assert "webhookconfigurations" in found.hint
 
 
-def test_a_webhook_that_refuses_speaks_for_itself() -> None:
+def test_a_webhooks_refusal_is_quoted() -> None:
     message = 'admission webhook "policy.example" denied the request: no models on Fridays'
     found = error_from_response(403, status(message, "Forbidden"), "cannot apply Dataset demo")
     assert found.reason == message

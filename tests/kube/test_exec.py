@@ -131,7 +131,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return self_signed(tmp_path_factory.mktemp("tls"), "kubernetes.example")
 
 
-def test_the_command_goes_word_by_word_and_as_the_same_person(certificate: Path) -> None:
+def test_the_command_is_passed_word_by_word_with_the_same_identity(certificate: Path) -> None:
     """The client of the `kubernetes` package would drop the impersonation."""
     with upgraded(ended(status="Success"), certificate=certificate) as server:
         kube = Client.connect(
@@ -211,7 +211,7 @@ class TestProxies:
         assert caught.value.reason.startswith(name)
         assert "kubernetes.example:6443" in caught.value.reason
 
-    def test_nobody_listens(self, way: tuple[str, Proxy], certificate: Path) -> None:
+    def test_no_server_listens(self, way: tuple[str, Proxy], certificate: Path) -> None:
         scheme, proxy = way
         proxy.port = free_port()
         kube = self.client(scheme, proxy, certificate)
@@ -301,7 +301,7 @@ def test_a_refused_upgrade(code: int, kind: type[KubeError]) -> None:
             execs.exec_command(client(server), "ns", "p", "c", ["true"])
 
 
-def test_nobody_listens() -> None:
+def test_no_server_listens() -> None:
     kube = Client.connect(ConfigFlags(server=f"http://127.0.0.1:{free_port()}"))
     with pytest.raises(ClusterUnreachableError, match="refused"):
         execs.exec_command(kube, "ns", "p", "c", ["true"])

@@ -30,7 +30,7 @@ class TestSmall:
     def small(self, large: None, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(list_decoder, "_SMALL", 1000)
 
-    def test_it_comes_as_a_whole(self) -> None:
+    def test_it_is_read_completely(self) -> None:
         assert list_decoder.decode_matching(page({"a": 1}), MARKS, "x")["items"] == [{"a": 1}]
         assert list_decoder.decode_matching(page({"a": "x" * 1000}), MARKS, "x")["items"] == []
 
@@ -99,7 +99,7 @@ def test_the_same_as_parsing_all_and_looking_at_each(items: list[Any]) -> None:
     assert list_decoder.decode_matching(page(*items), MARKS, "x")["items"] == wanted
 
 
-def test_a_list_passes_over_what_has_no_mark_and_follows_its_pages() -> None:
+def test_a_list_skips_objects_without_the_prefilter_and_follows_its_pages() -> None:
     seen: list[str] = []
 
     def respond(asked: HttpRequest) -> Any:

@@ -28,7 +28,7 @@ LIST = Permission("list", NODES)
          "get datasets/status.data.fluid.io in namespace ns"),
     ],
 )  # fmt: skip
-def test_a_permission_in_words(permission: Permission, text: str) -> None:
+def test_a_permission_as_text(permission: Permission, text: str) -> None:
     assert str(permission) == text
 
 

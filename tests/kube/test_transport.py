@@ -245,7 +245,7 @@ class TestProxy:
         ask(config(tmp_path, server.url, authority))
         assert proxy.requests == []
 
-    def test_of_the_kubeconfig_whatever_the_environment_says(
+    def test_the_kubeconfigs_proxy_takes_precedence_over_the_environment(
         self, proxy: Proxy, authority: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")

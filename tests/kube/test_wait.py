@@ -33,7 +33,7 @@ def wait(informer: FakeInformer, *arguments: Any, **more: Any) -> bool:
     return wait_until(cast(Informer, informer), *arguments, **more)
 
 
-def test_a_condition_that_holds_ends_the_wait_without_an_event() -> None:
+def test_a_true_condition_ends_the_wait_without_an_event() -> None:
     ticks: list[int] = []
     assert wait(FakeInformer(), lambda: True, time.monotonic(), lambda: ticks.append(1))
     assert ticks == []

@@ -119,7 +119,7 @@ def test_next_returns_none_when_nothing_happens(closing: list[Informer | Stream]
         assert feed.next_event(-1) is None
 
 
-def test_a_watch_that_ends_goes_on_from_the_last_bookmark(closing: list[Informer | Stream]) -> None:
+def test_a_watch_that_ends_resumes_from_the_last_bookmark(closing: list[Informer | Stream]) -> None:
     first, second = Stream(), Stream()
     closing += [first, second]
     api = Api([listed(pod("a"), version=5)], [first, second])
@@ -136,7 +136,7 @@ def test_a_watch_that_ends_goes_on_from_the_last_bookmark(closing: list[Informer
 
 
 @pytest.mark.parametrize("how", ["event", "answer"])
-def test_an_expired_version_lists_anew(closing: list[Informer | Stream], how: str) -> None:
+def test_an_expired_version_starts_a_new_list(closing: list[Informer | Stream], how: str) -> None:
     first, second = Stream(), Stream()
     closing += [first, second]
     expired: Stream | HttpResponse = first if how == "event" else status(410, "too old", "Expired")
@@ -177,7 +177,7 @@ def test_a_line_that_is_no_event_ends_the_watch_and_nothing_else(
         eventually(lambda: names(feed) == ["a", "b"])
 
 
-def test_a_connection_that_breaks_is_made_anew_within_a_second(
+def test_a_broken_connection_is_reestablished_within_a_second(
     closing: list[Informer | Stream],
 ) -> None:
     first, second = Stream(), Stream()
@@ -209,7 +209,7 @@ def test_a_server_that_is_overloaded_is_asked_again(
         assert feed.denied == {}
 
 
-def test_a_server_that_restarts_is_out_of_reach_and_then_no_more(
+def test_a_restarting_server_is_unreachable_until_it_responds(
     closing: list[Informer | Stream],
 ) -> None:
     """Back again and nothing new to tell: the trouble is over all the same."""
@@ -232,7 +232,7 @@ def test_a_server_that_restarts_is_out_of_reach_and_then_no_more(
 
 
 @pytest.mark.parametrize("code", [403, 404])
-def test_what_may_not_be_read_is_told_and_left_alone(
+def test_unreadable_objects_are_reported_and_not_changed(
     closing: list[Informer | Stream], code: int
 ) -> None:
     api = Api([status(code, "pods is forbidden")])

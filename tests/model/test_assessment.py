@@ -145,7 +145,7 @@ def test_what_engines_serve_is_not_refused(files: Files) -> None:
         *("a vision model whose text part has the tokens", "six digits, as DeepSeek numbers"),
     ],
 )
-def test_of_a_model_in_order_nothing_is_said(kind: str) -> None:
+def test_a_complete_model_has_no_issue(kind: str) -> None:
     assert warning_texts(NEAT[kind]) == []
 
 
@@ -233,7 +233,7 @@ DOUBTFUL = [
 
 
 @pytest.mark.parametrize(("files", "text"), DOUBTFUL, ids=[text for _, text in DOUBTFUL])
-def test_what_is_doubtful_is_said(files: Files, text: str) -> None:
+def test_doubtful_leftovers_are_marked(files: Files, text: str) -> None:
     assert any(text in each for each in warning_texts(files)), warning_texts(files)
 
 
@@ -306,7 +306,7 @@ def test_a_snapshot_whose_links_were_followed_is_a_model(path: str) -> None:
     assert assess(MODEL, path).issues == ()
 
 
-def test_a_hub_cache_with_its_files_is_said_to_hold_them_twice() -> None:
+def test_a_hub_cache_with_copied_files_is_reported_as_duplicated() -> None:
     files = {**BLOBS, **REFS, **below(f"snapshots/{SHA}", MODEL)}
     found = assess(files, TOP)
     assert found.errors == ()

@@ -24,5 +24,5 @@ def test_bytes_and_the_largest_file() -> None:
         ("tokenizer.model", False),
     ],
 )
-def test_what_holds_weights(path: str, weights: bool) -> None:
+def test_files_with_weights(path: str, weights: bool) -> None:
     assert is_weights(path) == weights

@@ -35,7 +35,7 @@ LLAMA = (
 )
 
 
-def test_redundant_formats_are_left_out_beside_safetensors() -> None:
+def test_redundant_formats_are_skipped_if_there_are_safetensors() -> None:
     found = plan(*LLAMA)
     assert kept(found) == [
         "README.md",
@@ -59,7 +59,7 @@ def test_safetensors_below_original_do_not_count_as_weights() -> None:
     assert kept(plan(*paths)) == sorted(paths)
 
 
-def test_consolidated_weights_are_left_out_only_beside_others() -> None:
+def test_consolidated_weights_are_skipped_only_if_there_are_others() -> None:
     both = plan("consolidated.safetensors", "model-1.safetensors")
     assert kept(both) == ["model-1.safetensors"]
     assert kept(plan("consolidated.safetensors")) == ["consolidated.safetensors"]
@@ -94,7 +94,9 @@ def test_junk_is_left_out_unless_it_is_included() -> None:
         (("m.gguf",), ""),
     ],
 )
-def test_a_note_says_why_no_engine_can_load_the_plan(tree: tuple[str, ...], text: str) -> None:
+def test_a_note_has_the_reason_why_no_engine_can_load_the_plan(
+    tree: tuple[str, ...], text: str
+) -> None:
     said = unloadable_note(plan(*tree))
     assert (text in said) if text else said == ""
 

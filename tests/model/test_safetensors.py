@@ -58,7 +58,7 @@ def test_what_is_no_header(content: bytes) -> None:
         parse_header(content)
 
 
-def test_a_name_that_stands_twice_counts_once_as_readers_have_it() -> None:
+def test_a_duplicate_name_counts_once_with_the_last_value() -> None:
     with pytest.raises(BadHeaderError, match="gap"):
         parse_header(b'{"a": {"data_offsets": [0, 4]}, "a": {"data_offsets": [4, 8]}}')
 

@@ -73,7 +73,7 @@ def test_a_file_that_comes_short_is_not_judged() -> None:
     assert "bytes arrived of" in found.incomplete_reason
 
 
-def test_a_server_that_never_ends_an_answer_holds_nobody_up() -> None:
+def test_an_endless_response_ends_at_the_timeout() -> None:
     stop = threading.Event()
 
     def drips(path: str, start: int, count: int) -> bytes:

@@ -28,7 +28,7 @@ LLAMA_70B = 141_107_412_992
 
 
 @given(SIZES)
-def test_a_quota_holds_the_model_that_it_is_for(model: int) -> None:
+def test_a_computed_quota_fits_its_model(model: int) -> None:
     free = quota_for(model) - RESERVED_BYTES - BLOCK_BYTES
     assert free * HIGH_WATERMARK_PERCENT >= 100 * model
 
@@ -74,7 +74,7 @@ def test_quotas_of_known_models(model: int, quota: int) -> None:
     assert quota_for(model) == quota
 
 
-def test_a_quota_below_the_reserve_holds_nothing() -> None:
+def test_a_quota_below_the_reserve_fits_no_model() -> None:
     assert max_model_bytes(RESERVED_BYTES) == 0
 
 
@@ -106,7 +106,9 @@ JVM = HeapSizes(GIB, GIB, GIB, GIB, GIB)
         (None, None, False),
     ],
 )
-def test_memory_fits_beside_the_engine(free: int | None, total: int | None, fits: bool) -> None:
+def test_memory_is_chosen_if_it_fits_with_the_engine(
+    free: int | None, total: int | None, fits: bool
+) -> None:
     assert fits_memory(10 * GIB, JVM, 8 * GIB, NodeCapacity(free, None, total))[0] is fits
 
 

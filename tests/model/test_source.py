@@ -103,7 +103,7 @@ def test_a_good_source(text: str, source: Source, uri: str | None, model: str | 
 
 
 @pytest.mark.parametrize(("text", "why"), BAD, ids=[repr(row[0]) for row in BAD])
-def test_a_bad_source_says_what_is_wrong(text: str, why: str) -> None:
+def test_an_invalid_source_is_refused_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_source(text)
     assert why in caught.value.reason
@@ -174,7 +174,7 @@ def test_pages_that_are_no_model(text: str, why: str) -> None:
     assert why in caught.value.reason and "did you mean" not in caught.value.reason
 
 
-def test_staging_is_only_offered_what_it_takes() -> None:
+def test_staging_suggests_only_sources_that_it_supports() -> None:
     with pytest.raises(UsageError) as caught:
         parse_source("https://huggingface.co/org/model", "stage")
     assert caught.value.hint.startswith("kubectl fluidmodel stage org/model --to")

@@ -249,7 +249,7 @@ def test_a_certificate_that_is_trusted_and_does_not_fit(
 
 
 @EACH
-def test_https_where_http_is_spoken(ask: Ask) -> None:
+def test_https_to_an_http_port(ask: Ask) -> None:
     with serve(answer) as running:
         line = told(ask, running.url.replace("http://", "https://"))
     assert "does not speak TLS" in line and f"http://127.0.0.1:{running.server_port}" in line
@@ -271,7 +271,7 @@ def test_a_first_byte_that_is_late_names_the_setting(monkeypatch: pytest.MonkeyP
     assert "no data for 0.3 s" in line and "--stall 60s" in line
 
 
-def test_nobody_there_and_no_such_name() -> None:
+def test_no_server_and_no_such_name() -> None:
     quick = {"stall_timeout": 1.0, "retry_timeout": 0.3}
     nobody = HubClient(HubCredentials(f"http://127.0.0.1:{free_port()}"), **quick)
     assert "connection refused" in told(
@@ -322,7 +322,7 @@ def test_a_proxy_that_refuses_is_named_and_not_the_host(
     assert ("password" if status.startswith("407") else "NO_PROXY") in line
 
 
-def test_a_proxy_that_wants_a_password_for_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_requires_a_password_for_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
     with refusing_proxy("407 Proxy Authentication Required") as port:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
         line = told(ask_hub, "http://far.example")
@@ -330,7 +330,7 @@ def test_a_proxy_that_wants_a_password_for_plain_http(monkeypatch: pytest.Monkey
 
 
 @EACH
-def test_a_proxy_where_nobody_listens_is_named(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_proxy_is_named(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
     monkeypatch.setattr("kubectl_fluidmodel.hub.client.NO_ANSWER_TIMEOUT", 0.3)
@@ -342,7 +342,7 @@ def test_a_proxy_where_nobody_listens_is_named(ask: Ask, monkeypatch: pytest.Mon
     assert f"no response from the proxy http://127.0.0.1:{port} (Connection refused)" in line
 
 
-def test_a_connection_that_is_just_closed_is_told_without_pythons_own_words() -> None:
+def test_a_closed_connection_is_reported_without_pythons_message() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def close() -> None:

@@ -69,7 +69,7 @@ def test_no_proxy(host: str, exempt: str, direct: bool) -> None:
     assert proxies.bypasses_proxy(host, 443, exempt) is direct
 
 
-def test_a_proxy_wants_a_login() -> None:
+def test_a_proxy_requires_authentication() -> None:
     headers = proxies.proxy_auth_header("http://me:p%40ss@proxy:3128")
     assert headers == {"Proxy-Authorization": "Basic bWU6cEBzcw=="}
     assert proxies.proxy_auth_header(P) == {}

@@ -35,6 +35,6 @@ def test_what_is_being_deleted(obj: dict[str, Any] | None, terminating: bool) ->
         (None, [], f"since {NOW}"),
     ],
 )
-def test_who_holds_it(finalizers: list[str] | None, pods: list[str], words: str) -> None:
+def test_the_holders_are_named(finalizers: list[str] | None, pods: list[str], words: str) -> None:
     obj = {"metadata": {"deletionTimestamp": NOW, "finalizers": finalizers}}
     assert describe_deletion(obj, pods) == words

@@ -49,7 +49,7 @@ def terminating(obj: Object) -> Object:
 
 
 @pytest.mark.parametrize("kind", DOCTOR, ids=lambda kind: kind.plural)
-def test_doctor_tells_of_each_kind(kind: Kind) -> None:
+def test_doctor_reports_each_kind(kind: Kind) -> None:
     name, code = DOCTOR[kind]
     snapshot = b.healthy_snapshot()
     namespaced = kind.namespaced
@@ -130,7 +130,7 @@ def test_inspect_shows_each_kind(kind: Kind, name: str, place: int, words: str) 
 @pytest.mark.parametrize(
     "kind", [names.DATASETS, names.ALLUXIO_RUNTIMES, kinds.PVCS, kinds.PVS, kinds.SECRETS], ids=str
 )
-def test_cache_refuses_each_kind_and_names_the_pod_that_holds_it(
+def test_cache_refuses_each_kind_and_names_the_pod_that_uses_it(
     objects: Objects, kind: Kind
 ) -> None:
     request = request_of("s3://bucket/llama", name="llama")
@@ -166,13 +166,13 @@ def test_cache_refuses_a_namespace_and_a_source_that_go(objects: Objects) -> Non
         preflight.require_source_claim(objects.client, request, "ns")
 
 
-def test_cache_chooses_no_node_that_goes() -> None:
+def test_cache_chooses_no_node_that_is_being_removed() -> None:
     node = b.get_object(b.healthy_snapshot(), kinds.NODES, "gpu-0", "")
     assert placement.build_candidate(node).is_eligible
     assert not placement.build_candidate(terminating(node)).is_eligible
 
 
-def test_a_worker_that_goes_is_no_proof() -> None:
+def test_a_worker_that_is_being_deleted_verifies_nothing() -> None:
     worker = pods.worker_pod()
     assert pod_problems.is_ready(worker)
     assert verification.lost_workers([worker], None, [], 1) == []
@@ -204,7 +204,7 @@ def facts() -> CacheInfo:
 
 
 @pytest.mark.parametrize("what", ["Dataset", "claim"])
-def test_pin_refuses_a_cache_that_goes(what: str) -> None:
+def test_pin_refuses_a_cache_that_is_being_deleted(what: str) -> None:
     found = facts()
     terminating((found.dataset if what == "Dataset" else found.claim) or {})
     (verdict,) = check_cache(Pin(found, {}))  # type: ignore[arg-type]
@@ -214,7 +214,7 @@ def test_pin_refuses_a_cache_that_goes(what: str) -> None:
     )
 
 
-def test_pin_refuses_a_graph_that_goes() -> None:
+def test_pin_refuses_a_graph_that_is_being_deleted() -> None:
     graph = terminating(b.healthy_snapshot().objects[queries.GRAPHS.resource][0])
     (verdict,) = check_graph(Pin(facts(), graph))  # type: ignore[arg-type]
     assert verdict.level == REFUSE and verdict.even_if_pinned

@@ -67,7 +67,7 @@ def test_numbers_beyond_all_measure_are_refused_at_once(text: str) -> None:
     ("text", "count"),
     [("1Ki", 1024), ("1k", 1000), ("100m", 1), ("1500m", 2), ("0", 0), (7, 7), (None, None)],
 )
-def test_whole_numbers_are_rounded_up(text: str | int | None, count: int | None) -> None:
+def test_sizes_are_rounded_up_to_whole_units(text: str | int | None, count: int | None) -> None:
     assert quantity_to_int(text) == count
 
 

@@ -181,7 +181,7 @@ ADMISSIONS = [
 
 
 @pytest.mark.parametrize("row", ADMISSIONS, ids=lambda row: row.name)
-def test_what_the_rules_of_a_namespace_refuse_is_said_with_its_numbers(row: Admission) -> None:
+def test_quota_refusals_are_reported_with_their_numbers(row: Admission) -> None:
     found = violations(row.demand, row.quotas, row.limit_ranges)
     assert bool(found) is bool(row.refusal), found
     assert row.refusal in "; ".join(found)

@@ -142,7 +142,7 @@ def test_taints(case: str) -> None:
 class TestACordon:
     TAINT: ClassVar = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
-    def test_is_said_once(self) -> None:
+    def test_is_reported_once(self) -> None:
         """The field and the taint that the node controller adds for it are one fact."""
         assert words(pod(), node("a", self.TAINT, cordoned=True)) == ["the node is cordoned"]
 
@@ -293,7 +293,7 @@ def test_room_on_an_empty_node(case: str) -> None:
 
 
 class TestRoomBesideOthers:
-    def test_what_pods_request_is_taken_and_who_holds_it(self) -> None:
+    def test_resources_requested_by_pods_are_used_and_their_holders_named(self) -> None:
         others = [
             pod("small", container(memory="1Gi"), on="a"),
             pod("large", container(memory="60Gi"), on="a"),
@@ -312,7 +312,7 @@ class TestRoomBesideOthers:
         assert found.permanent
 
     @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
-    def test_pods_that_are_over_take_nothing(self, phase: str) -> None:
+    def test_terminated_pods_use_no_resources(self, phase: str) -> None:
         over = pod("x", container(memory="60Gi"), on="a", phase=phase)
         assert words(pod("p", container(memory="100Gi")), node(), over) == []
 
@@ -320,7 +320,7 @@ class TestRoomBesideOthers:
         own = pod("p", container(memory="60Gi"), on="a")
         assert words(own, node(), own) == []
 
-    def test_a_pod_that_is_being_resized_takes_the_most_of_its_sides(self) -> None:
+    def test_a_pod_that_is_being_resized_requests_the_maximum(self) -> None:
         other = pod("x", container(memory="10Gi"), on="a")
         other["status"]["containerStatuses"] = [
             {
@@ -333,7 +333,7 @@ class TestRoomBesideOthers:
             "40.0 GiB of memory needed, 30.0 GiB free (ns/x holds the rest)"
         ]
 
-    def test_a_node_takes_no_more_pods_than_it_says(self) -> None:
+    def test_a_node_runs_at_most_its_allocatable_pods(self) -> None:
         others = [pod(f"x{n}", on="a") for n in range(3)]
         assert words(pod(), node(), *others) == ["it runs 3 pods, its maximum"]
 
@@ -492,7 +492,7 @@ def test_affinity_between_pods(case: str) -> None:
     assert [each.text for each in found] == ([against] if against else [])
 
 
-def test_all_that_is_against_a_pod_is_said() -> None:
+def test_all_obstacles_of_a_pod_are_reported() -> None:
     """The scheduler names the first filter only, which need not be the one to mend."""
     where = node("a", GPU_TAINT, cordoned=True)
     one = pod("p", container([port(7)], memory="1Ti"), nodeSelector={"disk": "ssd"}, nodeName="b")
@@ -508,5 +508,5 @@ def test_all_that_is_against_a_pod_is_said() -> None:
     ]
 
 
-def test_objects_that_say_nothing() -> None:
+def test_objects_without_kind_and_name() -> None:
     assert SchedulerView([{}], [{}]).obstacles_by_node({}) == {"": []}

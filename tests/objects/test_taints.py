@@ -27,7 +27,7 @@ def node(*taints: Object, **more: Object) -> Object:
 
 @pytest.mark.parametrize("key", sorted(LEAVING))
 @pytest.mark.parametrize("effect", ["NoSchedule", "NoExecute"])
-def test_a_node_that_a_controller_takes_away(key: str, effect: str) -> None:
+def test_a_node_that_a_controller_is_removing(key: str, effect: str) -> None:
     found = departure_of(node({"key": key, "value": "1700000000", "effect": effect}))
     assert found is not None and found.certain
     assert found.reason == f"{LEAVING[key]} (taint {key}=1700000000:{effect})"
@@ -62,7 +62,7 @@ def test_a_node_that_is_still_starting(key: str) -> None:
         (node(status={}), "not ready"),
     ],
 )
-def test_what_the_node_itself_says(where: Object, why: str) -> None:
+def test_the_nodes_own_conditions(where: Object, why: str) -> None:
     found = departure_of(where)
     assert found is not None and found.certain and why in found.reason
 

@@ -116,7 +116,7 @@ def said(answer: HttpResponse, ask: Callable[[S3Store], object]) -> FluidModelEr
     return caught.value
 
 
-def test_cache_says_it_in_its_words(recorded: tuple[HttpResponse, str, str, str]) -> None:
+def test_cache_reports_it_in_its_own_error(recorded: tuple[HttpResponse, str, str, str]) -> None:
     answer, _, why, way = recorded
     err = said(answer, lambda store: list_prefix(store, "b123", "p"))
     assert err.message == "cannot list s3://b123/p"
@@ -124,7 +124,7 @@ def test_cache_says_it_in_its_words(recorded: tuple[HttpResponse, str, str, str]
     assert err.exit_code == 1
 
 
-def test_stage_says_the_same(recorded: tuple[HttpResponse, str, str, str]) -> None:
+def test_stage_reports_the_same(recorded: tuple[HttpResponse, str, str, str]) -> None:
     answer, _, why, way = recorded
     err = said(answer, lambda store: staging(store, "list_objects_v2", Prefix="p"))
     assert why in err.reason and way in err.hint
@@ -161,7 +161,7 @@ def test_a_page_of_a_gateway_that_may_pass_is_no_foreign_server(status: int) -> 
     assert "does not respond like an S3 store" not in err.reason
 
 
-def test_without_keys_a_refusal_says_so() -> None:
+def test_a_refusal_without_keys_is_reported_as_such() -> None:
     with serve(lambda _: error("AccessDenied")) as server, pytest.raises(FluidModelError) as caught:
         list_prefix(S3Store(server.url), "b123", "p")
     assert "no S3 credentials were found, and bucket b123 is not public" in caught.value.reason
@@ -204,7 +204,7 @@ def test_the_buckets_name_in_the_endpoint(endpoint: str, bucket: str, right: str
         assert caught.value.hint == f"--endpoint {right}"
 
 
-def test_a_host_that_may_be_a_buckets_is_said_when_it_fails() -> None:
+def test_a_host_that_may_contain_the_bucket_is_named_when_it_fails() -> None:
     with pytest.raises(FluidModelError) as caught:
         list_prefix(S3Store("http://models.nowhere.invalid:9000", "", KEYS), "models", "p")
     assert caught.value.hint == "--endpoint http://nowhere.invalid:9000"

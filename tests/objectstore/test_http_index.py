@@ -201,7 +201,7 @@ def test_files_that_cannot_be_read() -> None:
         range_reader(f"http://127.0.0.1:{free_port()}")("a", 0, 1)
 
 
-def test_nobody_listens() -> None:
+def test_no_server_listens() -> None:
     with pytest.raises(UnreachableError) as caught:
         list_directory(f"http://127.0.0.1:{free_port()}/m/")
     assert caught.value.exit_code == 3

@@ -67,7 +67,7 @@ def test_the_names_of_the_keys_in_a_secret(keys: list[str], expected: tuple[str,
 
 
 @pytest.mark.parametrize("keys", [[], ["user"], ["AWS_ACCESS_KEY_ID", "secretkey"]])
-def test_a_secret_without_keys_says_what_it_has(keys: list[str]) -> None:
+def test_a_secret_without_the_keys_is_reported_with_the_keys_it_has(keys: list[str]) -> None:
     with pytest.raises(FluidModelError) as caught:
         find_key_names(dict.fromkeys(keys, "value"), "minio")
     assert all(key in caught.value.reason for key in keys or ["nothing"])
@@ -219,7 +219,7 @@ def test_without_keys_requests_are_unsigned() -> None:
     assert "Authorization" not in server.requests[0].headers
 
 
-def test_an_empty_snapshot_of_a_hub_cache_is_told_by_its_blobs() -> None:
+def test_an_empty_snapshot_of_a_hub_cache_is_detected_by_its_blobs() -> None:
     sha, top = "ab" * 20, "hub/models--acme--tiny"
 
     def respond(asked: HttpRequest) -> HttpResponse:
@@ -239,7 +239,7 @@ def test_an_empty_snapshot_of_a_hub_cache_is_told_by_its_blobs() -> None:
 @pytest.mark.parametrize(
     ("key", "folder"), [("models/q.gguf", "s3://b123/models"), ("q.gguf", "s3://b123")]
 )
-def test_one_object_is_told_from_an_empty_prefix(key: str, folder: str) -> None:
+def test_one_object_is_distinguished_from_an_empty_prefix(key: str, folder: str) -> None:
     def respond(asked: HttpRequest) -> HttpResponse:
         inside = asked.query["prefix"] == key
         entry = f"<Contents><Key>{key}</Key><Size>9</Size></Contents>" if inside else ""

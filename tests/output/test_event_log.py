@@ -60,7 +60,7 @@ def test_an_unknown_event_is_still_a_document() -> None:
     assert parse_document('{"x": 1}') is None
 
 
-def test_events_of_several_threads_are_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_of_several_threads_are_separate_lines(capsys: pytest.CaptureFixture[str]) -> None:
     emit = EVENTS.printer()
     threads = [threading.Thread(target=emit, args=(Began("x" * 1000),)) for _ in range(8)]
     for thread in threads:

@@ -138,7 +138,7 @@ class TestLines:
         found = [line for line in self.lines(stream) if line.startswith("problem")]
         assert found == ["problem: one", "problem: two"]
 
-    def test_words_of_servers_are_one_harmless_line(self, clock: Clock) -> None:
+    def test_server_messages_are_one_escaped_line(self, clock: Clock) -> None:
         stream = io.StringIO()
         with ProgressView(stream) as view:
             view.update(replace(START, problems=("a\x1b[2Jb\nc " + "x" * 999,)))
@@ -163,13 +163,13 @@ class TestRate:
             rate.add(second * 10 if second < 20 else 200 + (second - 20) * 100, float(second))
         assert rate.bytes_per_second() == pytest.approx(100.0)
 
-    def test_a_count_that_stands_still(self) -> None:
+    def test_a_constant_count_has_no_rate(self) -> None:
         rate = TransferRate()
         for second in range(5):
             rate.add(7, float(second))
         assert rate.bytes_per_second() is None
 
-    def test_a_count_that_falls_begins_anew(self) -> None:
+    def test_a_falling_count_restarts_the_rate(self) -> None:
         rate = TransferRate()
         rate.add(100, 0.0)
         rate.add(200, 1.0)
@@ -301,7 +301,7 @@ class TestTerminal:
                 screen.wait_for("Executing")
         assert bool(re.search(r"\x1b\[[0-9;]*3[0-7]m", screen.text)) is color
 
-    def test_markup_and_escapes_of_servers_are_words(self) -> None:
+    def test_markup_and_escapes_from_servers_are_plain_text(self) -> None:
         words = "[bold]x[/bold] \x1b]0;title\x07"
         with terminal(120) as screen:
             with ProgressView(screen.stream) as view:

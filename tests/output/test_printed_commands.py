@@ -70,5 +70,5 @@ def test_command_with_a_value_is_recognised(source: str) -> None:
     "source",
     ['"kubectl get nodes"', 'f"{name} was made with kubectl apply"', 'kubectl("get", "pod", name)'],
 )
-def test_words_about_commands_are_not_commands(source: str) -> None:
+def test_prose_about_commands_is_no_command(source: str) -> None:
     assert list(spelled_commands(source)) == []

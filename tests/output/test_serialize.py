@@ -63,7 +63,7 @@ def test_nothing_is_an_alias() -> None:
     assert "&" not in to_yaml({"x": shared, "y": shared})
 
 
-def test_words_are_not_escaped() -> None:
+def test_plain_words_are_not_escaped() -> None:
     assert "Müller → 東京" in to_yaml({"a": "Müller → 東京"})
     assert "Müller → 東京" in to_json({"a": "Müller → 東京"})
 

@@ -15,7 +15,7 @@ NASTY = st.one_of(WORDS, st.sampled_from(["$(touch p)", "`x`", "a'b", 'a"b', "~"
 
 @settings(max_examples=40)
 @given(st.lists(st.lists(NASTY, min_size=1, max_size=5), min_size=1, max_size=20))
-def test_a_shell_sees_the_words_that_were_given(lines: list[list[str]]) -> None:
+def test_a_shell_parses_the_words_that_were_quoted(lines: list[list[str]]) -> None:
     found = run_commands_in_bash([shell.command("kubectl", *words) for words in lines])
     assert [each.unexpected for each in found] == [[] for _ in lines]
     assert [each.calls for each in found] == [[["kubectl", *words]] for words in lines]
@@ -39,7 +39,7 @@ def test_an_operand_is_never_a_flag() -> None:
     assert plain == "kubectl delete pod a -n models"
 
 
-def test_a_value_of_the_environment_is_one_word_whatever_it_holds() -> None:
+def test_an_environment_variables_value_is_one_shell_word() -> None:
     line = shell.command("kubectl", ("--from-literal=a;b=", EnvVariable("HIDDEN")))
     [found] = run_commands_in_bash([line], HIDDEN="x y; $(touch p)")
     assert found.calls == [["kubectl", "--from-literal=a;b=x y; $(touch p)"]]
@@ -53,7 +53,7 @@ def test_commands_are_joined() -> None:
 
 
 @given(st.lists(NASTY, min_size=1, max_size=5))
-def test_a_change_of_values_leaves_the_quoting_whole(words: list[str]) -> None:
+def test_a_changed_value_keeps_its_quotes(words: list[str]) -> None:
     line = shell.chain(shell.command("kubectl", *words), shell.command("helm"))
     changed = line.map_values(lambda text: text.replace("x", "'"))
     [found] = run_commands_in_bash([changed])

@@ -42,7 +42,7 @@ def test_narrower_and_narrower(width: int | None, line: str) -> None:
     assert shown == line
 
 
-def test_what_was_left_out_is_told() -> None:
+def test_skipped_files_are_reported() -> None:
     lost: list[str] = []
     format_table(COLUMNS, ROWS, width=20, dropped_columns=lost)
     assert lost == ["MODEL"]
@@ -61,7 +61,7 @@ def test_cut(keep: str, text: str) -> None:
     assert truncate("abcdefgh", 0, keep) == ""
 
 
-def test_colour_is_beside_the_padding() -> None:
+def test_color_codes_do_not_cover_the_padding() -> None:
     columns = [Column("A"), Column("B")]
     text = format_table(columns, [[Cell("x", "good"), Cell("y", "bad")]], color=True, header=False)
     assert text == "\x1b[32mx\x1b[0m   \x1b[31my\x1b[0m\n"

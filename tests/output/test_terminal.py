@@ -11,7 +11,7 @@ import pytest
 from docs.tools.terminal import Screen, picture, run
 
 
-def test_a_view_redrawn_in_place_stands_once() -> None:
+def test_a_view_redrawn_in_place_appears_once() -> None:
     screen = Screen()
     screen.feed("kept\r\n")
     for share in ("10%", "60%"):
@@ -33,7 +33,7 @@ def test_a_program_sees_a_terminal() -> None:
     assert text == "True os.terminal_size(columns=110, lines=50)"
 
 
-def test_a_picture_of_work_that_goes_on() -> None:
+def test_a_picture_of_running_work() -> None:
     script = "import time; print('half done', flush=True); time.sleep(60)"
     assert run([sys.executable, "-c", script], dict(os.environ), until="half") == "half done"
 

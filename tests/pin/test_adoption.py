@@ -26,7 +26,7 @@ def adopted(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", BY_HAND)
-def test_an_adopted_pin_is_taken_back_whole(name: str) -> None:
+def test_an_adopted_pin_is_removed_completely(name: str) -> None:
     before = graph(**copy.deepcopy(BY_HAND[name]))
     after = unpin_graph(adopted(before), "llama").object
     assert after == graph(mounted=False)
@@ -95,14 +95,14 @@ def alpha_graph(**more: Any) -> dict[str, Any]:
     }
 
 
-def test_the_entry_in_the_list_of_claims_goes_with_an_adopted_pin() -> None:
+def test_the_entry_in_the_list_of_claims_is_removed_with_an_adopted_pin() -> None:
     """The operator stops at an entry whose claim is gone."""
     after = unpin_graph(adopted(alpha_graph()), "llama").object
     assert after["spec"]["pvcs"] == [{"name": "hub"}]
     assert "llama" not in str(after["spec"])
 
 
-def test_the_entry_stays_while_somebody_else_mounts_the_claim() -> None:
+def test_the_entry_is_kept_while_another_component_mounts_the_claim() -> None:
     tool = {"componentType": "planner", "volumeMounts": [{"name": "llama", "mountPoint": "/m"}]}
     after = unpin_graph(adopted(alpha_graph(Tool=tool)), "llama").object
     assert {"name": "llama", "create": False} in after["spec"]["pvcs"]

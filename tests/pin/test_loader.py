@@ -286,7 +286,7 @@ def test_pinning_again_without_the_flag_keeps_the_loader() -> None:
     assert main(moved.object)["args"] == PREFETCH
 
 
-def test_default_takes_a_loader_back_and_leaves_the_pin() -> None:
+def test_default_removes_a_loader_and_keeps_the_pin() -> None:
     before = graph(worker("vllm"))
     taken = pin_graph(pinned(before, "runai").object, replace(REQUEST, loader="default")).object
     assert taken["spec"] == pin_graph(before, REQUEST).object["spec"]
@@ -298,7 +298,7 @@ def limited(component: dict[str, Any], memory: str) -> dict[str, Any]:
     return component
 
 
-def test_auto_needs_the_memory_that_a_loader_takes() -> None:
+def test_auto_requires_the_memory_of_its_loader() -> None:
     """Prefetching needs the page cache of the whole model; the streamer needs its buffers."""
     result = pinned(graph(limited(worker("vllm"), "500Gi")), "auto", model_bytes=132 * GIB)
     assert main(result.object)["args"] == PREFETCH
@@ -393,7 +393,7 @@ LOADERS = [loader for loader in CHOICES if loader != "default"]
     st.sampled_from([0, 4, 8, 16]),
     st.sampled_from([0, 2, 16, 200]),
 )
-def test_no_node_gets_more_reads_than_its_fuse_client_takes(
+def test_no_node_gets_more_reads_than_its_fuse_client_supports(
     engine: str,
     loader: str,
     release: str,

@@ -192,7 +192,7 @@ def test_unpinning_what_is_not_pinned_changes_nothing():
     assert not unpin_graph(graph, "llama").changed
 
 
-def test_a_record_that_is_not_ours_is_refused():
+def test_a_foreign_pin_record_is_refused():
     graph = {
         "apiVersion": "nvidia.com/v1beta1",
         "kind": "DynamoGraphDeployment",

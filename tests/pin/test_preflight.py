@@ -358,7 +358,7 @@ def test_no_deadlock_where_old_pods_go_first(annotations):
 
 
 @pytest.mark.parametrize("gpus", [2, 8])
-def test_a_replica_over_more_nodes_than_hold_the_cache(gpus):
+def test_a_replica_over_more_nodes_than_the_cache_has(gpus):
     """Also where its pods have GPUs enough on fewer nodes: that is not what it was made for."""
     cache = cache_info(nodes=[node("n0"), node("n1")])
     found = findings(graph(worker(gpus=gpus, nodes=4)), cache)

@@ -71,7 +71,7 @@ def test_they_are_found_from_any_directory_above(harness: StagingHarness, prefix
     assert revisions(harness, "models/other") == {}
 
 
-def test_removing_one_leaves_the_other_and_what_is_not_ours(
+def test_removing_one_keeps_the_other_and_foreign_objects(
     harness: StagingHarness, remover: Remover
 ) -> None:
     old, new = stage_two(harness)
@@ -129,7 +129,7 @@ def test_a_commit_that_is_staged_again_after_half_a_removal_is_complete(
     assert not revisions(harness)[repo.head].is_removing
 
 
-def test_a_revision_that_is_used_meanwhile_stays(harness: StagingHarness, remover: Remover) -> None:
+def test_a_revision_used_in_the_meantime_is_kept(harness: StagingHarness, remover: Remover) -> None:
     old, _ = stage_two(harness)
     before = keys(harness)
     used = replace(remover, is_mounted=lambda revision: revision.layout.commit == old)
@@ -161,7 +161,7 @@ def test_a_manifest_of_another_commit_proves_nothing(harness: StagingHarness) ->
     assert set(revisions(harness)) == {new}
 
 
-def test_a_bucket_without_anything_of_ours(harness: StagingHarness) -> None:
+def test_a_bucket_without_staged_models_has_no_leftovers(harness: StagingHarness) -> None:
     harness.s3.client().create_bucket(Bucket=harness.bucket)
     put(harness, "a/b/c")
     assert revisions(harness, "") == {}

@@ -120,7 +120,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("row", CASES, ids=lambda row: row.name)
-def test_what_of_ours_is_left_over(row: Case) -> None:
+def test_our_leftovers_are_found(row: Case) -> None:
     leftovers = found(state(*row.objects, owned=row.owned))
     assert [each.kind for each in leftovers] == row.left
     assert all(each.is_removed for each in leftovers)
@@ -147,7 +147,7 @@ class TestCaches:
         [named] = found(state(*cache()), "demo")
         assert named.is_removed
 
-    def test_one_with_a_reader_is_never_left_over(self) -> None:
+    def test_a_cache_with_a_reader_is_no_leftover(self) -> None:
         assert found(state(*cache(), samples.reader()), "demo", min_age=0) == []
 
     def test_one_that_a_graph_mounts_is_not_left_over_without_pods(self) -> None:
@@ -158,7 +158,7 @@ class TestCaches:
         assert found(state(*cache(), graph), "demo") == []
 
     @pytest.mark.parametrize("labels", [{}, {**OURS, names.ADOPTED_LABEL: "true"}])
-    def test_one_that_somebody_else_made_is_never_left_over(self, labels: dict[str, str]) -> None:
+    def test_an_object_of_another_tool_is_no_leftover(self, labels: dict[str, str]) -> None:
         assert found(state(*cache(labels=labels)), "demo") == []
 
     def test_one_that_was_loaded_lately_is_in_use(self) -> None:

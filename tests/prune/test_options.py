@@ -34,7 +34,7 @@ def parse(*names: str, **given: Any) -> PruneOptions:
         ({"yes": True, "dry_run": "none"}, "none"),
     ],
 )
-def test_nothing_is_removed_unless_that_is_said(given: dict[str, Any], dry_run: str) -> None:
+def test_nothing_is_removed_without_the_flag(given: dict[str, Any], dry_run: str) -> None:
     assert parse(**given).dry_run == dry_run
 
 

@@ -92,6 +92,6 @@ def test_where_not_all_datasets_are_known_it_is_only_listed() -> None:
         ("acme/llama/.fluidmodel/manifest.json", "", ""),
     ],
 )  # fmt: skip
-def test_a_key_of_our_state_tells_its_commit(key: str, uri: str, rest: str) -> None:
+def test_a_state_key_contains_its_commit(key: str, uri: str, rest: str) -> None:
     found = layout_of_state_key("models", key)
     assert (found[0].uri, found[1]) == (uri, rest) if found else uri == ""

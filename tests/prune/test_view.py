@@ -69,7 +69,7 @@ def test_in_a_pipe_nothing_is_left_out() -> None:
     assert "…" not in text
 
 
-def test_nothing_is_said_to_be_left_over_where_nothing_is() -> None:
+def test_an_empty_list_reports_no_leftovers() -> None:
     assert view.leftovers_text([], remove=REMOVE) == "there are no leftovers\n"
 
 

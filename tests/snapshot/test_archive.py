@@ -111,7 +111,7 @@ def test_a_file_that_is_not_there_or_no_file(verb: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("member", [False, True])
-def test_a_bomb_is_given_up_at_its_limit(
+def test_a_compression_bomb_is_refused_at_the_limit(
     member: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the snapshot itself, or before it; 1000 times smaller than the real limits."""

@@ -88,7 +88,7 @@ def test_a_server_that_is_overloaded_for_a_while_is_asked_again(
     assert kube.retry_timeout == 0.0, "as it was before"
 
 
-def test_a_server_that_stays_overloaded_is_recorded(
+def test_a_persistently_overloaded_server_is_recorded(
     cluster: Cluster, kube: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collector, "_RETRY_TIMEOUT", 0.4)

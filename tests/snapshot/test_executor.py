@@ -48,7 +48,7 @@ def test_slow_ones_do_not_wait_for_each_other() -> None:
     assert time.monotonic() - start < 1.9  # two by two it would be 2 s
 
 
-def test_what_is_raised_comes_out_and_gives_the_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_is_raised_and_frees_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubectl_fluidmodel.snapshot.executor._GROW_AFTER", 60.0)
 
     def fail() -> None:

@@ -219,7 +219,7 @@ PLAIN = (
 
 
 @pytest.mark.parametrize("text", PLAIN)
-def test_plain_words_and_what_checks_and_fixes_go_by_stay(text: str) -> None:
+def test_plain_text_and_values_used_by_checks_are_kept(text: str) -> None:
     assert redact.redact_text(text) == text
 
 
@@ -265,7 +265,7 @@ WORST = {
 
 
 @pytest.mark.parametrize("name", WORST)
-def test_a_mebibyte_of_the_worst_takes_seconds(name: str) -> None:
+def test_a_mebibyte_of_the_worst_case_is_redacted_within_seconds(name: str) -> None:
     """A bound of CPU time that a quadratic scanner passes by a factor of a thousand."""
     unit = WORST[name]
     worst = unit * ((1 << 20) // len(unit)) + " key"

@@ -101,7 +101,7 @@ def test_what_is_no_snapshot(document: Any, words: str) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(list(vars(Snapshot(None, 0.0)))), junk.any_value))
-def test_a_damaged_file_is_an_error_in_our_words(parts: dict[str, Any]) -> None:
+def test_a_damaged_file_is_a_one_line_error(parts: dict[str, Any]) -> None:
     document = {**parts, "kind": "Snapshot", "apiVersion": "fluidmodel.io/v1"}
     try:
         found = snapshot_from_document(document)

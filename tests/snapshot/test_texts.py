@@ -99,7 +99,7 @@ def load(texts: dict[str, Any]) -> Snapshot:
     return snapshot_from_document({**document, "texts": texts})
 
 
-def test_a_bundle_of_an_earlier_version_is_read_whole() -> None:
+def test_a_bundle_of_an_earlier_version_is_read_completely() -> None:
     snapshot = load(OLD)
     pod = ("default", "demo-master-0", "alluxio-master")
     assert snapshot.logs == {LogKey(*pod): "a line", LogKey(*pod, previous=True): "before"}

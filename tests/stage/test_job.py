@@ -219,7 +219,7 @@ class TestNetwork:
 
 
 class TestImage:
-    def test_the_image_flag_wins_over_the_environment(self) -> None:
+    def test_the_image_flag_takes_precedence_over_the_environment(self) -> None:
         assert require_image("r/a:1", {"FLUIDMODEL_IMAGE": "r/b:2"}) == "r/a:1"
         assert require_image(None, {"FLUIDMODEL_IMAGE": "r/b:2"}) == "r/b:2"
         assert require_image(None, {}) == ""

@@ -194,7 +194,7 @@ def test_a_run_with_libcrypto_resumes_one_without(
     harness.assert_staged()
 
 
-def test_an_interrupted_run_says_how_to_resume(harness: StagingHarness) -> None:
+def test_an_interrupted_run_prints_the_command_that_resumes(harness: StagingHarness) -> None:
     harness.add_model({BIG: random_bytes(SIZE)})
     harness.hub.pause_after = SIZE * 3 // 4
     with interrupts.interrupts_enabled():

@@ -63,7 +63,7 @@ def test_an_object_that_another_tool_wrote_is_not_trusted(harness: StagingHarnes
     harness.assert_staged()
 
 
-def test_a_new_commit_goes_beside_the_old_one(harness: StagingHarness) -> None:
+def test_a_new_commit_gets_its_own_cache(harness: StagingHarness) -> None:
     repo = harness.add_model()
     harness.stage()
     old = harness.layout

@@ -238,7 +238,7 @@ def test_an_object_that_is_not_assembled_in_time_restarts(
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_an_upload_that_somebody_aborts_restarts(
+def test_an_upload_that_is_aborted_restarts(
     with_proxy: WithProxy, proxy: FaultProxy, workers: int
 ) -> None:
     """Of several workers, a part arrives while it is aborted, and the store keeps that one."""

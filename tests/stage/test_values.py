@@ -227,7 +227,7 @@ def test_a_bucket_prefix_has_a_uri() -> None:
 
 
 @given(st.lists(st.binary(max_size=300), max_size=6))
-def test_a_crc32_of_blocks_is_that_of_the_whole(blocks: list[bytes]) -> None:
+def test_the_crc32_of_blocks_equals_the_crc32_of_all_bytes(blocks: list[bytes]) -> None:
     crc = Crc32()
     for block in blocks:
         crc.update(memoryview(block))

@@ -87,7 +87,7 @@ def test_an_adopted_cache_may_be_adopted_again() -> None:
     assert not require_adoptable(made, load_fixture("full")[1], [load]).is_adopted
 
 
-def test_the_dataset_is_labelled_last_so_that_it_speaks_for_all() -> None:
+def test_the_dataset_is_labelled_last() -> None:
     assert [obj["kind"] for obj in hand_made().objects] == [
         "DataLoad",
         "AlluxioRuntime",
@@ -150,7 +150,7 @@ class TestInTheCluster:
             find_cache(objects.client, "ns", AdoptOptions(name="llama-by-hand"))
 
 
-def test_the_mount_says_where_the_store_is_and_with_which_keys() -> None:
+def test_the_mount_has_the_stores_address_and_keys() -> None:
     target = hand_made().target
     assert target.endpoint == "http://minio:9000"
     assert target.plain is not None

@@ -30,7 +30,7 @@ def parse(
     )
 
 
-def test_a_word_that_could_be_a_dataset_is_its_name() -> None:
+def test_a_valid_dataset_name_is_a_name() -> None:
     assert parse("llama-3-3-70b").name == "llama-3-3-70b"
     assert parse("llama-3-3-70b").source is None
 
@@ -41,11 +41,11 @@ def test_a_uri_is_the_source_that_a_dataset_has() -> None:
     assert found.name == ""
 
 
-def test_a_name_may_stand_beside_the_source() -> None:
+def test_a_name_can_be_given_with_the_source() -> None:
     assert parse("s3://models/llama", CacheFlags(name="llama")).name == "llama"
 
 
-def test_what_is_missing_is_loaded_only_where_that_is_said() -> None:
+def test_missing_files_are_loaded_only_with_the_flag() -> None:
     assert not parse("llama").load
     assert parse("llama", CacheFlags(load=True)).load
     assert not parse("llama", CacheFlags(load=False)).load

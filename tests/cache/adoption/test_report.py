@@ -31,7 +31,7 @@ def test_the_table_fits_80_columns(name: str) -> None:
     assert text == file.read_text()
 
 
-def test_the_summary_says_how_it_was_proven_and_how_to_go_on() -> None:
+def test_the_summary_has_the_verification_and_the_next_command() -> None:
     by_file = report.summary_text(adoption(verification=PROVEN)).splitlines()
     assert by_file == [
         "llama-by-hand is adopted: 2 files, 131.0 GiB, every byte proven, on gpu-0",
@@ -73,7 +73,7 @@ def test_only_metadata_is_written() -> None:
     assert unlisted == {"fluidmodel.io/source": "s3://models/acme/llama"}
 
 
-def test_an_object_that_was_made_anew_meanwhile_is_not_touched() -> None:
+def test_an_object_recreated_in_the_meantime_is_not_changed() -> None:
     """With the UID, the API server refuses an apply to another object of the name."""
     cache = hand_made()
     cache.dataset["metadata"]["uid"] = "u-1"

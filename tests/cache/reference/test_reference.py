@@ -309,7 +309,7 @@ def test_one_that_is_not_bound_in_time_is_a_timeout(objects: Objects) -> None:
         verify(objects)
 
 
-def test_the_result_says_what_was_looked_at() -> None:
+def test_the_result_lists_what_was_read() -> None:
     done = planned()
     object.__setattr__(done, "verification", Verification(True, None, 10 << 30, 10 << 30))
     assert summary_text(done) == (

@@ -68,7 +68,7 @@ class TestLists:
         )
         assert court.agree(KUBECONFIG=self.listed(one, "far/two")).certificate == CLIENT
 
-    def test_the_flag_goes_before_the_list(self, court: Court) -> None:
+    def test_the_flag_takes_precedence_over_the_list(self, court: Court) -> None:
         court.config({"token": "of-the-list"}, name="list")
         file = court.config({"token": "of-the-flag"}, name="flag")
         seen = court.agree(f"--kubeconfig={file}", KUBECONFIG=str(court.folder / "list"))
@@ -144,7 +144,7 @@ class TestChoice:
         flags = (f"--server={court.https.url}", f"--certificate-authority={court.pki.root}")
         court.agree(*flags, "--token=t")
 
-    def test_a_server_over_a_context(self, court: Court) -> None:
+    def test_the_server_flag_overrides_the_contexts(self, court: Court) -> None:
         court.config(server="https://127.0.0.1:1")
         court.agree(f"--server={court.https.url}")
 
@@ -201,7 +201,7 @@ class TestContent:
         court.refuse("error loading config file", f"{field}.* of the cluster 'unused'")
 
     @pytest.mark.parametrize("part", ["clusters", "users", "contexts"])
-    def test_a_name_that_stands_twice(self, court: Court, part: str) -> None:
+    def test_a_duplicate_name(self, court: Court, part: str) -> None:
         found = self.written(court)
         found[part] *= 2
         court.write(".kube/config", found)
@@ -217,7 +217,7 @@ class TestContent:
         court.write(".kube/config", {**found, "apiVersion": None, "kind": None})
         court.agree()
 
-    def test_fields_that_nobody_knows(self, court: Court) -> None:
+    def test_unknown_fields(self, court: Court) -> None:
         found = self.written(court)
         found["users"][0]["user"] |= {"colour": 7, "Token": "x"}
         found["preferences"] = {"colors": True}
@@ -237,7 +237,7 @@ class TestContent:
         )
         court.agree()
 
-    def test_what_yaml_takes_for_times(self, court: Court) -> None:
+    def test_texts_that_yaml_parses_as_times(self, court: Court) -> None:
         found = self.written(court)
         text = str(court.write(".kube/config", found).read_text())
         text = text.replace("token: of-the-user", "token: 2026-01-02")
@@ -245,7 +245,7 @@ class TestContent:
         assert court.agree().header("authorization") == ["Bearer 2026-01-02"]
 
     @pytest.mark.parametrize("word", ["n", "Y", "yes", "Off", "null", "1e3", "0o17", "~"])
-    def test_words_that_are_no_texts_to_go(self, court: Court, word: str) -> None:
+    def test_tokens_that_yaml_does_not_parse_as_strings(self, court: Court, word: str) -> None:
         text = court.config().read_text().replace("token: of-the-user", f"token: {word}")
         court.write(".kube/config", text)
         judge, ours = court.both(("--username=me",), {})

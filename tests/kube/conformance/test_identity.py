@@ -163,7 +163,7 @@ class TestOrder:
         seen = court.agree("--token=of-the-flag")
         assert (seen.certificate, seen.header("authorization")) == (CLIENT, ["Bearer of-the-flag"])
 
-    def test_a_key_alone_is_passed_over(self, court: Court) -> None:
+    def test_a_client_key_without_a_certificate(self, court: Court) -> None:
         court.config({"token": "t", "client-key": str(court.pki.client_key)})
         court.agree()
 

@@ -62,7 +62,7 @@ def test_those_of_a_list(court: Court, name: str) -> None:
     court.agree(PATH=path(court))
 
 
-def test_the_older_word_for_it(court: Court) -> None:
+def test_the_older_name_for_it(court: Court) -> None:
     kuberc(
         court,
         credentialPluginPolicy="Allowlist",

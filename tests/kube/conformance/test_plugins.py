@@ -155,7 +155,7 @@ class TestWhatItIsTold:
         assert self.told(court, cluster, provideClusterInfo=True)["spec"]["cluster"]
 
     @pytest.mark.parametrize("path", ["/", "/k8s/clusters/c-x", "/prefix/?query#part"])
-    def test_the_address_is_as_it_stands(self, court: Court, path: str) -> None:
+    def test_the_address_is_not_changed(self, court: Court, path: str) -> None:
         self.told(court, {"server": court.https.url + path}, provideClusterInfo=True)
 
     def test_nulls(self, court: Court) -> None:
@@ -200,7 +200,7 @@ class TestAnswers:
         found = court.refuse(kubectl, ours)
         assert "secret-of-it" not in found.words
 
-    def test_what_it_says_reaches_its_user(
+    def test_the_plugins_messages_reach_the_user(
         self, court: Court, capsys: pytest.CaptureFixture[str]
     ) -> None:
         court.config(court.plugin(f"echo 'your session ends soon' >&2\n{answer(token='t')}"))
@@ -247,7 +247,7 @@ class TestUnauthorized:
         found = court.refuse("", "rejects these credentials", arrives=True)
         assert len(found.seen) == 1
 
-    def test_one_that_was_over_when_it_came_is_sent(self, court: Court) -> None:
+    def test_a_token_that_arrives_expired_is_sent(self, court: Court) -> None:
         """The clock that is wrong may be ours."""
         body = answer(token="t", expirationTimestamp="2020-01-01T00:00:00Z")
         court.config(court.plugin(body))
@@ -256,7 +256,7 @@ class TestUnauthorized:
         assert ours.worked
         assert judge.seen == ours.seen
 
-    def test_when_it_ended_is_said(self, court: Court) -> None:
+    def test_the_time_of_the_end_is_reported(self, court: Court) -> None:
         court.https.wants = "Bearer other"
         court.config(court.plugin(answer(token="t", expirationTimestamp="2020-01-01T00:00:00Z")))
         court.refuse("", "expired on 2020-01-01 00:00 UTC", arrives=True)
@@ -270,13 +270,13 @@ class TestProvider:
         )
 
     @pytest.mark.parametrize("what", ["idp-issuer-url", "client-id"])
-    def test_it_is_judged_beside_a_token(self, court: Court, what: str) -> None:
+    def test_it_is_checked_together_with_a_token(self, court: Court, what: str) -> None:
         config = {"idp-issuer-url": "https://127.0.0.1:1", "client-id": "c"}
         del config[what]
         court.config({"token": "t", "auth-provider": {"name": "oidc", "config": config}})
         court.refuse(f"Must provide {what}", f"no {what}")
 
-    def test_a_token_goes_before_it(self, court: Court) -> None:
+    def test_a_token_takes_precedence_over_it(self, court: Court) -> None:
         config = {"idp-issuer-url": "https://127.0.0.1:1", "client-id": "c"}
         court.config({"token": "t", "auth-provider": {"name": "oidc", "config": config}})
         court.agree()

@@ -51,7 +51,7 @@ class TestKubeconfig:
         court.agree()
         assert proxy.requests == [f"127.0.0.1:{court.https.server_port}"]
 
-    def test_whatever_the_environment_says(self, court: Court, proxy: Proxy) -> None:
+    def test_it_ignores_the_environment(self, court: Court, proxy: Proxy) -> None:
         court.config(server=f"https://{HOST}", proxy_url=http(proxy))
         court.agree(HTTPS_PROXY="http://127.0.0.1:1", NO_PROXY="*")
 
@@ -60,7 +60,7 @@ class TestKubeconfig:
         court.agree()
         assert proxy.logins
 
-    def test_the_flag_goes_first(self, court: Court, proxy: Proxy) -> None:
+    def test_the_flag_takes_precedence(self, court: Court, proxy: Proxy) -> None:
         court.config(server=f"https://{HOST}", proxy_url="http://127.0.0.1:1")
         court.agree(f"--proxy-url={http(proxy)}")
 
@@ -189,14 +189,14 @@ class TestNoProxy:
 class TestRefusals:
     """The proxy is named, without the name and password of its URL, and not the API server."""
 
-    def test_nobody_listens(self, court: Court) -> None:
+    def test_no_server_listens(self, court: Court) -> None:
         url = f"127.0.0.1:{free_port()}"
         court.config(proxy_url=f"http://me:secret@{url}")
         found = court.refuse("was refused", f"the proxy http://{url} refuses the connection")
         assert "secret" not in found.words
         assert "no response from" not in found.words
 
-    def test_nobody_listens_for_socks(self, court: Court) -> None:
+    def test_no_socks_proxy_listens(self, court: Court) -> None:
         url = f"127.0.0.1:{free_port()}"
         court.config(proxy_url=f"socks5://{url}")
         court.refuse("was refused", f"the proxy socks5://{url} refuses the connection")

@@ -56,7 +56,7 @@ class TestAnchors:
 class TestPem:
     """What else stands in a file does not matter, as long as a certificate does."""
 
-    def test_words_around_it(self, court: Court) -> None:
+    def test_text_around_a_certificate_is_ignored(self, court: Court) -> None:
         words = "# Zürich, \u2713\nsubject=/CN=x\n".encode()
         file = court.write("ca.pem", words + court.pki.root.read_bytes() + words)
         court.config(certificate_authority=str(file))
@@ -145,7 +145,7 @@ class TestNames:
         court.config(tls_server_name="wrong.example")
         court.refuse("certificate is valid for", "not valid for 'wrong.example'")
 
-    def test_a_wrong_one_that_nobody_checks(self, court: Court) -> None:
+    def test_a_wrong_server_name_without_verification(self, court: Court) -> None:
         court.config(
             tls_server_name="wrong.example",
             certificate_authority=None,

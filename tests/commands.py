@@ -39,7 +39,7 @@ _PLACEHOLDERS = {"SHELL": "bash"}
 """Words that stand for one of a few, and one of them."""
 
 
-def parse_command(words: list[str]) -> None:
+def parse_command(arguments: list[str]) -> None:
     """Parse a command line as the plugin would, and run nothing.
 
     `[WORD]` may be left out, and is.
@@ -47,17 +47,17 @@ def parse_command(words: list[str]) -> None:
     Raises:
         click.UsageError: it does not parse.
     """
-    words = [_PLACEHOLDERS.get(word, word) for word in words if not word.startswith("[")]
-    if not words or words[0] in ("--help", "-h", "--version", "VERB"):
+    arguments = [_PLACEHOLDERS.get(word, word) for word in arguments if not word.startswith("[")]
+    if not arguments or arguments[0] in ("--help", "-h", "--version", "VERB"):
         return
     context = click.Context(root, info_name="kubectl fluidmodel", **root.context_settings)
-    if words[0] not in VERBS:
-        raise click.UsageError(f"no such verb: {words[0]}")
-    if len(words) == 1:
+    if arguments[0] not in VERBS:
+        raise click.UsageError(f"no such verb: {arguments[0]}")
+    if len(arguments) == 1:
         return  # the verb itself is what is meant
-    command = root.get_command(context, words[0])
+    command = root.get_command(context, arguments[0])
     assert command is not None
     try:
-        command.make_context(words[0], list(words[1:]), parent=context)
+        command.make_context(arguments[0], list(arguments[1:]), parent=context)
     except click.exceptions.Exit:
         return  # --help

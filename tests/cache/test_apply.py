@@ -52,7 +52,7 @@ def server_with(standing: Object | None, answer: HttpResponse | None = None) -> 
 
 
 @pytest.mark.parametrize(
-    ("standing", "said"),
+    ("standing", "expected"),
     [
         (None, "created"),
         (LOAD, "unchanged"),
@@ -62,9 +62,9 @@ def server_with(standing: Object | None, answer: HttpResponse | None = None) -> 
         ),
     ],
 )
-def test_the_outcome_of_an_apply_is_reported(standing: Object | None, said: str) -> None:
+def test_the_outcome_of_an_apply_is_reported(standing: Object | None, expected: str) -> None:
     with serve(server_with(standing)) as server:
-        assert apply_object(client(server), LOAD)[0] == said
+        assert apply_object(client(server), LOAD)[0] == expected
 
 
 def test_a_rotated_key_is_reported_by_its_name_only() -> None:

@@ -148,7 +148,7 @@ LATE = [
 
 
 @pytest.mark.parametrize("on", ["client", "cluster"])
-@pytest.mark.parametrize(("flags", "env", "words"), LATE, ids=[row[2] for row in LATE])
+@pytest.mark.parametrize(("flags", "env", "message"), LATE, ids=[row[2] for row in LATE])
 def test_what_the_plan_shows_is_refused_before_a_byte_moves(
     s3: S3Server,
     hub: FakeHub,
@@ -157,7 +157,7 @@ def test_what_the_plan_shows_is_refused_before_a_byte_moves(
     on: str,
     flags: dict[str, Any],
     env: dict[str, str],
-    words: str,
+    message: str,
 ) -> None:
     for name, value in env.items():
         monkeypatch.setenv(name, value)
@@ -166,7 +166,7 @@ def test_what_the_plan_shows_is_refused_before_a_byte_moves(
     objects.add(SECRETS, {"metadata": {"name": "loaned", "namespace": "ns"}, "data": data})
     asked = make_options(MODEL, **flags)
     staging = make_staging(s3, hub, asked, objects.client, "never-made", on=on, image="i:1")
-    with pytest.raises(FluidModelError, match=re.escape(words)):
+    with pytest.raises(FluidModelError, match=re.escape(message)):
         make_workflow(objects, staging).plan_ahead(NOTHING_EXISTS, staging)
     assert hub.body_bytes == 0
     assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
@@ -213,9 +213,9 @@ def test_a_job_needs_an_image_unless_all_is_staged(
     s3: S3Server, hub: FakeHub, objects: Objects
 ) -> None:
     there = make_staging(s3, hub, make_options(MODEL), objects.client, "imageless", on="cluster")
-    with pytest.raises(UsageError, match="needs an image") as told:
+    with pytest.raises(UsageError, match="needs an image") as caught:
         make_workflow(objects, there).stage(there)
-    assert "docker build" in told.value.hint and "--stage-on client" in told.value.hint
+    assert "docker build" in caught.value.hint and "--stage-on client" in caught.value.hint
     assert not there.job.objects() and hub.body_bytes == 0
     assert make_staging(s3, hub, make_options(MODEL), bucket="imageless").run(
         RecordingReporter(), time.monotonic() + 60, wait=True
@@ -261,7 +261,7 @@ FOREIGN = {"metadata": {"name": "model-hub", "namespace": "ns"}, "data": {"HF_TO
 
 
 @pytest.mark.parametrize(
-    ("flags", "words", "way"),
+    ("flags", "message", "way"),
     [
         ({}, "Secret model-hub was not made by this plugin", "--hf-secret model-hub"),
         ({"pull_secrets": ("registry",)}, "Secret registry does not exist", "kubectl get secrets"),
@@ -275,7 +275,7 @@ def test_what_the_job_refers_to_has_to_be_there(
     objects: Objects,
     monkeypatch: pytest.MonkeyPatch,
     flags: dict[str, Any],
-    words: str,
+    message: str,
     way: str,
 ) -> None:
     if not flags:
@@ -294,7 +294,7 @@ def test_what_the_job_refers_to_has_to_be_there(
         image="i:1",
         network=given,
     )
-    with pytest.raises(FluidModelError, match=words) as caught:
+    with pytest.raises(FluidModelError, match=message) as caught:
         make_workflow(objects, stager).plan_ahead(NOTHING_EXISTS, stager)
     assert way in caught.value.hint
     assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}

@@ -56,7 +56,7 @@ def test_replicas(flags: dict[str, Any], replicas: int, given_: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "flags", "words"),
+    ("source", "flags", "message"),
     [
         ("s3://models/x", {"name": "Not Legal"}, "is invalid"),
         ("s3://models/x/.", {}, "'.'"),
@@ -81,10 +81,10 @@ def test_replicas(flags: dict[str, Any], replicas: int, given_: bool) -> None:
         ("s3://models/x", {"node_selector": "a=b c"}, "KEY=VALUE"),
     ],
 )
-def test_what_does_not_fit_together(source: str, flags: dict[str, Any], words: str) -> None:
+def test_what_does_not_fit_together(source: str, flags: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         make_options(source, **flags)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_name_that_cannot_be_derived_requires_the_flag() -> None:

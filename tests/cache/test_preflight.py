@@ -101,15 +101,15 @@ DEPLOYMENT = "/apis/apps/v1/namespaces/fluid-system/deployments/dataset-controll
 
 class TestControllers:
     @pytest.mark.parametrize(
-        ("found", "words"),
+        ("found", "message"),
         [
             (deployment("x:v0.9.3"), "Fluid 0.9.3 is too old"),
             (deployment(replicas=0, available=0), "scaled to 0"),
         ],
     )
-    def test_what_stops_us(self, objects: Objects, found: Object, words: str) -> None:
+    def test_what_stops_us(self, objects: Objects, found: Object, message: str) -> None:
         objects.served[DEPLOYMENT] = found
-        with pytest.raises(FluidModelError, match=words):
+        with pytest.raises(FluidModelError, match=message):
             preflight.check_controllers(objects.client)
 
     @pytest.mark.parametrize(
@@ -131,16 +131,16 @@ class TestControllers:
 
 class TestFluid:
     @pytest.mark.parametrize(
-        ("versions", "words"),
+        ("versions", "message"),
         [(None, "not installed"), (["v2"], "does not serve data.fluid.io/v1alpha1")],
     )
-    def test_not_there(self, objects: Objects, versions: list[str] | None, words: str) -> None:
+    def test_not_there(self, objects: Objects, versions: list[str] | None, message: str) -> None:
         objects.served["/version"] = {"gitVersion": "v1.36.3"}
         if versions:
             objects.served["/apis/data.fluid.io"] = {
                 "versions": [{"version": version} for version in versions]
             }
-        with pytest.raises(FluidModelError, match=words) as caught:
+        with pytest.raises(FluidModelError, match=message) as caught:
             preflight.require_fluid_api(objects.client)
         assert "helm" in caught.value.hint
 
@@ -222,7 +222,7 @@ class TestNameIsFree:
         assert objects.asked == []
 
     @pytest.mark.parametrize(
-        ("standing", "words"),
+        ("standing", "message"),
         [
             (ExistingObjects(dataset("s3://models/llama", app="x")), "was not made by this plugin"),
             (ExistingObjects(runtime={"kind": "AlluxioRuntime"}), "was not made by this plugin"),
@@ -232,9 +232,9 @@ class TestNameIsFree:
         ],
     )
     def test_something_has_it(
-        self, objects: Objects, standing: ExistingObjects, words: str
+        self, objects: Objects, standing: ExistingObjects, message: str
     ) -> None:
-        with pytest.raises(FluidModelError, match=words) as caught:
+        with pytest.raises(FluidModelError, match=message) as caught:
             check(objects.client, standing)
         assert "--name llama-2" in caught.value.hint
 

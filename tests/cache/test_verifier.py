@@ -36,7 +36,7 @@ def test_a_failed_command_reports_the_reason(
 
     monkeypatch.setattr(verifier, "exec_command", run)
     asked = Verifier(None, None, TARGET, time.monotonic())  # type: ignore[arg-type]
-    with pytest.raises(FluidModelError) as told:
+    with pytest.raises(FluidModelError) as caught:
         asked.by_file()
-    assert "failed in pod demo-master-0" in told.value.message
-    assert told.value.reason == reason
+    assert "failed in pod demo-master-0" in caught.value.message
+    assert caught.value.reason == reason

@@ -137,8 +137,8 @@ class TestEstimate:
                 "--endpoint-hub", hub.endpoint, "--dry-run",
             )  # fmt: skip
 
-    def test_is_on_stderr_at_80_columns(self, words: tuple[str, ...]) -> None:
-        ended = run(*words)
+    def test_is_on_stderr_at_80_columns(self, arguments: tuple[str, ...]) -> None:
+        ended = run(*arguments)
         assert ended.code == 0, ended.err
         lines = ended.err.splitlines()
         start = next(i for i, line in enumerate(lines) if line.startswith("estimate: "))
@@ -150,12 +150,12 @@ class TestEstimate:
         assert max(map(len, wrapped)) <= 80
         assert "estimate" not in ended.out
 
-    def test_has_money_where_a_price_is_given(self, words: tuple[str, ...]) -> None:
-        assert "estimate: price: " in run(*words, "--price-per-gib", "0.09").err
+    def test_has_money_where_a_price_is_given(self, arguments: tuple[str, ...]) -> None:
+        assert "estimate: price: " in run(*arguments, "--price-per-gib", "0.09").err
 
     @pytest.mark.parametrize("price", ["-1", "cheap"])
-    def test_accepts_no_invalid_price(self, words: tuple[str, ...], price: str) -> None:
-        assert run(*words, "--price-per-gib", price).code == 2
+    def test_accepts_no_invalid_price(self, arguments: tuple[str, ...], price: str) -> None:
+        assert run(*arguments, "--price-per-gib", price).code == 2
 
     def test_is_only_for_dry_runs(self) -> None:
         ended = run("cache", "s3://models/llama", "--price-per-gib", "1")

@@ -78,16 +78,16 @@ def test_a_home_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
     assert "cannot write" in ended.error
 
 
-def complete(*words: str) -> tuple[list[str], str]:
+def complete(*arguments: str) -> tuple[list[str], str]:
     """Candidates, and the directive at the end."""
-    ended = run("__complete", *words)
+    ended = run("__complete", *arguments)
     assert (ended.code, ended.err) == (0, "")
     *lines, directive = ended.out.splitlines()
     return [line.split("\t")[0] for line in lines], directive
 
 
 @pytest.mark.parametrize(
-    ("words", "candidates"),
+    ("arguments", "candidates"),
     [
         ((), list(VERBS)),
         (("",), list(VERBS)),
@@ -101,8 +101,8 @@ def complete(*words: str) -> tuple[list[str], str]:
         (("version", "-o", "y"), ["yaml"]),
     ],
 )
-def test_candidates(words: tuple[str, ...], candidates: list[str]) -> None:
-    assert complete(*words) == (candidates, ":4")
+def test_candidates(arguments: tuple[str, ...], candidates: list[str]) -> None:
+    assert complete(*arguments) == (candidates, ":4")
 
 
 def test_verbs_come_with_their_help() -> None:
@@ -111,9 +111,11 @@ def test_verbs_come_with_their_help() -> None:
     assert not any("__complete" in line for line in lines)
 
 
-@pytest.mark.parametrize("words", [("cache", "--unknown", ""), ("--", ""), ("cache", "--", "x")])
-def test_unknown_arguments_are_no_error(words: tuple[str, ...]) -> None:
-    assert complete(*words)[1] == ":4"
+@pytest.mark.parametrize(
+    "arguments", [("cache", "--unknown", ""), ("--", ""), ("cache", "--", "x")]
+)
+def test_unknown_arguments_are_no_error(arguments: tuple[str, ...]) -> None:
+    assert complete(*arguments)[1] == ":4"
 
 
 def table(columns: list[str], *rows: list[str]) -> HttpResponse:
@@ -369,7 +371,7 @@ def test_a_kubeconfig_that_is_none(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("frobnicate", ""),
         ("pin", "--frobnicate", ""),
@@ -378,8 +380,8 @@ def test_a_kubeconfig_that_is_none(tmp_path: Path, content: str) -> None:
         ("pin", "--request-timeout", "soon", ""),
     ],
 )
-def test_invalid_words_before_the_cursor_are_no_error(words: tuple[str, ...]) -> None:
-    assert complete(*words)[1] == ":4"
+def test_invalid_words_before_the_cursor_are_no_error(arguments: tuple[str, ...]) -> None:
+    assert complete(*arguments)[1] == ":4"
 
 
 def test_a_name_cannot_drive_the_terminal(tmp_path: Path) -> None:

@@ -115,11 +115,11 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "words"), WRONG, ids=[" ".join(row[0]) for row in WRONG])
-def test_wrong_usage_is_2_and_one_line(arguments: list[str], words: str) -> None:
+@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[" ".join(row[0]) for row in WRONG])
+def test_wrong_usage_is_2_and_one_line(arguments: list[str], message: str) -> None:
     ended = run(*arguments)
     assert ended.code == 2
-    assert words in ended.error
+    assert message in ended.error
     assert ended.out == ""
     assert "\x1b" not in ended.err
 

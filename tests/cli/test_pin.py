@@ -21,9 +21,9 @@ MIXED = str(FIXTURES / "alpha-mixed-multinode.yaml")
 def run(capsys):
     def call(*arguments):
         code = main(list(arguments))
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return code, said.out, said.err
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return code, captured.out, captured.err
 
     return call
 
@@ -297,11 +297,11 @@ USAGE = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "words"), USAGE)
-def test_wrong_usage(run, arguments, words):
+@pytest.mark.parametrize(("arguments", "message"), USAGE)
+def test_wrong_usage(run, arguments, message):
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
-    assert words in err
+    assert message in err
     assert err.count("error: ") == 1
 
 

@@ -128,7 +128,7 @@ def test_a_json_log_has_one_event_per_line(
 
 
 @pytest.mark.parametrize(
-    ("more", "words"),
+    ("more", "message"),
     [
         (["--to=gs://x"], "cannot stage to 'gs://x'"),
         (["--to=s3://ok-bucket", "--shard=4/4"], "shard 4 of 4"),
@@ -145,10 +145,10 @@ def test_a_json_log_has_one_event_per_line(
     ],
 )
 def test_wrong_usage_exits_with_2(
-    more: list[str], words: str, capsys: pytest.CaptureFixture[str]
+    more: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["stage", MODEL, *more]) == 2
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_other_sources_than_the_hub_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

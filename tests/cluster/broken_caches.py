@@ -274,13 +274,13 @@ class BrokenCaches:
         """
 
         def check() -> bool:
-            self.doctor.look(**how)
+            self.doctor.diagnose(**how)
             return self.doctor.roots(name) == sorted({root, *beside})
 
         try:
             until(root, check, 180)
         except AssertionError as err:
-            told = self.doctor.told(name)
+            told = self.doctor.causes_by_code(name)
             raise AssertionError(f"{root}: {self.doctor.roots(name)} of {told}") from err
         found = [each for each in self.doctor.found(name)[root] if each.about == about]
         assert found, f"{root} is about {[each.about for each in self.doctor.found(name)[root]]}"

@@ -110,11 +110,11 @@ class Cached:
         until(f"{name} to be gone", lambda: not self.phase(name), 120)
 
     def execute(
-        self, pod: str, *words: str, container: str = "", seconds: float = 90
+        self, pod: str, *arguments: str, container: str = "", seconds: float = 90
     ) -> subprocess.CompletedProcess[str]:
         """Run something in a pod, by its kubelet."""
         where = ["-n", self.namespace, pod, *(["-c", container] if container else [])]
-        return self.plane.kubectl("exec", *where, "--", *words, check=False, timeout=seconds)
+        return self.plane.kubectl("exec", *where, "--", *arguments, check=False, timeout=seconds)
 
     def read(self, pod: str) -> dict[str, str]:
         """SHA-256 of all files as the pod reads them."""

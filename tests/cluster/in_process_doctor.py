@@ -47,13 +47,13 @@ class Doctor:
         self.snapshot = Snapshot(namespace, 0.0)
         self.diagnosis = Diagnosis([], [])
 
-    def look(
+    def diagnose(
         self,
         *,
-        ask: bool = False,
+        probe: bool = False,
         everywhere: bool = False,
         client: Client | None = None,
-        hear: bool = False,
+        read_logs: bool = False,
         later: float = 0.0,
         **how: Any,
     ) -> Diagnosis:
@@ -67,9 +67,9 @@ class Doctor:
         )
         self.snapshot.taken_at += later
         occupants.collect_occupants(client, build_caches(self.snapshot), self.snapshot)
-        if hear:
+        if read_logs:
             logs.collect_logs(client, build_caches(self.snapshot), self.snapshot)
-        if ask:
+        if probe:
             runner.probe_mounts(client, build_caches(self.snapshot), self.snapshot, **how)
         self.diagnosis = diagnose(self.snapshot, self.checks)
         broken = [
@@ -124,15 +124,17 @@ class Doctor:
         """Look until exactly these codes are found."""
 
         def check() -> bool:
-            self.look(**how)
+            self.diagnose(**how)
             return self.codes(name) == sorted(codes)
 
         try:
             until(what, check, seconds)
         except AssertionError as err:
-            raise AssertionError(f"{what}: {self.told(name)}, not {sorted(codes)}") from err
+            raise AssertionError(
+                f"{what}: {self.causes_by_code(name)}, not {sorted(codes)}"
+            ) from err
 
-    def told(self, name: str = "") -> dict[str, list[str]]:
+    def causes_by_code(self, name: str = "") -> dict[str, list[str]]:
         """Causes by code, for messages of tests that fail."""
         return {code: [each.cause for each in all_] for code, all_ in self.found(name).items()}
 

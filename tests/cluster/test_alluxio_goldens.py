@@ -38,7 +38,7 @@ def test_the_simulated_alluxio_answers_as_the_real_one(
 
 
 @pytest.mark.parametrize(
-    ("out", "code", "said"),
+    ("out", "code", "expected"),
     [
         ("one 7\nrow /a\nrow /b\nend\n", 3, []),
         ("one   7\nrow /a\nend  \n", 3, []),
@@ -50,6 +50,6 @@ def test_the_simulated_alluxio_answers_as_the_real_one(
         ("", 3, ["'nothing more' instead of 'one <int>'"]),
     ],
 )
-def test_a_difference_is_named(out: str, code: int, said: list[str]) -> None:
+def test_a_difference_is_named(out: str, code: int, expected: list[str]) -> None:
     golden = Golden("an example", "fs example", "one <int>\nrow <file> …\nend\n", 3)
-    assert goldens.differences(golden, out, code) == said
+    assert goldens.differences(golden, out, code) == expected

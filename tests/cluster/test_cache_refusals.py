@@ -83,19 +83,19 @@ def test_a_missing_bucket(cluster: Any, namespace: str, bucket: Any, plugin: Plu
 
 
 @pytest.mark.parametrize(
-    ("env", "words"),
+    ("env", "message"),
     [
         ({"AWS_ACCESS_KEY_ID": "nobody"}, "does not know this access key"),
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "the secret key is wrong"),
     ],
 )
 def test_wrong_keys(
-    cluster: Any, namespace: str, bucket: Any, plugin: Plugin, env: dict[str, str], words: str
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin, env: dict[str, str], message: str
 ) -> None:
     bucket.put_model("demo")
     done = plugin("cache", bucket.uri("demo"), env=env)
     assert done.code == 1
-    assert words in error_line(done)
+    assert message in error_line(done)
     assert "wrong" not in done.out and nothing_was_made(cluster, namespace)
 
 

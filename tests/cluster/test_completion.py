@@ -20,10 +20,10 @@ IN_TIME = 0.3
 """Seconds that TAB may take."""
 
 
-def lines(cli: Cli, *words: str, **settings: object) -> list[str]:
+def lines(cli: Cli, *arguments: str, **settings: object) -> list[str]:
     # Others may keep the machine busy: what is asked is waited for.
     env = {"FLUIDMODEL_COMPLETION_TIMEOUT": "5", **settings}
-    ended = cli("__complete", *words, env=env).ok()  # type: ignore[arg-type]
+    ended = cli("__complete", *arguments, env=env).ok()  # type: ignore[arg-type]
     assert ended.err == ""
     *found, directive = ended.out.splitlines()
     assert directive == ":4"
@@ -95,9 +95,9 @@ def test_kubectl_completes_the_plugin(
         "FLUIDMODEL_COMPLETION_TIMEOUT": "5",
     }
 
-    def kubectl_says(*words: str) -> str:
+    def kubectl_says(*arguments: str) -> str:
         done = subprocess.run(
-            ["kubectl", *words], env=env, capture_output=True, text=True, timeout=60, check=True
+            ["kubectl", *arguments], env=env, capture_output=True, text=True, timeout=60, check=True
         )
         return done.stdout
 

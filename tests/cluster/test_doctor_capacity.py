@@ -123,8 +123,8 @@ def test_removed_node_with_listed_pods_is_reported(caches: BrokenCaches) -> None
     caches.load_completely("ground")
     caches.cluster.remove_node(node)
     caches.nodes.remove(node)
-    caches.doctor.look()
-    assert "FM814" in caches.doctor.errors("ground"), caches.doctor.told("ground")
+    caches.doctor.diagnose()
+    assert "FM814" in caches.doctor.errors("ground"), caches.doctor.causes_by_code("ground")
     assert "FM814" in caches.doctor.roots("ground")
     (found,) = caches.doctor.found("ground")["FM814"]
     assert found.about == f"node {node}"
@@ -226,7 +226,7 @@ def test_unused_cache_is_reported(caches: BrokenCaches) -> None:
     )
     assert found.cause == "nothing reads it, and it is 8d old and holds 3.0 MiB"
     caches.doctor.run(found.fix)
-    caches.doctor.look(later=8 * DAY)
+    caches.doctor.diagnose(later=8 * DAY)
     assert "FM826" not in caches.doctor.codes("unused")
 
 

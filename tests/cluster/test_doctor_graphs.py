@@ -255,7 +255,7 @@ def test_claim_of_another_namespace_is_reported(faults: GraphFaults, namespace: 
     made["podTemplate"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "far-model"
     faults.create("abroad", made)
     everywhere = Doctor(faults.cluster, "", "705", faults.doctor.bin)
-    everywhere.look(everywhere=True)
+    everywhere.diagnose(everywhere=True)
     (found,) = [f for f in everywhere.found()["FM705"] if faults.namespace in f.about]
     assert namespace in found.cause
     assert found.fix.text.endswith(f" -n {faults.namespace}")
@@ -387,7 +387,7 @@ def test_label_in_one_term_only_is_reported(faults: GraphFaults) -> None:
     affinity["nodeSelectorTerms"].append({"matchExpressions": [expression]})
     faults.create("either", made)
     faults.wait_until_running("either")
-    faults.doctor.look()
+    faults.doctor.diagnose()
     assert "FM724" in faults.doctor.codes()
     assert set(faults.doctor.codes()) <= {"FM720", "FM724"}
     faults.heal("FM724")

@@ -124,7 +124,7 @@ def test_load_in_another_namespace_is_reported(
     caches.api.apply(made)
 
     def seen() -> bool:
-        caches.doctor.look(everywhere=True, later=300)
+        caches.doctor.diagnose(everywhere=True, later=300)
         return "FM603" in caches.doctor.codes(empty)
 
     until("the load that is elsewhere", seen)
@@ -147,7 +147,7 @@ def test_failed_load_is_reported(caches: BrokenCaches, cluster: Cluster, empty: 
     ended(caches, name, "Failed")
     pods = caches.api.list("v1", "Pod", caches.namespace, labelSelector=f"job-name={job}")
     [pod] = [each["metadata"]["name"] for each in pods]
-    found = caches.wait_for_root("FM610", empty, caches.reference("pod", pod), hear=True)
+    found = caches.wait_for_root("FM610", empty, caches.reference("pod", pod), read_logs=True)
     assert found.cause.startswith("the loader failed")
     assert "FM604" in caches.doctor.codes(empty)
     caches.api.delete("v1", "Pod", pod, caches.namespace)
@@ -231,12 +231,12 @@ def test_quota_that_forbids_the_loader_is_reported(caches: BrokenCaches, empty: 
 @pytest.mark.breaks("FM608")
 def test_load_without_a_dataset_is_reported(caches: BrokenCaches) -> None:
     caches.api.apply(objects.dataload(caches.namespace, "gone"))
-    caches.doctor.look()
+    caches.doctor.diagnose()
     [found] = caches.doctor.found()["FM608"]
     assert found.about == caches.reference("dataload", "gone-load")
     assert found.cause == f"its Dataset {caches.namespace}/gone does not exist"
     caches.doctor.run(found.fix)
-    caches.doctor.look()
+    caches.doctor.diagnose()
     assert "FM608" not in caches.doctor.codes()
 
 
@@ -273,11 +273,11 @@ def test_load_without_a_target_loads_everything(
 @pytest.mark.breaks("FM611")
 def test_missing_load_path_is_reported(caches: BrokenCaches, empty: str) -> None:
     name = load(caches, empty, target=[{"path": "/model", "replicas": 1}])
-    found = caches.wait_for_root("FM611", empty, caches.reference("dataload", name), hear=True,
+    found = caches.wait_for_root("FM611", empty, caches.reference("dataload", name), read_logs=True,
                       beside=("FM609",))  # fmt: skip
     assert found.cause == "the cache has no path /model"
     caches.doctor.run(found.fix)
-    full(caches, empty, hear=True)
+    full(caches, empty, read_logs=True)
 
 
 @pytest.mark.breaks("FM612")
@@ -366,7 +366,7 @@ def test_failed_staging_without_a_cache_is_reported(caches: BrokenCaches, hub: F
     caches.api.apply(secret(caches.namespace, "wrong-keys", {"hidden": "not-the-key"}))
     made = job(caches, hub, "abandoned", secret_key=wrong)
     over(caches, made, "Failed")
-    caches.doctor.look(hear=True)
+    caches.doctor.diagnose(read_logs=True)
     [found] = caches.doctor.found()["FM623"]
     assert found.about == caches.reference("job", made["metadata"]["name"])
     assert found.cause.startswith(f"staging {MODEL} failed, and there is no cache of it: ")
@@ -393,7 +393,7 @@ def test_newer_staged_commit_is_reported(caches: BrokenCaches, hub: FakeHub) -> 
     made = job(caches, hub, "moving", secret_key=SecretKey("wrong-keys", "hidden"))
     over(caches, made, "Failed")
     found = caches.wait_for_root(
-        "FM620", "moving", caches.reference("job", made["metadata"]["name"]), hear=True
+        "FM620", "moving", caches.reference("job", made["metadata"]["name"]), read_logs=True
     )
     assert found.cause.startswith(f"staging {MODEL} failed: ")
     caches.api.delete("batch/v1", "Job", made["metadata"]["name"], caches.namespace)
@@ -418,5 +418,5 @@ def test_alluxio_without_distributed_load_is_reported_before_the_load_fails(
     assert found.evidence[0].text.endswith(":2.9.4"), found.evidence
     caches.doctor.run(found.fix)
     caches.wait_until_bound("too-new")
-    caches.doctor.look()
+    caches.doctor.diagnose()
     assert "FM615" not in caches.doctor.codes("too-new")

@@ -39,7 +39,7 @@ def test_too_large_memory_request_is_reported(caches: BrokenCaches) -> None:
         "its size", lambda: "iB" in str(caches.status_of("Dataset", "large").get("ufsTotal")), 180
     )
     found = caches.wait_for_root(
-        "FM301", "large", caches.reference("pod", "large-worker-0"), hear=True, later=300
+        "FM301", "large", caches.reference("pod", "large-worker-0"), read_logs=True, later=300
     )
     assert "no node has enough free memory for the worker" in found.cause
     assert "Insufficient memory" in found.evidence[0].text
@@ -65,7 +65,7 @@ def test_exclusive_neighbour_is_reported(caches: BrokenCaches) -> None:
     )
     assert f"the placement of {caches.namespace}/second is Exclusive" in found.cause
     caches.doctor.run(found.fix)
-    caches.doctor.look()
+    caches.doctor.diagnose()
     assert caches.doctor.codes("second") == ["FM601"] or caches.doctor.codes("second") == []
 
 
@@ -223,7 +223,7 @@ def test_ready_master_with_a_wrong_key_is_reported(caches: BrokenCaches, cluster
     caches.wait_until_ready("lenient-master-0")
 
     def said() -> bool:
-        caches.doctor.look(hear=True)
+        caches.doctor.diagnose(read_logs=True)
         return "FM313" in caches.doctor.codes("lenient")
 
     until("the master's log", said, 120)
@@ -289,19 +289,19 @@ def test_rotated_key_is_reported(caches: BrokenCaches, cluster: Cluster) -> None
     caches.api.delete("v1", "Pod", "rotated-master-0", caches.namespace)
 
     def restless() -> bool:
-        caches.doctor.look(hear=True)
+        caches.doctor.diagnose(read_logs=True)
         return "FM323" in caches.doctor.codes("rotated")
 
     until("restarts", restless, 180)
     found = caches.wait_for_root(
-        "FM311", "rotated", caches.reference("pod", "rotated-master-0"), hear=True
+        "FM311", "rotated", caches.reference("pod", "rotated-master-0"), read_logs=True
     )
     assert "the secret key is wrong" in found.cause
     assert "AlluxioS3Exception: SignatureDoesNotMatch" in found.evidence[0].text
     assert first not in str(found) and second not in str(found)
     caches.doctor.run(found.fix, {**env, "AWS_SECRET_ACCESS_KEY": second}, timeout=180)
     caches.wait_until_ready("rotated-master-0")
-    caches.doctor.look(later=7200)
+    caches.doctor.diagnose(later=7200)
     assert "FM311" not in caches.doctor.codes("rotated")
 
 
@@ -313,7 +313,7 @@ def test_unresolvable_host_name_is_reported(caches: BrokenCaches, cluster: Clust
     cluster.alluxio(caches.namespace, "nameless").set_knobs(fail=fail)
     caches.create_cache("nameless")
     found = caches.wait_for_root(
-        "FM312", "nameless", caches.reference("pod", "nameless-master-0"), hear=True
+        "FM312", "nameless", caches.reference("pod", "nameless-master-0"), read_logs=True
     )
     node = caches.wait_for_node("nameless-master-0")
     assert found.cause == f"the master cannot resolve the name of its own host, {node}"
@@ -384,12 +384,12 @@ def test_full_quota_is_reported(caches: BrokenCaches, cluster: Cluster) -> None:
     caches.api.apply(objects.dataload(caches.namespace, "tight"))
     found = None
     while found is None:  # until the loader's log is read
-        caches.doctor.look(hear=True)
+        caches.doctor.diagnose(read_logs=True)
         found = next(iter(caches.doctor.found("tight").get("FM322", [])), None)
     assert found.cause == "the quota of 1Gi is full"
     assert "WorkerOutOfSpaceException" in found.evidence[0].text
     caches.doctor.run(found.fix, timeout=180)
-    caches.wait_until_healthy("tight", hear=True)
+    caches.wait_until_healthy("tight", read_logs=True)
 
 
 @pytest.mark.breaks("FM330")
@@ -447,7 +447,7 @@ def test_runtime_without_workers_is_reported(caches: BrokenCaches) -> None:
     assert found.cause == "it has no workers, so nothing can be cached"
     caches.doctor.run(found.fix)
     caches.wait_until_bound("idle")
-    caches.doctor.look()
+    caches.doctor.diagnose()
     assert "FM333" not in caches.doctor.codes("idle")
 
 
@@ -464,7 +464,7 @@ def test_pod_stuck_on_a_dead_node_is_reported(caches: BrokenCaches) -> None:
     hold = {"metadata": {"finalizers": ["example.com/kubelet"]}}
     caches.api.patch("v1", "Pod", "stranded-worker-0", hold, caches.namespace)
     caches.api.delete("v1", "Pod", "stranded-worker-0", caches.namespace)
-    caches.doctor.look(later=3600)
+    caches.doctor.diagnose(later=3600)
     [stuck] = caches.doctor.found("stranded")["FM334"]
     assert stuck.about == caches.reference("pod", "stranded-worker-0")
     assert "FM334" not in caches.doctor.roots("stranded")
@@ -485,5 +485,5 @@ def test_repaired_pods_are_healthy(caches: BrokenCaches, healthy: str) -> None:
     caches.create_warning_event(
         "Pod", f"{healthy}-worker-0", "FailedScheduling", "0/5: Insufficient memory"
     )
-    caches.doctor.look(hear=True)
-    assert caches.doctor.codes(healthy) == [], caches.doctor.told(healthy)
+    caches.doctor.diagnose(read_logs=True)
+    assert caches.doctor.codes(healthy) == [], caches.doctor.causes_by_code(healthy)

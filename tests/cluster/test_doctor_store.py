@@ -78,7 +78,7 @@ class StoreFaults:
         return name
 
     def found_codes(self, name: str, **how: Any) -> list[str]:
-        self.doctor.look(ask=True, **how)
+        self.doctor.diagnose(probe=True, **how)
         secret_free(self.doctor.snapshot, self.access, self.hidden)
         return self.doctor.codes(name)
 
@@ -195,7 +195,7 @@ def test_service_addressed_by_host_name_is_reported(faults: StoreFaults) -> None
 def test_store_behind_a_service_is_probed(faults: StoreFaults) -> None:
     endpoint = faults.cluster.s3.expose(faults.namespace, "minio")
     name = faults.dataset("by-service", options={"alluxio.underfs.s3.endpoint": endpoint})
-    faults.doctor.see("the store through the Service", name=name, ask=True)
+    faults.doctor.see("the store through the Service", name=name, probe=True)
     (answer,) = json.loads(encode_texts(faults.doctor.snapshot)[f"store {faults.namespace}/{name}"])
     assert (answer["state"], answer["origin"]) == ("ok", "port-forward")
     assert answer["found"]["models"] == [""]
@@ -309,7 +309,7 @@ def test_unexpected_answer_of_a_server_is_reported(
 ) -> None:
     with contextlib.closing(Running(serving(status, body, kind))) as server:
         name = faults.dataset("other", options={"alluxio.underfs.s3.endpoint": server.url})
-        assert faults.found_codes(name) == [code], faults.doctor.told(name)
+        assert faults.found_codes(name) == [code], faults.doctor.causes_by_code(name)
     faults.delete_cache(name)
 
 

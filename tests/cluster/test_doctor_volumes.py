@@ -141,14 +141,14 @@ def test_missing_node_label_after_a_failed_sync_is_reported(
     def away() -> bool:
         """Fluid's last sync may put it back once more."""
         caches.api.patch("v1", "Node", node, {"metadata": {"labels": {key: None}}})
-        caches.doctor.look(later=120)
+        caches.doctor.diagnose(later=120)
         return "FM405" in caches.doctor.codes(healthy)
 
     until("the label to stay away", away)
     found = caches.wait_for_root("FM405", healthy, f"node {node}", later=120)
     assert found.cause.startswith("worker whole-worker-0 runs on it, but it does not have the")
     caches.doctor.run(found.fix)
-    caches.doctor.look(later=120)
+    caches.doctor.diagnose(later=120)
     assert "FM405" not in caches.doctor.codes(healthy)
     stand_in.set_knobs(fail=None)
     caches.wait_until_healthy(healthy)
@@ -266,7 +266,7 @@ CODE = "rpc error: code = Internal desc ="
 
 @pytest.mark.breaks("FM423", "FM424", "FM431", "FM432", "FM433", "FM434", "FM442")
 @pytest.mark.parametrize(
-    ("code", "words", "cause"),
+    ("code", "message", "cause"),
     [
         (
             "FM423",
@@ -306,11 +306,11 @@ CODE = "rpc error: code = Internal desc ="
     ],
 )
 def test_failed_mount_is_reported(
-    caches: BrokenCaches, healthy: str, code: str, words: str, cause: str
+    caches: BrokenCaches, healthy: str, code: str, message: str, cause: str
 ) -> None:
     pod = held(caches, f"reader-{code.lower()}", healthy)
     caches.create_warning_event(
-        "Pod", pod, "FailedMount", words.format(f'"{volume(caches, healthy)}"')
+        "Pod", pod, "FailedMount", message.format(f'"{volume(caches, healthy)}"')
     )
     try:
         found = caches.wait_for_root(code, healthy, caches.reference("pod", pod), later=120)
@@ -479,7 +479,7 @@ def test_unavailable_webhook_is_reported(
 
         [pod] = until("the pod", pods)
         ward.wait_until_ready(pod["metadata"]["name"])
-        ward.doctor.look()
+        ward.doctor.diagnose()
         [found] = ward.doctor.found("model")["FM443"]
         assert found.about == ward.reference("pod", pod["metadata"]["name"])
         ward.doctor.run(found.fix)

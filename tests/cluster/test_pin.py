@@ -255,7 +255,7 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("how", "with_", "worker", "words"), REFUSED, ids=[case[0] for case in REFUSED]
+    ("how", "with_", "worker", "message"), REFUSED, ids=[case[0] for case in REFUSED]
 )
 def test_a_pin_that_cannot_work_is_refused(
     cluster: Cluster,
@@ -265,17 +265,17 @@ def test_a_pin_that_cannot_work_is_refused(
     how: str,
     with_: dict[str, Any],
     worker: dict[str, Any],
-    words: str,
+    message: str,
 ) -> None:
     taints = [{"key": "example.com/keep-out", "effect": "NoSchedule"}]
     cache(cluster, namespace, "llama", [nodes(taints=taints)], **with_)
     cluster.api.create(graph(namespace, "chat", component("Work", **worker)))
     refused = plugin("pin", "llama", "chat")
     assert refused.code == 1
-    assert words in error_line(refused)
+    assert message in error_line(refused)
     assert "annotations" not in read(cluster, namespace, "chat")["metadata"]
     forced = plugin("pin", "llama", "chat", "--force").ok()
-    assert words in forced.err
+    assert message in forced.err
 
 
 def test_a_preference_is_not_refused(
@@ -354,11 +354,11 @@ def test_an_unschedulable_pod_fails_with_the_schedulers_message(
     cache(cluster, namespace, "llama", [nodes(gpus=1)])
     cluster.api.create(graph(namespace, "chat", component("Work", gpus=4)))
     code = main(["pin", "llama", "chat", "-n", namespace, "--force", "--wait"])
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
     assert code == 1
-    assert "does not fit on any node: 0/" in said.err
-    assert "Insufficient nvidia.com/gpu" in said.err
-    [row] = [line.split() for line in said.out.splitlines() if "Pending" in line]
+    assert "does not fit on any node: 0/" in captured.err
+    assert "Insufficient nvidia.com/gpu" in captured.err
+    [row] = [line.split() for line in captured.out.splitlines() if "Pending" in line]
     assert row[1:] == ["Work", "-", "Pending", "no"]
 
 
@@ -376,7 +376,7 @@ def test_wait_times_out(
 
 
 @pytest.mark.parametrize(
-    ("metadata", "words"),
+    ("metadata", "message"),
     [
         ({"annotations": {"argocd.argoproj.io/tracking-id": "x"}}, "Argo CD manages dgd/chat"),
         ({"labels": {"kustomize.toolkit.fluxcd.io/name": "x"}}, "Flux manages dgd/chat"),
@@ -392,12 +392,12 @@ def test_a_gitops_tool_is_named_and_the_patch_for_git_printed(
     namespace: str,
     nodes: Callable[..., str],
     metadata: dict[str, Any],
-    words: str,
+    message: str,
 ) -> None:
     cache(cluster, namespace, "llama", [nodes()])
     cluster.api.create(graph(namespace, "chat", component("Work"), **metadata))
     done = plugin("pin", "llama", "chat", "--dry-run=server").ok()
-    assert words in done.err
+    assert message in done.err
     assert "- op: add" in done.err
 
 

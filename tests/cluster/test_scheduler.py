@@ -251,7 +251,7 @@ def judged(cluster: Cluster, namespace: str, names: set[str]) -> list[Object]:
         found = cluster.api.list("v1", "Pod", namespace)
         asked = [each for each in found if each["metadata"]["name"] in names]
         state = sorted((p["metadata"]["name"], p["spec"].get("nodeName", "")) for p in asked)
-        told = all(p["spec"].get("nodeName") or words(p) for p in asked)
+        told = all(p["spec"].get("nodeName") or scheduler_message(p) for p in asked)
         if state != last:
             last, since = state, time.monotonic()
         if told and len(asked) == len(names) and time.monotonic() - since > 4:
@@ -260,7 +260,7 @@ def judged(cluster: Cluster, namespace: str, names: set[str]) -> list[Object]:
         time.sleep(0.5)
 
 
-def words(one: Object) -> str:
+def scheduler_message(one: Object) -> str:
     listed = (one.get("status") or {}).get("conditions") or []
     return next((str(c.get("message")) for c in listed if c.get("reason") == "Unschedulable"), "")
 
@@ -289,7 +289,7 @@ def test_the_scheduler_view_agrees_with_the_scheduler(
         verdicts = view.obstacles_by_node(one)
         against = verdicts.pop(case.name)
         assert all(verdicts.values()), f"{case.name}: its selector lets it go elsewhere"
-        said = words(one)
+        said = scheduler_message(one)
         if bool(placed) is not (not against):
             wrong.append(f"{case.name}: placed on {placed!r}, but {against}; scheduler: {said}")
         elif against:

@@ -166,9 +166,9 @@ def test_the_pods_error_is_the_commands_error(
     hub.gated[MODEL] = set()
     job = build_job(plan, settings)
     ensure_job(client, job)
-    with pytest.raises(FluidModelError, match="acme/model is gated") as told:
+    with pytest.raises(FluidModelError, match="acme/model is gated") as caught:
         follow_it(client, job)
-    assert "accept" in told.value.hint
+    assert "accept" in caught.value.hint
     # Mended, the same command makes the Job anew.
     hub.gated.clear()
     assert ensure_job(client, job) == "started"
@@ -180,7 +180,7 @@ def test_a_missing_secret_is_reported(client: Client, settings: JobSettings, hub
     settings = replace(settings, hub_token=SecretKey("nowhere", "HF_TOKEN"), shards=1)
     job = build_job(plan, settings)
     ensure_job(client, job)
-    with pytest.raises(WaitTimeoutError) as told:
+    with pytest.raises(WaitTimeoutError) as caught:
         follow_it(client, job, seconds=8)
-    assert "nowhere" in told.value.reason
+    assert "nowhere" in caught.value.reason
     delete_job(client, job["metadata"]["name"], settings.namespace)

@@ -45,10 +45,10 @@ def apply_fix(snapshot: Snapshot, text: str) -> None:
 
 
 class _KubectlCall:
-    def __init__(self, snapshot: Snapshot, words: list[str], documents: list[Object]) -> None:
+    def __init__(self, snapshot: Snapshot, arguments: list[str], documents: list[Object]) -> None:
         self.snapshot, self.documents = snapshot, documents
-        self.verb, self.flags, self.names = words[0], {}, []
-        rest = iter(words[1:])
+        self.verb, self.flags, self.names = arguments[0], {}, []
+        rest = iter(arguments[1:])
         for word in rest:
             if word in _FLAGS_WITH_VALUE:
                 self.flags[word] = next(rest)

@@ -38,8 +38,8 @@ def worker(snapshot: Snapshot) -> Object:
     return b.get_object(snapshot, kinds.PODS, f"{NAME}-worker-0")
 
 
-def unscheduled(words: str) -> Callable[[Snapshot], object]:
-    return lambda snapshot: b.make_unschedulable(worker(snapshot), words)
+def unscheduled(message: str) -> Callable[[Snapshot], object]:
+    return lambda snapshot: b.make_unschedulable(worker(snapshot), message)
 
 
 def quota(snapshot: Snapshot) -> None:

@@ -111,9 +111,9 @@ def another_key(snapshot: Snapshot) -> None:
     terms(snapshot)[0]["matchExpressions"][0]["key"] = "fluid.io/s-models-demo-of-old"
 
 
-def args(*words: str) -> Fault:
+def args(*arguments: str) -> Fault:
     def edit(snapshot: Snapshot) -> None:
-        main(snapshot)["args"] = list(words)
+        main(snapshot)["args"] = list(arguments)
 
     return edit
 
@@ -133,8 +133,8 @@ def both(*edits: Fault) -> Fault:
     return edit
 
 
-def pending(words: str) -> Fault:
-    return lambda snapshot: b.make_unschedulable(reader(snapshot), words)
+def pending(message: str) -> Fault:
+    return lambda snapshot: b.make_unschedulable(reader(snapshot), message)
 
 
 def surging(snapshot: Snapshot) -> None:

@@ -25,11 +25,11 @@ def pod(snapshot: Snapshot, name: str) -> dict[str, object]:
     return b.get_object(snapshot, kinds.PODS, name)
 
 
-def worker_waits(words: str, pin: bool = True) -> Fault:
+def worker_waits(message: str, pin: bool = True) -> Fault:
     """The worker finds no node; `pin` binds it to gpu-0 as its Dataset does."""
 
     def broken(snapshot: Snapshot) -> None:
-        worker = b.make_unschedulable(pod(snapshot, WORKER), FAR + words)
+        worker = b.make_unschedulable(pod(snapshot, WORKER), FAR + message)
         if pin:
             worker["spec"]["affinity"] = platform.graph()["spec"]["components"][0]["podTemplate"][
                 "spec"

@@ -23,7 +23,7 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("obj", "words", "unschedulable"),
+    ("obj", "message", "unschedulable"),
     [
         (pod(), "", False),
         (pod(spec={"schedulingGates": [{"name": GATE}]}), f"SchedulingGated by {GATE}", False),
@@ -36,8 +36,8 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
         (waiting("ContainerCreating"), "", False),
     ],
 )
-def test_the_problem_of_a_pod(obj: dict[str, Any], words: str, unschedulable: bool) -> None:
-    assert rollout.startup_problem(obj) == (words, unschedulable)
+def test_the_problem_of_a_pod(obj: dict[str, Any], message: str, unschedulable: bool) -> None:
+    assert rollout.startup_problem(obj) == (message, unschedulable)
 
 
 def row(trouble: str = "", *, gated: bool = False, pod: str = "w-0") -> PodStatus:

@@ -192,11 +192,11 @@ def event(name: str, reason: str = "Bad", at: str = "10:00:00", **more: Any) -> 
 
 
 class TestWarnings:
-    def told(self, *events: dict[str, Any], since: float = 0.0) -> list[str]:
+    def problems(self, *events: dict[str, Any], since: float = 0.0) -> list[str]:
         return pod_problems.warning_events(events, "demo", since)
 
     def test_the_newest_of_each_object_and_reason_in_order_of_time(self) -> None:
-        found = self.told(
+        found = self.problems(
             event("demo-worker-0", at="10:00:05"),
             event("demo-worker-0", at="10:00:09"),
             event("demo-worker-0", at="10:00:01"),
@@ -209,13 +209,14 @@ class TestWarnings:
 
     def test_the_object_itself_and_what_is_named_after_it(self) -> None:
         names = ("demo", "demo-master-0", "demos", "other", "my-demo", "demo-2", "demo-2-master-0")
-        told = self.told(*(event(name) for name in names))
-        assert {text.split()[1] for text in told} == {"demo:", "demo-master-0:"}
+        found = self.problems(*(event(name) for name in names))
+        assert {text.split()[1] for text in found} == {"demo:", "demo-master-0:"}
 
     def test_normal_events_and_other_kinds_are_left_out(self) -> None:
         endpoints = {"kind": "Endpoints", "name": "demo"}
         assert (
-            self.told(event("demo", type="Normal"), event("demo", involvedObject=endpoints)) == []
+            self.problems(event("demo", type="Normal"), event("demo", involvedObject=endpoints))
+            == []
         )
 
     def test_errors_that_fluid_retries_at_once_are_ignored(self) -> None:
@@ -225,11 +226,11 @@ class TestWarnings:
             '"demo": the object has been modified; please apply your changes to the latest version '
             "and try again"
         )
-        assert self.told(event("demo", "ErrorProcessRuntime", message=conflict)) == []
+        assert self.problems(event("demo", "ErrorProcessRuntime", message=conflict)) == []
 
     def test_events_from_before_this_run_are_ignored(self) -> None:
         since = parse_time("2026-03-02T10:00:05Z")
-        found = self.told(
+        found = self.problems(
             event("demo", at="10:00:04"), event("demo-worker-0", at="10:00:05"), since=since
         )
         assert len(found) == 1

@@ -89,9 +89,9 @@ def test_each_refusal_has_its_own_error(server: Server, case: Refusal) -> None:
     server.private["acme/private"] = {"owner"}
     server.gated["acme/gated"] = {"owner"}
     server.bad_tokens.add("bad")
-    with pytest.raises(FluidModelError, match=case.message) as told:
+    with pytest.raises(FluidModelError, match=case.message) as caught:
         hub(server, case.token).plan(case.repo, case.revision)
-    assert told.value.exit_code == 1 and told.value.hint
+    assert caught.value.exit_code == 1 and caught.value.hint
     assert hub(server, "owner").plan("acme/private").files
     assert hub(server, "owner").plan("acme/gated").files
 
@@ -131,9 +131,9 @@ def test_transient_errors_are_retried_after_the_requested_delay(server: Server) 
 def test_a_lasting_server_error_is_unreachable(server: Server) -> None:
     server.add_fault("status", "", status=502)
     began = time.monotonic()
-    with pytest.raises(UnreachableError, match="cannot read from the Hub") as told:
+    with pytest.raises(UnreachableError, match="cannot read from the Hub") as caught:
         hub(server, patience=0.5).resolve_commit(NAME)
-    assert told.value.exit_code == 3 and time.monotonic() - began < 5
+    assert caught.value.exit_code == 3 and time.monotonic() - began < 5
 
 
 def test_a_closed_port_is_unreachable() -> None:

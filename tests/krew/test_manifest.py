@@ -110,7 +110,7 @@ FIRST = "spec.platforms.0"
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "words"),
+    ("path", "value", "message"),
     [
         ("apiVersion", "krew.googlecontainertools.github.com/v1alpha3", "apiVersion"),
         ("kind", "plugin", "kind is not Plugin"),
@@ -146,9 +146,9 @@ FIRST = "spec.platforms.0"
         (f"{FIRST}.selector.matchLabels.cpu", "x", "'cpu', which krew does not know"),
     ],
 )
-def test_what_the_lint_finds(path: str, value: Any, words: str) -> None:
+def test_what_the_lint_finds(path: str, value: Any, message: str) -> None:
     found = problems(changed(path, value), released=True)
-    assert any(words in problem for problem in found), found
+    assert any(message in problem for problem in found), found
 
 
 @pytest.mark.parametrize("text", ["", "[]", "a: [", "a: 1\na: 2"])

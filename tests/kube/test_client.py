@@ -393,20 +393,20 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, P
 
 class TestTls:
     @pytest.mark.parametrize(
-        ("flags", "words"),
+        ("flags", "message"),
         [
             ({}, "its certificate from issuer CN=kubernetes.example is not trusted"),
             ({"certificate_authority": "ca", "tls_server_name": "else.example"}, "else.example"),
         ],
     )
     def test_a_certificate_that_does_not_hold(
-        self, secure: tuple[Server, Path], flags: dict[str, str], words: str
+        self, secure: tuple[Server, Path], flags: dict[str, str], message: str
     ) -> None:
         server, authority = secure
         given = {key: str(authority) if value == "ca" else value for key, value in flags.items()}
         with pytest.raises(ClusterUnreachableError) as caught:
             Client.connect(ConfigFlags(server=server.url, **given)).get(PODS, "a", "ns")  # type: ignore[arg-type]
-        assert words in caught.value.reason
+        assert message in caught.value.reason
 
     @pytest.mark.parametrize(
         "flags",

@@ -127,7 +127,7 @@ class TestFiles:
 
 
 @pytest.mark.parametrize(
-    ("flags", "current", "words"),
+    ("flags", "current", "message"),
     [
         ({"context": "nope"}, "main", "nope"),
         ({"cluster": "nope"}, "main", "nope"),
@@ -137,12 +137,12 @@ class TestFiles:
     ],
 )
 def test_what_the_file_does_not_have(
-    tmp_path: Path, flags: dict[str, str], current: str | None, words: str
+    tmp_path: Path, flags: dict[str, str], current: str | None, message: str
 ) -> None:
     file = kubeconfig.write(tmp_path / "config", current=current)
     with pytest.raises(ClusterUnreachableError) as caught:
         load_rest_config(ConfigFlags(kubeconfig=str(file), **flags))  # type: ignore[arg-type]
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.exit_code == 3
     assert "kubectl config" in caught.value.hint
 

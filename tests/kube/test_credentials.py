@@ -157,7 +157,7 @@ class TestPlugin:
         assert caught.value.hint == "install it from there"
 
     @pytest.mark.parametrize(
-        ("fields", "words"),
+        ("fields", "message"),
         [
             ({"apiVersion": "client.authentication.k8s.io/v1alpha1"}, "v1alpha1"),
             ({"interactiveMode": "Always"}, "is not a terminal"),
@@ -169,12 +169,12 @@ class TestPlugin:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         fields: dict[str, Any],
-        words: str,
+        message: str,
     ) -> None:
         monkeypatch.setattr(sys, "stdin", None)
         with pytest.raises(ClusterUnreachableError) as caught:
             login(self.entry(tmp_path, self.answer(token="t"), **fields))
-        assert words in caught.value.reason
+        assert message in caught.value.reason
 
     def test_half_a_certificate(self, tmp_path: Path) -> None:
         with pytest.raises(ClusterUnreachableError, match="half"):

@@ -77,7 +77,7 @@ def test_the_first_ready_pod_and_its_port(port: dict[str, Any], expected: int) -
 
 
 @pytest.mark.parametrize(
-    ("respond", "words"),
+    ("respond", "message"),
     [
         (store(pod("starting")), "has no ready pod"),
         (store(), "has no ready pod"),
@@ -85,8 +85,8 @@ def test_the_first_ready_pod_and_its_port(port: dict[str, Any], expected: int) -
         (store(selector={}), "has no selector"),
     ],
 )
-def test_a_service_that_leads_nowhere(respond: Any, words: str) -> None:
-    with serve(respond) as server, pytest.raises(FluidModelError, match=words):
+def test_a_service_that_leads_nowhere(respond: Any, message: str) -> None:
+    with serve(respond) as server, pytest.raises(FluidModelError, match=message):
         resolve_pod_port(client(server), "ns", "minio", 9000)
 
 

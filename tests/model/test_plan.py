@@ -127,9 +127,9 @@ def test_paths_that_cannot_be_keys_are_refused(path: str) -> None:
     ],
 )
 def test_the_hint_for_an_unusable_path_excludes_it(path: str) -> None:
-    with pytest.raises(FluidModelError, match="cannot be staged") as told:
+    with pytest.raises(FluidModelError, match="cannot be staged") as caught:
         plan("ok", path, "okay")
-    flag, glob, *_ = shlex.split(told.value.hint.partition(", if ")[0])
+    flag, glob, *_ = shlex.split(caught.value.hint.partition(", if ")[0])
     assert flag == "--exclude" and glob.isprintable()
     assert kept(plan("ok", path, "okay", exclude=(glob,))) == ["ok", "okay"]
     assert kept(plan("ok", path, include=("o*",))) == ["ok"], "what is not staged needs no name"

@@ -135,7 +135,9 @@ def server(authority: Authority) -> Iterator[Server]:
         yield running
 
 
-def told(ask: Ask, url: str, kind: type[FluidModelError] = PermanentlyUnreachableError) -> str:
+def error_line(
+    ask: Ask, url: str, kind: type[FluidModelError] = PermanentlyUnreachableError
+) -> str:
     """The line that is said, which has to come at once where it stays so."""
     began = time.monotonic()
     with pytest.raises(kind) as caught:
@@ -148,7 +150,7 @@ def told(ask: Ask, url: str, kind: type[FluidModelError] = PermanentlyUnreachabl
 
 @EACH
 def test_an_authority_that_is_not_trusted_is_named_at_once(ask: Ask, server: Server) -> None:
-    line = told(ask, server.url)
+    line = error_line(ask, server.url)
     assert f"TLS to 127.0.0.1:{server.server_port} failed" in line
     assert f"issuer CN={CA}, O=Example Corp is not trusted" in line
     assert "try: export SSL_CERT_FILE=ca.pem" in line
@@ -214,7 +216,7 @@ def test_the_setting_that_wins_is_the_one_to_change(
     (tmp_path / "other").mkdir()
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(Authority(tmp_path / "other").file))
-    assert "try: export REQUESTS_CA_BUNDLE=ca.pem" in told(ask, server.url)
+    assert "try: export REQUESTS_CA_BUNDLE=ca.pem" in error_line(ask, server.url)
 
 
 @EACH
@@ -222,7 +224,7 @@ def test_a_file_of_certificates_that_is_not_there(
     ask: Ask, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
-    assert "none.pem, which is not a file" in told(ask, server.url)
+    assert "none.pem, which is not a file" in error_line(ask, server.url)
 
 
 def test_a_bundle_that_has_no_certificates(
@@ -230,28 +232,28 @@ def test_a_bundle_that_has_no_certificates(
 ) -> None:
     (tmp_path / "empty.pem").write_text("nothing")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "empty.pem"))
-    assert "empty.pem" in told(ask_hub, server.url)
-    assert "empty.pem" in told(ask_web, server.url)
+    assert "empty.pem" in error_line(ask_hub, server.url)
+    assert "empty.pem" in error_line(ask_web, server.url)
 
 
 @EACH
 @pytest.mark.parametrize(
-    ("wrong", "words"), [("expired", "has expired"), ("elsewhere", "for another name")]
+    ("wrong", "message"), [("expired", "has expired"), ("elsewhere", "for another name")]
 )
 def test_a_certificate_that_is_trusted_and_does_not_fit(
-    ask: Ask, tmp_path: Path, wrong: str, words: str, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, tmp_path: Path, wrong: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = Authority(tmp_path, **{wrong: True})
     monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
     with serve(answer, certificate=made.server) as running:
-        line = told(ask, running.url)
-    assert words in line and "SSL_CERT_FILE" not in line
+        line = error_line(ask, running.url)
+    assert message in line and "SSL_CERT_FILE" not in line
 
 
 @EACH
 def test_https_to_an_http_port(ask: Ask) -> None:
     with serve(answer) as running:
-        line = told(ask, running.url.replace("http://", "https://"))
+        line = error_line(ask, running.url.replace("http://", "https://"))
     assert "does not speak TLS" in line and f"http://127.0.0.1:{running.server_port}" in line
 
 
@@ -265,7 +267,9 @@ def test_a_first_byte_that_is_late_names_the_setting(monkeypatch: pytest.MonkeyP
     with serve(late) as running:
         try:
             hub = HubClient(HubCredentials(running.url), stall_timeout=0.3, retry_timeout=0.5)
-            line = told(lambda _: hub.resolve_commit("acme/model"), running.url, UnreachableError)
+            line = error_line(
+                lambda _: hub.resolve_commit("acme/model"), running.url, UnreachableError
+            )
         finally:
             over.set()
     assert "no data for 0.3 s" in line and "--stall 60s" in line
@@ -274,11 +278,11 @@ def test_a_first_byte_that_is_late_names_the_setting(monkeypatch: pytest.MonkeyP
 def test_no_server_and_no_such_name() -> None:
     quick = {"stall_timeout": 1.0, "retry_timeout": 0.3}
     nobody = HubClient(HubCredentials(f"http://127.0.0.1:{free_port()}"), **quick)
-    assert "connection refused" in told(
+    assert "connection refused" in error_line(
         lambda _: nobody.resolve_commit("a/b"), "", UnreachableError
     )
     unknown = HubClient(HubCredentials("http://no-such-host.invalid"), **quick)
-    line = told(lambda _: unknown.resolve_commit("a/b"), "", UnreachableError)
+    line = error_line(lambda _: unknown.resolve_commit("a/b"), "", UnreachableError)
     assert "no-such-host.invalid does not resolve" in line and "HF_ENDPOINT" in line
 
 
@@ -313,7 +317,7 @@ def test_a_proxy_that_refuses_is_named_and_not_the_host(
 ) -> None:
     with refusing_proxy(status) as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://me:hunter2@127.0.0.1:{port}")
-        line = told(ask, "https://far.example")
+        line = error_line(ask, "https://far.example")
     assert (
         f"the proxy http://127.0.0.1:{port} refuses the connection to far.example ({status})"
         in line
@@ -325,7 +329,7 @@ def test_a_proxy_that_refuses_is_named_and_not_the_host(
 def test_a_proxy_that_requires_a_password_for_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
     with refusing_proxy("407 Proxy Authentication Required") as port:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
-        line = told(ask_hub, "http://far.example")
+        line = error_line(ask_hub, "http://far.example")
     assert f"the proxy http://127.0.0.1:{port} refuses" in line
 
 
@@ -338,7 +342,7 @@ def test_an_unreachable_proxy_is_named(ask: Ask, monkeypatch: pytest.MonkeyPatch
     if ask is ask_store:
         store = S3Store("https://far.example", "us-east-1", S3Credentials("AKIATEST", "hidden"))
         short = lambda _: Bucket(store, "models", retry_timeout=0.3).read_object("key")  # noqa: E731
-    line = told(short, "https://far.example", UnreachableError)
+    line = error_line(short, "https://far.example", UnreachableError)
     assert f"no response from the proxy http://127.0.0.1:{port} (Connection refused)" in line
 
 
@@ -356,7 +360,7 @@ def test_a_closed_connection_is_reported_without_pythons_message() -> None:
             stall_timeout=1.0,
             retry_timeout=0.3,
         )
-        line = told(lambda _: hub.resolve_commit("a/b"), "", UnreachableError)
+        line = error_line(lambda _: hub.resolve_commit("a/b"), "", UnreachableError)
     assert re.search(r"no response from 127\.0\.0\.1:\d+ \([\w ]+\); try", line), line
 
 
@@ -403,5 +407,5 @@ def test_no_damage_is_too_odd_for_an_issuer(at: int, value: int, length: int) ->
 def test_an_issuer_seen_through_a_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with connect_proxy(server.server_port) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
-        line = told(ask_hub, "https://far.example")
+        line = error_line(ask_hub, "https://far.example")
     assert f"TLS to far.example failed: its certificate from issuer CN={CA}" in line

@@ -26,7 +26,7 @@ def test_what_is_being_deleted(obj: dict[str, Any] | None, terminating: bool) ->
 
 
 @pytest.mark.parametrize(
-    ("finalizers", "pods", "words"),
+    ("finalizers", "pods", "message"),
     [
         ([], [], f"since {NOW}"),
         (["a/b", "c"], [], f"since {NOW}, held by a/b, c"),
@@ -35,6 +35,6 @@ def test_what_is_being_deleted(obj: dict[str, Any] | None, terminating: bool) ->
         (None, [], f"since {NOW}"),
     ],
 )
-def test_the_holders_are_named(finalizers: list[str] | None, pods: list[str], words: str) -> None:
+def test_the_holders_are_named(finalizers: list[str] | None, pods: list[str], message: str) -> None:
     obj = {"metadata": {"deletionTimestamp": NOW, "finalizers": finalizers}}
-    assert describe_deletion(obj, pods) == words
+    assert describe_deletion(obj, pods) == message

@@ -102,7 +102,7 @@ def looked(change: Callable[[Snapshot], object]) -> Iterator[object]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "place", "words"),
+    ("kind", "name", "place", "message"),
     [
         (names.DATASETS, NAME, 0, "Terminating"),
         (names.ALLUXIO_RUNTIMES, NAME, 0, "Terminating"),
@@ -114,14 +114,14 @@ def looked(change: Callable[[Snapshot], object]) -> Iterator[object]:
         (kinds.PODS, "chat-decode-0", 4, "Terminating"),
     ],
 )
-def test_inspect_shows_each_kind(kind: Kind, name: str, place: int, words: str) -> None:
+def test_inspect_shows_each_kind(kind: Kind, name: str, place: int, message: str) -> None:
     def change(snapshot: Snapshot) -> None:
         items = snapshot.objects[kind.resource]
         terminating(next(obj for obj in items if name in obj["metadata"]["name"]))
 
     before = [*looked(lambda snapshot: None)]
     after = [*looked(change)]
-    assert words in str(after[place]) and words not in str(before[place])
+    assert message in str(after[place]) and message not in str(before[place])
 
 
 # -- cache -----------------------------------------------------------------------------------

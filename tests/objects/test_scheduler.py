@@ -87,7 +87,7 @@ def expression(key: str, operator: str, *values: str) -> Object:
     return {"key": key, "operator": operator, "values": list(values)}
 
 
-def words(one: Object, where: Object, *others: Object) -> list[str]:
+def obstacle_texts(one: Object, where: Object, *others: Object) -> list[str]:
     return [each.text for each in SchedulerView([where], list(others)).obstacles(one, where)]
 
 
@@ -135,7 +135,7 @@ TAINTS: dict[str, tuple[list[Object], list[Object], list[str]]] = {
 @pytest.mark.parametrize("case", TAINTS)
 def test_taints(case: str) -> None:
     taints, tolerations, against = TAINTS[case]
-    found = words(pod(tolerations=tolerations), node("a", *taints))
+    found = obstacle_texts(pod(tolerations=tolerations), node("a", *taints))
     assert found == [f"untolerated taint {each}" for each in against]
 
 
@@ -144,14 +144,16 @@ class TestACordon:
 
     def test_is_reported_once(self) -> None:
         """The field and the taint that the node controller adds for it are one fact."""
-        assert words(pod(), node("a", self.TAINT, cordoned=True)) == ["the node is cordoned"]
+        assert obstacle_texts(pod(), node("a", self.TAINT, cordoned=True)) == [
+            "the node is cordoned"
+        ]
 
     def test_counts_before_its_taint_is_there(self) -> None:
-        assert words(pod(), node("a", cordoned=True)) == ["the node is cordoned"]
+        assert obstacle_texts(pod(), node("a", cordoned=True)) == ["the node is cordoned"]
 
     def test_is_tolerated_with_its_taint(self) -> None:
         tolerant = pod(tolerations=[{**self.TAINT, "operator": "Exists"}])
-        assert words(tolerant, node("a", self.TAINT, cordoned=True)) == []
+        assert obstacle_texts(tolerant, node("a", self.TAINT, cordoned=True)) == []
 
 
 LABELS: dict[str, tuple[Object, bool]] = {
@@ -213,7 +215,7 @@ LABELS: dict[str, tuple[Object, bool]] = {
 def test_labels_and_names(case: str) -> None:
     spec, fits = LABELS[case]
     where = node("a", zone="x", n="4")
-    assert (words(pod(**spec), where) == []) is fits
+    assert (obstacle_texts(pod(**spec), where) == []) is fits
 
 
 ROOM: dict[str, tuple[Object, list[str]]] = {
@@ -289,7 +291,7 @@ ROOM: dict[str, tuple[Object, list[str]]] = {
 @pytest.mark.parametrize("case", ROOM)
 def test_room_on_an_empty_node(case: str) -> None:
     one, against = ROOM[case]
-    assert words(one, node()) == against
+    assert obstacle_texts(one, node()) == against
 
 
 class TestRoomBesideOthers:
@@ -314,11 +316,11 @@ class TestRoomBesideOthers:
     @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
     def test_terminated_pods_use_no_resources(self, phase: str) -> None:
         over = pod("x", container(memory="60Gi"), on="a", phase=phase)
-        assert words(pod("p", container(memory="100Gi")), node(), over) == []
+        assert obstacle_texts(pod("p", container(memory="100Gi")), node(), over) == []
 
     def test_a_pod_is_not_in_its_own_way(self) -> None:
         own = pod("p", container(memory="60Gi"), on="a")
-        assert words(own, node(), own) == []
+        assert obstacle_texts(own, node(), own) == []
 
     def test_a_pod_that_is_being_resized_requests_the_maximum(self) -> None:
         other = pod("x", container(memory="10Gi"), on="a")
@@ -329,13 +331,13 @@ class TestRoomBesideOthers:
                 "allocatedResources": {"memory": "20Gi"},
             }
         ]
-        assert words(pod("p", container(memory="40Gi")), node(), other) == [
+        assert obstacle_texts(pod("p", container(memory="40Gi")), node(), other) == [
             "40.0 GiB of memory needed, 30.0 GiB free (ns/x holds the rest)"
         ]
 
     def test_a_node_runs_at_most_its_allocatable_pods(self) -> None:
         others = [pod(f"x{n}", on="a") for n in range(3)]
-        assert words(pod(), node(), *others) == ["it runs 3 pods, its maximum"]
+        assert obstacle_texts(pod(), node(), *others) == ["it runs 3 pods, its maximum"]
 
     def test_without_pods_a_node_counts_as_empty(self) -> None:
         view = SchedulerView([node()], None)
@@ -360,7 +362,7 @@ PORTS: dict[str, tuple[Object, Object, bool]] = {
 def test_ports_of_the_node(case: str) -> None:
     mine, theirs, fits = PORTS[case]
     other = pod("x", container([theirs]), on="a")
-    found = words(pod("p", container([mine])), node(), other)
+    found = obstacle_texts(pod("p", container([mine])), node(), other)
     assert found == ([] if fits else ["port 20000 is in use by ns/x"])
 
 

@@ -107,7 +107,7 @@ def staging(store: S3Store, operation: str, **settings: str) -> None:
         raise err.error from err
 
 
-def said(answer: HttpResponse, ask: Callable[[S3Store], object]) -> FluidModelError:
+def translated_error(answer: HttpResponse, ask: Callable[[S3Store], object]) -> FluidModelError:
     """What comes of an answer."""
     with serve(lambda _: answer) as server, pytest.raises(FluidModelError) as caught:
         ask(S3Store(server.url, "us-east-1", KEYS))
@@ -118,7 +118,7 @@ def said(answer: HttpResponse, ask: Callable[[S3Store], object]) -> FluidModelEr
 
 def test_cache_reports_it_in_its_own_error(recorded: tuple[HttpResponse, str, str, str]) -> None:
     answer, _, why, way = recorded
-    err = said(answer, lambda store: list_prefix(store, "b123", "p"))
+    err = translated_error(answer, lambda store: list_prefix(store, "b123", "p"))
     assert err.message == "cannot list s3://b123/p"
     assert why in err.reason and way in err.hint
     assert err.exit_code == 1
@@ -126,7 +126,7 @@ def test_cache_reports_it_in_its_own_error(recorded: tuple[HttpResponse, str, st
 
 def test_stage_reports_the_same(recorded: tuple[HttpResponse, str, str, str]) -> None:
     answer, _, why, way = recorded
-    err = said(answer, lambda store: staging(store, "list_objects_v2", Prefix="p"))
+    err = translated_error(answer, lambda store: staging(store, "list_objects_v2", Prefix="p"))
     assert why in err.reason and way in err.hint
 
 
@@ -157,7 +157,7 @@ def test_by_how_much_a_clock_is_off() -> None:
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_a_page_of_a_gateway_that_may_pass_is_no_foreign_server(status: int) -> None:
     page = HttpResponse(status, b"<html>Bad Gateway</html>", HTML)
-    err = said(page, lambda store: list_prefix(store, "b123", "p"))
+    err = translated_error(page, lambda store: list_prefix(store, "b123", "p"))
     assert "does not respond like an S3 store" not in err.reason
 
 
@@ -169,14 +169,14 @@ def test_a_refusal_without_keys_is_reported_as_such() -> None:
 
 
 def test_a_head_has_no_reason_in_its_answer() -> None:
-    err = said(HttpResponse(403), lambda store: staging(store, "head_object", Key="k"))
+    err = translated_error(HttpResponse(403), lambda store: staging(store, "head_object", Key="k"))
     assert "may not HeadObject (the response to HEAD has no reason)" in err.reason
 
 
 def test_redirects_in_a_circle_end() -> None:
     body = b"<Error><Code>PermanentRedirect</Code><Message>go there</Message></Error>"
     answer = HttpResponse(301, body, XML)
-    err = said(answer, lambda store: list_prefix(store, "b123", "p"))
+    err = translated_error(answer, lambda store: list_prefix(store, "b123", "p"))
     assert "the bucket is in another region" in err.reason
     with serve(lambda _: answer) as server:
         question = MountTarget("ns", "s3://b123/p", "s3", "b123", "p", server.url, "us-east-1")

@@ -265,13 +265,13 @@ def test_files_are_read_in_part() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "message"),
     [
         (refusal("AccessDenied"), "AccessDenied"),
         (HttpResponse(200, b"0123456789"), "not support range"),
         (HttpResponse(403, b"<html>no</html>", {"Content-Type": "text/html"}), "unlike S3"),
     ],
 )
-def test_files_that_cannot_be_read(answer: HttpResponse, words: str) -> None:
-    with serve(lambda _: answer) as server, pytest.raises(RangeReadError, match=words):
+def test_files_that_cannot_be_read(answer: HttpResponse, message: str) -> None:
+    with serve(lambda _: answer) as server, pytest.raises(RangeReadError, match=message):
         range_reader(S3Store(server.url, "us-east-1", KEYS), "b123", "p")("a", 2, 3)

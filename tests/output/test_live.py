@@ -201,10 +201,10 @@ class Screen:
     def plain(self) -> str:
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.text)
 
-    def wait_for(self, words: str) -> None:
+    def wait_for(self, message: str) -> None:
         deadline = time.monotonic() + 10
-        while words not in self.plain:
-            assert time.monotonic() < deadline, f"{words!r} is not in {self.plain!r}"
+        while message not in self.plain:
+            assert time.monotonic() < deadline, f"{message!r} is not in {self.plain!r}"
             time.sleep(0.02)
 
 

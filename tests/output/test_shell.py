@@ -22,8 +22,8 @@ def test_a_shell_parses_the_words_that_were_quoted(lines: list[list[str]]) -> No
 
 
 @given(st.lists(NASTY, min_size=1, max_size=5))
-def test_a_command_is_one_printable_line(words: list[str]) -> None:
-    line = shell.command(*words)
+def test_a_command_is_one_printable_line(arguments: list[str]) -> None:
+    line = shell.command(*arguments)
     assert len(line.splitlines()) == 1 or not line
     assert line.isprintable()
 
@@ -53,12 +53,12 @@ def test_commands_are_joined() -> None:
 
 
 @given(st.lists(NASTY, min_size=1, max_size=5))
-def test_a_changed_value_keeps_its_quotes(words: list[str]) -> None:
-    line = shell.chain(shell.command("kubectl", *words), shell.command("helm"))
+def test_a_changed_value_keeps_its_quotes(arguments: list[str]) -> None:
+    line = shell.chain(shell.command("kubectl", *arguments), shell.command("helm"))
     changed = line.map_values(lambda text: text.replace("x", "'"))
     [found] = run_commands_in_bash([changed])
     assert found.unexpected == []
-    assert found.calls == [["kubectl", *(w.replace("x", "'") for w in words)], ["helm"]]
+    assert found.calls == [["kubectl", *(w.replace("x", "'") for w in arguments)], ["helm"]]
 
 
 def test_a_command_is_text_for_whoever_prints_it() -> None:

@@ -133,9 +133,9 @@ def script(text: str, **more: Any) -> dict[str, Any]:
     return made
 
 
-def command(*words: str) -> dict[str, Any]:
+def command(*arguments: str) -> dict[str, Any]:
     made = worker("vllm")
-    made["podTemplate"]["spec"]["containers"][0].update(command=list(words), args=[])
+    made["podTemplate"]["spec"]["containers"][0].update(command=list(arguments), args=[])
     return made
 
 

@@ -88,7 +88,7 @@ def findings(obj, cache=None, **options):
     )
 
 
-def words(found, level):
+def messages(found, level):
     return " | ".join(str(finding) for finding in found if finding.level == level)
 
 
@@ -108,8 +108,8 @@ def slow_to_load():
 
 def test_a_startup_probe_that_is_too_short_for_the_model_warns():
     large = cache_info(total="1044.00GiB", cached="1044.00GiB")
-    assert words(findings(slow_to_load(), cache_info()), WARN) == ""
-    warning = words(findings(slow_to_load(), large), WARN)
+    assert messages(findings(slow_to_load(), cache_info()), WARN) == ""
+    warning = messages(findings(slow_to_load(), large), WARN)
     assert warning.startswith("the kubelet may kill component W before its model is loaded: ")
     assert "startupProbe allows 150 x 30 s = 1h15m; loading 1.0 TiB at 124.0 MiB/s" in warning
     assert "--probe-budget" in warning
@@ -118,7 +118,7 @@ def test_a_startup_probe_that_is_too_short_for_the_model_warns():
 def test_a_raised_probe_budget_warns_no_more():
     large = cache_info(total="1044.00GiB", cached="1044.00GiB")
     options = {"probe_budget": True, "model_bytes": large.model_bytes}
-    assert words(findings(slow_to_load(), large, **options), WARN) == ""
+    assert messages(findings(slow_to_load(), large, **options), WARN) == ""
 
 
 @dataclass(frozen=True)
@@ -330,18 +330,18 @@ ROWS = (
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_finding(row):
-    assert row.expected in words(findings(row.graph, row.cache), row.level)
+    assert row.expected in messages(findings(row.graph, row.cache), row.level)
 
 
 def test_a_graph_that_its_file_pins_by_hand_is_not_reverted_by_the_file():
     by_hand = pin_graph(graph(worker()), PinRequest("llama", KEY)).object
     by_hand["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": "{}"}
-    assert words(findings(by_hand), NOTE) == ""
+    assert messages(findings(by_hand), NOTE) == ""
 
 
 @pytest.mark.parametrize("row", ROWS[6:19], ids=lambda row: row.name)
 def test_a_preference_is_never_refused_for_placement(row):
-    assert words(findings(row.graph, row.cache, preferred=True), REFUSE) == ""
+    assert messages(findings(row.graph, row.cache, preferred=True), REFUSE) == ""
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_a_preference_is_never_refused_for_placement(row):
 )
 def test_no_deadlock_where_old_pods_go_first(annotations):
     obj = graph(worker(gpus=8, annotations=annotations), kinds={"W": "Deployment"})
-    assert words(findings(obj, cache_info(pods=[pod(gpus=8)])), REFUSE) == ""
+    assert messages(findings(obj, cache_info(pods=[pod(gpus=8)])), REFUSE) == ""
 
 
 @pytest.mark.parametrize("gpus", [2, 8])
@@ -362,17 +362,20 @@ def test_a_replica_over_more_nodes_than_the_cache_has(gpus):
     """Also where its pods have GPUs enough on fewer nodes: that is not what it was made for."""
     cache = cache_info(nodes=[node("n0"), node("n1")])
     found = findings(graph(worker(gpus=gpus, nodes=4)), cache)
-    assert "component W spreads each replica over 4 nodes, and only 2 cache nodes suit it" in words(
-        found, REFUSE
+    assert (
+        "component W spreads each replica over 4 nodes, and only 2 cache nodes suit it"
+        in messages(found, REFUSE)
     )
-    assert "gang scheduling may not prevent this" in words(found, REFUSE)
-    assert words(findings(graph(worker(gpus=gpus, nodes=4)), cache, preferred=True), REFUSE) == ""
-    assert words(findings(graph(worker(gpus=gpus, nodes=2)), cache), REFUSE) == ""
+    assert "gang scheduling may not prevent this" in messages(found, REFUSE)
+    assert (
+        messages(findings(graph(worker(gpus=gpus, nodes=4)), cache, preferred=True), REFUSE) == ""
+    )
+    assert messages(findings(graph(worker(gpus=gpus, nodes=2)), cache), REFUSE) == ""
 
 
 def test_unreadable_nodes_are_reported():
     cache = replace(cache_info(), nodes=None, unread=("nodes (forbidden)",))
-    assert "whether the pods fit was not checked: nodes (forbidden)" in words(
+    assert "whether the pods fit was not checked: nodes (forbidden)" in messages(
         findings(graph(worker()), cache), WARN
     )
 
@@ -380,30 +383,30 @@ def test_unreadable_nodes_are_reported():
 def test_no_deadlock_with_recreate_or_grove_or_a_free_node():
     obj = graph(worker(gpus=8), kinds={"W": "Deployment"})
     full = cache_info(pods=[pod(gpus=8)])
-    assert words(findings(obj, full, recreate=True), REFUSE) == ""
-    assert words(findings(graph(worker(gpus=8), kinds={"W": "PodClique"}), full), REFUSE) == ""
+    assert messages(findings(obj, full, recreate=True), REFUSE) == ""
+    assert messages(findings(graph(worker(gpus=8), kinds={"W": "PodClique"}), full), REFUSE) == ""
     nodes = [node(), node("n1")]
     spare = replace(cache_info(nodes=nodes), pods={"n0": [pod(gpus=8)], "n1": []})
-    assert words(findings(obj, spare), REFUSE) == ""
+    assert messages(findings(obj, spare), REFUSE) == ""
 
 
 def test_workers_that_roll_without_being_pinned_are_reported():
     obj = graph(worker("A"), worker("B"))
     found = findings(obj, components=("A",))
-    assert "the operator also replaces B when one worker changes" in words(found, WARN)
+    assert "the operator also replaces B when one worker changes" in messages(found, WARN)
 
 
 def test_a_second_pod_template_is_reported():
     component = worker()
     component["experimental"] = {"checkpoint": {"job": {"podTemplate": {"spec": {}}}}}
-    assert "pods created from it are not pinned" in words(findings(graph(component)), WARN)
+    assert "pods created from it are not pinned" in messages(findings(graph(component)), WARN)
 
 
 def test_unread_pods_turn_the_refusal_into_a_warning():
     cache = replace(cache_info(nodes=[node("n0"), node("n1")]), pods={"n0": [pod("other", gpus=8)]})
     found = findings(graph(worker(gpus=8)), cache)
-    assert words(found, REFUSE) == ""
-    assert "(checked 1 of 2)" in words(found, WARN)
+    assert messages(found, REFUSE) == ""
+    assert "(checked 1 of 2)" in messages(found, WARN)
 
 
 def test_packing_is_exact_where_largest_first_fails():
@@ -420,4 +423,4 @@ def test_an_unchanged_graph_has_no_deadlock():
     found = run_preflight(
         PreflightContext(cache_info(pods=[pod(gpus=8)]), done, pin_graph(done, again), again)
     )
-    assert "wait forever" not in words(found, REFUSE)
+    assert "wait forever" not in messages(found, REFUSE)

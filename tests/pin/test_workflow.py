@@ -102,11 +102,11 @@ def test_pin_tries_then_patches_and_unpin_restores(
 ) -> None:
     before = copy.deepcopy(server.graph)
     run.run_pin(options(), no_watchdog)
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
     assert server.patches == [True, False]
     assert KEY in str(affinity_of(server.graph))
-    assert "dynamographdeployment.nvidia.com/chat pinned to llama" in said.out
-    assert "to wait for the roll-out: kubectl fluidmodel pin" in said.err
+    assert "dynamographdeployment.nvidia.com/chat pinned to llama" in captured.out
+    assert "to wait for the roll-out: kubectl fluidmodel pin" in captured.err
     run.run_pin(options(), no_watchdog)
     assert server.patches == [True, False]
     assert "unchanged (already pinned to llama)" in capsys.readouterr().out
@@ -166,9 +166,9 @@ def test_adopt_records_a_pin_made_by_hand_and_nothing_else(
     before = copy.deepcopy(server.graph)
     capsys.readouterr()
     run.run_pin(options(adopt=True), no_watchdog)
-    said = capsys.readouterr()
-    assert "dynamographdeployment.nvidia.com/chat adopted for llama" in said.out
-    assert "to wait for the roll-out" not in said.err
+    captured = capsys.readouterr()
+    assert "dynamographdeployment.nvidia.com/chat adopted for llama" in captured.out
+    assert "to wait for the roll-out" not in captured.err
     assert server.graph["spec"] == before["spec"]
     run.run_pin(options(adopt=True), no_watchdog)
     assert "unchanged (already pinned to llama)" in capsys.readouterr().out

@@ -80,7 +80,7 @@ def test_through_a_file_and_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "words"),
+    ("document", "message"),
     [
         (None, "this is not a snapshot"),
         ([], "this is not a snapshot"),
@@ -95,8 +95,8 @@ def test_through_a_file_and_back() -> None:
         ),
     ],
 )
-def test_what_is_no_snapshot(document: Any, words: str) -> None:
-    with pytest.raises(FluidModelError, match=words):
+def test_what_is_no_snapshot(document: Any, message: str) -> None:
+    with pytest.raises(FluidModelError, match=message):
         snapshot_from_document(document)
 
 

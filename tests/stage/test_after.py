@@ -56,9 +56,9 @@ def test_verify_without_a_manifest_names_the_staged_commits(harness: StagingHarn
     harness.stage()
     old = repo.head
     repo.commit({"config.json": b"{}"})
-    with pytest.raises(FluidModelError, match="is not staged") as told:
+    with pytest.raises(FluidModelError, match="is not staged") as caught:
         check(harness)
-    assert old in told.value.reason
+    assert old in caught.value.reason
 
 
 def test_only_our_own_stale_uploads_are_aborted(

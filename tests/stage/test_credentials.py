@@ -161,16 +161,16 @@ def test_expired_keys_that_nothing_renews_fail_at_once_and_another_run_resumes(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", FIRST)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"{SECRET}-{FIRST}")
-    with pytest.raises(FluidModelError) as told:
+    with pytest.raises(FluidModelError) as caught:
         staged(expiring, store_from_environment(expiring.endpoint, None))
-    assert "expired" in told.value.reason and told.value.exit_code == 1
+    assert "expired" in caught.value.reason and caught.value.exit_code == 1
     again = S3Store(expiring.endpoint, "us-east-1", S3Credentials(ACCESS, SECRET))
     assert staged(expiring, again).outcomes[BIG] in ("resumed", "staged")
     expiring.assert_staged()
 
 
 @pytest.mark.parametrize(
-    ("credentials", "words"),
+    ("credentials", "message"),
     [
         (None, ""),
         (S3Credentials("AKIA1", "x"), ""),
@@ -189,10 +189,10 @@ def test_expired_keys_that_nothing_renews_fail_at_once_and_another_run_resumes(
     ],
 )
 def test_a_warning_names_when_temporary_keys_expire(
-    credentials: S3Credentials | None, words: str
+    credentials: S3Credentials | None, message: str
 ) -> None:
     said = expiry_warning(credentials, NOW)
-    assert words in said if words else not said
+    assert message in said if message else not said
 
 
 @pytest.fixture
@@ -204,15 +204,15 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-@pytest.mark.parametrize("told", ["2126-06-01T12:00:00Z", "2126-06-01T14:00:00+02:00", ""])
+@pytest.mark.parametrize("expected", ["2126-06-01T12:00:00Z", "2126-06-01T14:00:00+02:00", ""])
 def test_the_expiration_in_the_environment_is_read(
-    temporary: pytest.MonkeyPatch, told: str
+    temporary: pytest.MonkeyPatch, expected: str
 ) -> None:
     """Read by us: botocore would call such keys renewable, and fail as they end."""
-    temporary.setenv("AWS_CREDENTIAL_EXPIRATION", told)
+    temporary.setenv("AWS_CREDENTIAL_EXPIRATION", expected)
     found = store_from_environment("http://s3", None).credentials
     assert found is not None and found.will_expire and not found.auto_renews
-    assert found.expires_at == (datetime(2126, 6, 1, 12, tzinfo=timezone.utc) if told else None)
+    assert found.expires_at == (datetime(2126, 6, 1, 12, tzinfo=timezone.utc) if expected else None)
     assert "hidden" not in repr(found)
 
 
@@ -224,6 +224,6 @@ def test_an_invalid_expiration_is_a_usage_error(temporary: pytest.MonkeyPatch) -
 
 def test_expired_keys_of_the_environment_are_an_error(temporary: pytest.MonkeyPatch) -> None:
     temporary.setenv("AWS_CREDENTIAL_EXPIRATION", "2020-01-01T00:00:00Z")
-    with pytest.raises(FluidModelError, match="cannot use the S3 credentials") as told:
+    with pytest.raises(FluidModelError, match="cannot use the S3 credentials") as caught:
         store_from_environment("http://s3", None)
-    assert "expired" in told.value.reason
+    assert "expired" in caught.value.reason

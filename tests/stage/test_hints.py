@@ -19,11 +19,11 @@ HOSTILE = st.one_of(
 )
 
 
-def assert_parsed_as(line: str, *words: str) -> None:
+def assert_parsed_as(line: str, *arguments: str) -> None:
     """Bash calls the one program with these words, and nothing else."""
     [found] = run_commands_in_bash([line])
     assert found.unexpected == []
-    assert [sorted(call) for call in found.calls] == [sorted(words)]
+    assert [sorted(call) for call in found.calls] == [sorted(arguments)]
 
 
 def next_line(text: str) -> str:

@@ -43,9 +43,9 @@ def test_a_requested_delay_that_is_too_long_is_an_error(harness: StagingHarness)
     harness.add_model()
     plan = harness.plan()
     harness.hub.add_fault("status", "resolve", status=429, headers={"Retry-After": "7200"})
-    with pytest.raises(UnreachableError, match="limits the rate") as told:
+    with pytest.raises(UnreachableError, match="limits the rate") as caught:
         harness.stage(plan, quick())
-    assert "7200" in told.value.reason and told.value.exit_code == 3
+    assert "7200" in caught.value.reason and caught.value.exit_code == 3
 
 
 @pytest.mark.parametrize("status", [408, 425, 500, 503, 520, 524, 530])
@@ -213,9 +213,9 @@ def test_wrong_bytes_of_the_right_size_never_become_an_object(
 ) -> None:
     harness.add_model()
     harness.hub.add_fault("wrong", path.replace(".", r"\."), after=7)
-    with pytest.raises(PartialFailureError, match=path) as told:
+    with pytest.raises(PartialFailureError, match=path) as caught:
         harness.stage()
-    assert isinstance(told.value.failures[0], ChecksumMismatchError)
+    assert isinstance(caught.value.failures[0], ChecksumMismatchError)
     keys = harness.objects()
     assert harness.layout.object_key(path) not in keys
     assert harness.layout.manifest_key not in keys
@@ -276,10 +276,10 @@ def test_a_gated_model_is_an_error_before_anything_is_written(harness: StagingHa
     harness.add_model()
     harness.hub.gated[MODEL] = {"hf_yes"}
     for token, words in (("", "there is no token"), ("hf_no", "has no access")):
-        with pytest.raises(FluidModelError, match="gated") as told:
+        with pytest.raises(FluidModelError, match="gated") as caught:
             harness.plan(token)
-        assert words in told.value.reason
-        assert f"{harness.hub.endpoint}/{MODEL}" in told.value.reason
+        assert words in caught.value.reason
+        assert f"{harness.hub.endpoint}/{MODEL}" in caught.value.reason
     harness.stage(harness.plan("hf_yes"), token="hf_yes")
     harness.assert_staged()
 

@@ -150,11 +150,13 @@ def test_a_job_whose_pods_cannot_start_is_an_error(
     objects.lists[kinds.JOBS.path("ns")] = [job]
     objects.lists[kinds.PODS.path("ns")] = [pod]
     objects.lists[kinds.EVENTS.path("ns")] = []
-    with pytest.raises(FluidModelError, match="cannot start") as told:
+    with pytest.raises(FluidModelError, match="cannot start") as caught:
         job_run.wait_for_job(objects.client, job, lambda _: None, deadline=time.monotonic() + 30)
-    assert told.value.exit_code == 1
-    assert pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] in told.value.reason
-    assert way in told.value.hint
+    assert caught.value.exit_code == 1
+    assert (
+        pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] in caught.value.reason
+    )
+    assert way in caught.value.hint
 
 
 def test_a_job_that_exceeded_its_deadline_is_an_error(objects: Objects) -> None:
@@ -164,9 +166,9 @@ def test_a_job_that_exceeded_its_deadline_is_an_error(objects: Objects) -> None:
     objects.lists[kinds.JOBS.path("ns")] = [job]
     for kind in (kinds.PODS, kinds.EVENTS):
         objects.lists[kind.path("ns")] = []
-    with pytest.raises(FluidModelError, match="was stopped") as told:
+    with pytest.raises(FluidModelError, match="was stopped") as caught:
         job_run.wait_for_job(objects.client, job, lambda _: None, deadline=time.monotonic() + 30)
-    assert "1.0 h" in told.value.reason and "resumes" in told.value.hint
+    assert "1.0 h" in caught.value.reason and "resumes" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ def test_the_termination_message_explains_a_container_without_a_log(
     objects.lists[kinds.JOBS.path("ns")] = [job]
     objects.lists[kinds.PODS.path("ns")] = [pod]
     objects.lists[kinds.EVENTS.path("ns")] = []
-    with pytest.raises(FluidModelError, match=what) as told:
+    with pytest.raises(FluidModelError, match=what) as caught:
         job_run.wait_for_job(objects.client, job, lambda _: None, deadline=time.monotonic() + 30)
-    assert message in told.value.reason
-    assert ("docker build" in told.value.hint) is ("plugin" in what)
+    assert message in caught.value.reason
+    assert ("docker build" in caught.value.hint) is ("plugin" in what)

@@ -220,9 +220,9 @@ def test_a_failed_part_is_retried_without_the_permission_to_list_parts(
 def test_a_missing_read_permission_is_named(harness: StagingHarness, allowed: Allowed) -> None:
     [least] = documented("StageLeast")
     user = allowed([{**least, "Action": ["s3:PutObject"]}])
-    with pytest.raises(FluidModelError, match="cannot look up") as told:
+    with pytest.raises(FluidModelError, match="cannot look up") as caught:
         staged(harness, user)
-    assert "denied" in told.value.reason and "HeadObject" in told.value.reason
+    assert "denied" in caught.value.reason and "HeadObject" in caught.value.reason
 
 
 def test_a_missing_abort_or_list_permission_is_named(
@@ -231,13 +231,13 @@ def test_a_missing_abort_or_list_permission_is_named(
     monkeypatch.setattr(checkpoint, "ACTIVE_FOR", 0.0)
     user = allowed(without("s3:AbortMultipartUpload"))
     interrupted(harness, user)
-    with pytest.raises(FluidModelError, match="cannot abort") as told:
+    with pytest.raises(FluidModelError, match="cannot abort") as caught:
         abort_stale_uploads(user, harness.destination, MODEL, 0.0)
-    assert "s3:AbortMultipartUpload" in told.value.hint
+    assert "s3:AbortMultipartUpload" in caught.value.hint
     user = allowed(without("s3:ListBucket"))
-    with pytest.raises(FluidModelError, match="cannot look for stale uploads") as told:
+    with pytest.raises(FluidModelError, match="cannot look for stale uploads") as caught:
         abort_stale_uploads(user, harness.destination, MODEL, 0.0)
-    assert "s3:ListBucket" in told.value.hint
+    assert "s3:ListBucket" in caught.value.hint
     user = allowed(without("s3:ListMultipartUploadParts"))
     assert [
         each.aborted for each in abort_stale_uploads(user, harness.destination, MODEL, 0.0)
@@ -267,6 +267,6 @@ def test_the_read_permissions_suffice_to_list_a_model(
     }
     assert set(staged(harness, reader).outcomes.values()) == {"found"}
     harness.add_model({"new.json": b"1"})
-    with pytest.raises(FluidModelError, match="cannot write") as told:
+    with pytest.raises(FluidModelError, match="cannot write") as caught:
         staged(harness, reader)
-    assert "denied" in told.value.reason and "PutObject" in told.value.reason
+    assert "denied" in caught.value.reason and "PutObject" in caught.value.reason

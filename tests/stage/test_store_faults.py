@@ -299,9 +299,9 @@ def test_a_full_store_is_an_error(
     harness = with_proxy()
     harness.add_model()
     proxy.add_fault("refuse", "PUT", "partNumber=3\\b", status=status, code=code)
-    with pytest.raises(FluidModelError, match="store is full") as told:
+    with pytest.raises(FluidModelError, match="store is full") as caught:
         harness.stage()
-    assert told.value.exit_code == 1
+    assert caught.value.exit_code == 1
     proxy.faults.clear()
     harness.stage()
     harness.assert_staged()
@@ -311,18 +311,18 @@ def test_a_skewed_clock_is_named(with_proxy: WithProxy, proxy: FaultProxy) -> No
     harness = with_proxy()
     harness.add_model()
     proxy.add_fault("refuse", "PUT", "partNumber", status=403, code="RequestTimeTooSkewed")
-    with pytest.raises(FluidModelError) as told:
+    with pytest.raises(FluidModelError) as caught:
         harness.stage()
-    assert "clock" in told.value.reason
+    assert "clock" in caught.value.reason
 
 
 def test_a_missing_write_permission_is_named(with_proxy: WithProxy, proxy: FaultProxy) -> None:
     harness = with_proxy()
     harness.add_model()
     proxy.add_fault("refuse", "POST", "uploads", status=403, code="AccessDenied")
-    with pytest.raises(FluidModelError) as told:
+    with pytest.raises(FluidModelError) as caught:
         harness.stage()
-    assert "access denied" in told.value.reason and "CreateMultipartUpload" in told.value.reason
+    assert "access denied" in caught.value.reason and "CreateMultipartUpload" in caught.value.reason
 
 
 def test_a_bucket_that_cannot_be_created_is_an_error(
@@ -338,9 +338,9 @@ def test_a_bucket_that_cannot_be_created_is_an_error(
 def test_an_error_does_not_show_the_keys(harness: StagingHarness) -> None:
     harness.add_model()
     bad = replace(harness.s3.store(), credentials=S3Credentials("FMSTAGINGTESTS", "wrong"))
-    with pytest.raises(FluidModelError) as told:
+    with pytest.raises(FluidModelError) as caught:
         list(stage_plan(harness.plan(), bad, harness.destination, QUICK, harness.client()))
-    assert "wrong" not in str(told.value).replace("is wrong", "")
+    assert "wrong" not in str(caught.value).replace("is wrong", "")
 
 
 def test_an_unreachable_store_is_an_error_in_bounded_time(

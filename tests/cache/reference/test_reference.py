@@ -51,7 +51,7 @@ def test_the_source_and_the_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "message"),
     [
         ("dataset://models", "format is dataset://NAMESPACE/NAME"),
         ("dataset://", "format is dataset://NAMESPACE/NAME"),
@@ -60,10 +60,10 @@ def test_the_source_and_the_name() -> None:
         ("dataset://models/llama/sub", "a reference shows the whole cache"),
     ],
 )
-def test_other_forms_are_refused(source: str, words: str) -> None:
+def test_other_forms_are_refused(source: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(source)
-    assert words in caught.value.reason
+    assert message in caught.value.reason
 
 
 VALUES: dict[str, Any] = {

@@ -83,8 +83,8 @@ def doors(state: Path, node: Node, pid: int, ports: Sequence[int] = ()) -> Comma
     return [*words, *map(str, ports)], env
 
 
-def _ip(pid: int, *words: str) -> None:
-    within = ["nsenter", f"--net=/proc/{pid}/ns/net", "ip", *words]
+def _ip(pid: int, *arguments: str) -> None:
+    within = ["nsenter", f"--net=/proc/{pid}/ns/net", "ip", *arguments]
     done = subprocess.run(within, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+        raise RuntimeError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")

@@ -146,12 +146,12 @@ def kubelet(layout: Layout, node: Node, pid: int) -> Command:
     ), layout.base_env()
 
 
-def _inside(node: Node, pid: int, *words: str) -> list[str]:
+def _inside(node: Node, pid: int, *arguments: str) -> list[str]:
     """The command in the node's namespaces and control group."""
     script = 'set -e; echo $$ > "$1"; shift; exec "$@"'
     return [
         *("sh", "-c", script, "node", _own_group(node.cgroup)),
-        *("nsenter", f"--mount=/proc/{pid}/ns/mnt", f"--net=/proc/{pid}/ns/net", *words),
+        *("nsenter", f"--mount=/proc/{pid}/ns/mnt", f"--net=/proc/{pid}/ns/net", *arguments),
     ]
 
 

@@ -201,10 +201,10 @@ class Court:
         if self.before:
             self.before()
 
-    def _outcome(self, worked: bool, words: str) -> Outcome:
+    def _outcome(self, worked: bool, message: str) -> Outcome:
         return Outcome(
             worked=worked,
-            words=words,
+            words=message,
             seen=(*self.https.seen, *self.http.seen),
             proxied=tuple(each for proxy in self.proxies for each in proxy.requests),
             logins=tuple(each for proxy in self.proxies for each in proxy.logins),

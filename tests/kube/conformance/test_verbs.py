@@ -21,8 +21,8 @@ VERBS = (
 )
 
 
-@pytest.mark.parametrize("words", VERBS, ids=" ".join)
-def test_one_person(court: Court, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", VERBS, ids=" ".join)
+def test_one_person(court: Court, arguments: tuple[str, ...]) -> None:
     court.config(
         {
             "token": "t",
@@ -40,7 +40,7 @@ def test_one_person(court: Court, words: tuple[str, ...]) -> None:
         "impersonate-extra-why": ["x"],
     }
     with inside(court.folder, court.environment({"FLUIDMODEL_COMPLETION_TIMEOUT": "5"})):
-        run(*words)
+        run(*arguments)
     assert court.https.seen
     for seen in court.https.seen:
         assert {name: seen.header(name) for name in wanted} == wanted, seen.path

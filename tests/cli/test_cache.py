@@ -130,7 +130,7 @@ class TestEstimate:
     """A dry run says what the cache will take."""
 
     @pytest.fixture
-    def words(self) -> Iterator[tuple[str, ...]]:
+    def arguments(self) -> Iterator[tuple[str, ...]]:
         with FakeHub(Repo("acme/tiny", weights.MODEL)) as hub:
             yield (
                 "cache", "acme/tiny", "--to", "s3://models", "--stage-on", "client",

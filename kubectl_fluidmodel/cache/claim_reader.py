@@ -101,7 +101,9 @@ class _Reading:
     def _hash(self, path: Path, name: str) -> FileRead:
         size = path.stat().st_size
         sha256, count = hashlib.sha256(), 0
-        blob = hashlib.sha1(b"blob %d\0" % size) if size <= _MAX_GIT_BYTES else None  # noqa: S324
+        blob = None
+        if size <= _MAX_GIT_BYTES:
+            blob = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
         buffer = memoryview(bytearray(min(_BLOCK, max(size, 1))))
         with path.open("rb", buffering=0) as file:
             while got := file.readinto(buffer):

@@ -39,7 +39,7 @@ class FileHasher:
                 self._hash = hashlib.sha256()
         else:
             # git names blobs by SHA-1, and the Hub lists no other hash of small files
-            self._hash = hashlib.sha1(b"blob %d\0" % file.size)  # noqa: S324
+            self._hash = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
 
     def update(self, data: memoryview) -> None:
         """Hash the next bytes."""

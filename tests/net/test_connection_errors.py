@@ -338,11 +338,14 @@ def test_an_unreachable_proxy_is_named(ask: Ask, monkeypatch: pytest.MonkeyPatch
     port = free_port()
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
     monkeypatch.setattr("kubectl_fluidmodel.hub.client.NO_ANSWER_TIMEOUT", 0.3)
-    short = ask
-    if ask is ask_store:
-        store = S3Store("https://far.example", "us-east-1", S3Credentials("AKIATEST", "hidden"))
-        short = lambda _: Bucket(store, "models", retry_timeout=0.3).read_object("key")  # noqa: E731
-    line = error_line(short, "https://far.example", UnreachableError)
+    store = S3Store("https://far.example", "us-east-1", S3Credentials("AKIATEST", "hidden"))
+
+    def ask_store_once(_: str) -> object:
+        return Bucket(store, "models", retry_timeout=0.3).read_object("key")
+
+    line = error_line(
+        ask_store_once if ask is ask_store else ask, "https://far.example", UnreachableError
+    )
     assert f"no response from the proxy http://127.0.0.1:{port} (Connection refused)" in line
 
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from kubectl_fluidmodel.cache.adoption.differences import Difference
+from kubectl_fluidmodel.cache.adoption.comparison import Difference
 from kubectl_fluidmodel.cache.adoption.workflow import Adoption, adopt_command
 from kubectl_fluidmodel.cache.summary import proof_document
 from kubectl_fluidmodel.output.escaping import escape_control

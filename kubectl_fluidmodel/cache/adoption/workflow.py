@@ -10,7 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from kubectl_fluidmodel.cache import apply, hints, preflight
-from kubectl_fluidmodel.cache.adoption.differences import Difference, find_differences
+from kubectl_fluidmodel.cache.adoption.comparison import Difference
+from kubectl_fluidmodel.cache.adoption.differences import find_differences
 from kubectl_fluidmodel.cache.adoption.hand_made import HandMadeCache, find_cache
 from kubectl_fluidmodel.cache.adoption.metadata import adoption_objects
 from kubectl_fluidmodel.cache.adoption.options import AdoptOptions

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from kubectl_fluidmodel.cache.adoption.differences import Difference, find_differences
+from kubectl_fluidmodel.cache.adoption.comparison import Difference
+from kubectl_fluidmodel.cache.adoption.differences import find_differences
 from kubectl_fluidmodel.cache.adoption.hand_made import HandMadeCache, require_adoptable
 from kubectl_fluidmodel.cache.adoption.metadata import adoption_objects
 from kubectl_fluidmodel.cache.adoption.source import cache_options

@@ -9,26 +9,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import MutableMapping
 
 _LIBRARY_PATH_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LIBPATH")
 _BOOTLOADER_PREFIX = "_PYI_"
 """Prefix of variables that the bootloader sets for copies of itself, which we never start."""
 
 
-def restore_library_path(environ: MutableMapping[str, str] | None = None) -> None:
+def restore_library_path() -> None:
     """Restore the environment from before the bootloader; does nothing if not frozen."""
     if not getattr(sys, "frozen", False):
         return
-    environ = os.environ if environ is None else environ
     for name in _LIBRARY_PATH_VARIABLES:
-        before = environ.pop(f"{name}_ORIG", None)
+        before = os.environ.pop(f"{name}_ORIG", None)
         if before is not None:
-            environ[name] = before
+            os.environ[name] = before
         else:
-            environ.pop(name, None)
-    for name in [name for name in environ if name.startswith(_BOOTLOADER_PREFIX)]:
-        del environ[name]
+            os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.startswith(_BOOTLOADER_PREFIX)]:
+        del os.environ[name]
     if sys.platform == "win32":
         import ctypes
 

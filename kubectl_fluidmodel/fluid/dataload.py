@@ -48,7 +48,6 @@ def build_dataload(
     *,
     replicas: int,
     tolerations: Sequence[Mapping[str, Any]],
-    attempt: int = 1,
     paths: Sequence[str] = ("/",),
 ) -> Object:
     """Build the DataLoad of the Dataset `namespace/name`; it has the Dataset's name.
@@ -72,7 +71,7 @@ def build_dataload(
             "name": name,
             "namespace": namespace,
             "labels": names.managed_labels(name),
-            "annotations": {ATTEMPT_ANNOTATION: str(attempt)},
+            "annotations": {ATTEMPT_ANNOTATION: "1"},
         },
         "spec": spec,
     }

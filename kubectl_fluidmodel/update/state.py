@@ -60,10 +60,6 @@ class OldCache:
     def commit(self) -> str:
         return commit_of(self.cache)
 
-    @property
-    def is_read(self) -> bool:
-        return bool(self.graphs or self.rolling or self.other_readers)
-
 
 @dataclass(frozen=True)
 class UpdateState:

@@ -188,9 +188,9 @@ class TestDataLoad:
         found = dataload.load_targets({"spec": {"target": target}})
         assert [(each.path, each.copies) for each in found] == expected
 
-    def test_the_attempt_is_an_annotation(self) -> None:
-        made = dataload.build_dataload("demo", "ns", replicas=1, tolerations=[], attempt=3)
-        assert made["metadata"]["annotations"] == {dataload.ATTEMPT_ANNOTATION: "3"}
+    def test_its_attempt_is_the_first(self) -> None:
+        made = dataload.build_dataload("demo", "ns", replicas=1, tolerations=[])
+        assert made["metadata"]["annotations"] == {dataload.ATTEMPT_ANNOTATION: "1"}
 
 
 class TestSecret:

@@ -36,7 +36,7 @@ class Rate:
 
     bytes_per_second: float
     measured_by: str = ""
-    """`bench`; empty where it is assumed."""
+    """`bench`; empty if it is assumed."""
 
     def __str__(self) -> str:
         how = f"measured by {self.measured_by}" if self.measured_by else "assumed"
@@ -90,7 +90,7 @@ class CostEstimate:
     load: Transfer
     """From the store into the cache."""
     room: NodeRoom | None
-    """None where there is no runtime."""
+    """None if there is no runtime."""
     direct: Rate
     """Of a pod that downloads the model itself, from where the model comes."""
     cached: Rate

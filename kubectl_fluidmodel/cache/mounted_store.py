@@ -30,7 +30,7 @@ def mounted_store(client: Client, target: MountTarget) -> S3Store:
 
 
 def dataset_credentials(client: Client, target: MountTarget) -> S3Credentials | None:
-    """The keys that a Dataset has itself or refers to; None where it names none.
+    """The keys that a Dataset has itself or refers to; None if it names none.
 
     Raises:
         ForbiddenError: the Secret may not be read.

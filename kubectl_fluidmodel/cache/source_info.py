@@ -107,7 +107,7 @@ def list_s3_source(
         namespace: Of the cache.
 
     Returns:
-        The files, None where they cannot be listed and a quota was given; and notes on them.
+        The files, None if they cannot be listed and a quota was given; and notes on them.
 
     Raises:
         FluidModelError: the bucket cannot be read, or holds no model.

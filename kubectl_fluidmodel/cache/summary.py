@@ -78,7 +78,7 @@ def summary_document(result: CacheResult) -> dict[str, Any]:
 def proof_document(
     verification: Verification | None, reading: ReadVerification | None = None
 ) -> dict[str, Any] | None:
-    """A comparison with the source as documents have it; None where nothing was compared."""
+    """A comparison with the source as documents have it; None if nothing was compared."""
     if verification is None:
         return None
     return {

@@ -96,14 +96,14 @@ def _install_directory() -> Path:
     },
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def complete_words(arguments: tuple[str, ...]) -> int:
+def complete_words(words: tuple[str, ...]) -> int:
     """Print the candidates for the last word, one per line, and a directive."""
     from click.shell_completion import ShellComplete
 
     from kubectl_fluidmodel.cli.main import root
     from kubectl_fluidmodel.output.escaping import one_line
 
-    *before, last = arguments or ("",)
+    *before, last = words or ("",)
     try:
         if _expects_value(before):
             # click ignores a flag without its value, and the value may be a graph's name
@@ -122,14 +122,14 @@ def complete_words(arguments: tuple[str, ...]) -> int:
     return 0
 
 
-def _expects_value(arguments: list[str]) -> bool:
+def _expects_value(words: list[str]) -> bool:
     """Return whether the last word is a flag that takes the next word as its value."""
     from kubectl_fluidmodel.cli.main import root
 
-    if len(arguments) < 2 or "--" in arguments:
+    if len(words) < 2 or "--" in words:
         return False
-    verb = root.get_command(click.Context(root), arguments[0])
+    verb = root.get_command(click.Context(root), words[0])
     return any(
-        isinstance(param, click.Option) and not param.is_flag and arguments[-1] in param.opts
+        isinstance(param, click.Option) and not param.is_flag and words[-1] in param.opts
         for param in (verb.params if verb else [])
     )

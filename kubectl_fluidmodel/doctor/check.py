@@ -156,7 +156,7 @@ class CheckContext:
         return self.snapshot.logs.get(container_log_key(pod, container, previous=previous), "")
 
     def age(self, obj: Mapping[str, Any]) -> float:
-        """Seconds from an object's creation to the snapshot; 0.0 where it does not say."""
+        """Seconds from an object's creation to the snapshot; 0.0 if it does not say."""
         created = parse_time(metadata_of(obj).get("creationTimestamp"))
         return max(0.0, self.snapshot.taken_at - created) if created else 0.0
 

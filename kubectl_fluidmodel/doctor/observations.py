@@ -33,7 +33,7 @@ def field_evidence(obj: Mapping[str, Any], *path: str | int, text: str = "") -> 
 
 
 def label_evidence(obj: Mapping[str, Any], key: str) -> Evidence:
-    """A label of an object; `not set` where it has none of the key."""
+    """A label of an object; `not set` if it has none of the key."""
     return field_evidence(obj, "metadata", "labels", key)
 
 

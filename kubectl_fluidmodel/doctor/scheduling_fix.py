@@ -51,7 +51,7 @@ def oversized_quota_hint(cache: Cache, found: UnschedulablePod) -> str:
 
 
 def give_more_room(cache: Cache, found: UnschedulablePod, requested: int) -> Fix:
-    """Make a pod that lacks resources fit; `asked` is the memory in bytes that it requests."""
+    """Make a pod that lacks resources fit; `requested` is the memory in bytes that it requests."""
     part, runtime = found.component, cache.runtime or {}
     missing = found.lacking_resources()
     if part == WORKER and "memory" in missing and runtimes.memory_tier_bytes(cache.runtime):

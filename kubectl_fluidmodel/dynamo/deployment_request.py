@@ -15,7 +15,7 @@ _MOUNT_PATHS = (
 
 
 def request_mount_path(obj: Object) -> str:
-    """Where a request has its model mounted; empty where it does not say."""
+    """Where a request has its model mounted; empty if it does not say."""
     found = [value_at(obj, path) for path in _MOUNT_PATHS]
     return next((path for path in found if isinstance(path, str)), "")
 

@@ -147,7 +147,7 @@ class EngineCommand:
 
 
 def find_command(container: Any) -> EngineCommand | None:
-    """The engine that a container starts; None where that is not clear, or there are several."""
+    """The engine that a container starts; None if that is not clear, or there are several."""
     if not isinstance(container, dict):
         return None
     lists = {field: container[field] for field in _FIELDS if isinstance(container.get(field), list)}

@@ -155,7 +155,7 @@ def plan_loader(
         component: as it is without a loader of ours.
         wanted: one of `CHOICES`.
         node: what the cache's nodes allow.
-        model_bytes: size of the model; 0 where it is not known.
+        model_bytes: size of the model; 0 if it is not known.
     """
     if component.role is not Role.WORKER or wanted == DEFAULT:
         return LoaderPlan()
@@ -289,7 +289,7 @@ def _since(engine: LoadingEngine, option: _Option) -> tuple[int, int]:
 
 
 def _lacking_memory(engine: LoadingEngine, loader: str, model_bytes: int) -> str:
-    """What the container's memory limit is too small for; empty where it is not known to be."""
+    """What the container's memory limit is too small for; empty if it is not known to be."""
     container = value_at(engine.component.spec, engine.container_path)
     limit = quantity_to_int(get_path(container, "resources", "limits", "memory")) or 0
     if not limit or not model_bytes:
@@ -309,7 +309,7 @@ def _lacking_memory(engine: LoadingEngine, loader: str, model_bytes: int) -> str
 
 
 def _problem(engines: list[LoadingEngine]) -> str:
-    """Why a component's command is not touched; empty where it is understood."""
+    """Why a component's command is not touched; empty if it is understood."""
     if len(engines) != 1:
         return "its command starts no known engine" if not engines else "it starts several engines"
     (engine,) = engines

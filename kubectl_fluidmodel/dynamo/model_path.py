@@ -148,7 +148,7 @@ def hf_home_warnings(component: Component, mount_path: str) -> list[str]:
 
 
 def _find_model(command: EngineCommand) -> _ModelArgument | None:
-    """The model that a command names; None where it names none, or a shell string several."""
+    """The model that a command names; None if it names none, or a shell string several."""
     if command.is_served:
         first = command.words[0] if command.words else None
         named = first is not None and not first.text.startswith("-")

@@ -28,7 +28,7 @@ class RuntimeRelease:
     """Major and minor number; None where the graph does not say."""
 
     def has(self, version: tuple[int, int]) -> bool | None:
-        """Whether it is this release or a later one; None where that is not known."""
+        """Whether it is this release or a later one; None if that is not known."""
         return None if self.version is None else self.version >= version
 
     def __str__(self) -> str:

@@ -178,7 +178,7 @@ def ranks_on_node(workers: Iterable[Component], node_gpus: int) -> int:
 
     Args:
         workers: the components that read the cache.
-        node_gpus: of the cache's node with the most; 0 where that is not known, and 8 are assumed.
+        node_gpus: of the cache's node with the most; 0 if that is not known, and 8 are assumed.
     """
     total = largest = 0
     for component in workers:

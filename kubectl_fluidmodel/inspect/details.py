@@ -106,7 +106,7 @@ class CacheDetails(CacheSummary):
     graphs: tuple[str, ...]
     startup: StartupEstimate
     read_rates: ReadRates | None
-    """What `bench` measured; None where it never did."""
+    """What `bench` measured; None if it never did."""
     estimate: CostEstimate | None
     """What the cache takes; None where the size of its model is not known."""
     warnings: tuple[DoctorWarning, ...] | None

@@ -52,9 +52,9 @@ def estimate_startup(
     Args:
         name: The cache's name.
         namespace: The cache's namespace.
-        is_complete: Whether the cache holds the complete model; None where that is not known.
-        nodes: The nodes of the cache; None where they could not be read.
-        readers: The pods that mount the cache; None where they could not be read.
+        is_complete: Whether the cache holds the complete model; None if that is not known.
+        nodes: The nodes of the cache; None if they could not be read.
+        readers: The pods that mount the cache; None if they could not be read.
         graphs: The graphs that mount the cache.
     """
     if readers is None or nodes is None:

@@ -55,7 +55,7 @@ class UploadCheckpoint:
     """Number of leading parts that are stored and hashed."""
     parts_digest: str = ""
     hash_state: bytes = b""
-    """State of the hash after `parts_done` parts; empty where it could not be exported."""
+    """State of the hash after `parts_done` parts; empty if it could not be exported."""
     verified: bool = False
     """All parts are stored and have the file's hash: only CompleteMultipartUpload is missing."""
 

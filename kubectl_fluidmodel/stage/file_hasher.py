@@ -46,7 +46,7 @@ class FileHasher:
         (self._sha256 or self._hash).update(data)
 
     def export_state(self) -> bytes:
-        """The state after the bytes hashed so far; empty where it cannot be exported."""
+        """The state after the bytes hashed so far; empty if it cannot be exported."""
         if self._sha256 is None or self._sha256.count % resumable_sha256.BLOCK:
             return b""
         return self._sha256.export_state()

@@ -47,7 +47,11 @@ def events_with_reason(context: CheckContext, obj: Object | None, reason: str) -
 
 
 def _require_runtimes_read(context: CheckContext) -> None:
-    """Raises: Skip: a kind of runtime could not be read, so that none may only be out of sight."""
+    """Check that a missing runtime is missing, not unreadable.
+
+    Raises:
+        CheckSkippedError: a kind of runtime could not be read.
+    """
     for kind in names.RUNTIME_KINDS:
         if context.snapshot.is_served(kind) and not context.snapshot.was_read(
             kind, context.cache.namespace

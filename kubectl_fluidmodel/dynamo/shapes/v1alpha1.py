@@ -131,6 +131,6 @@ class V1Alpha1Component(Component):
 
 
 def top_level_claims(spec: dict[str, Any]) -> list[Any] | None:
-    """The graph's top-level `pvcs`, None where it does not use them."""
+    """The graph's top-level `pvcs`, None if it does not use them."""
     found = spec.get("pvcs")
     return found if isinstance(found, list) else None

@@ -54,7 +54,7 @@ class CacheInfo:
     """Namespaces with a Dataset of that name, if this one has none."""
     claim: Object | None = None
     runtime: Object | None = None
-    """The AlluxioRuntime; None where there is none, or it was not asked for."""
+    """The AlluxioRuntime; None if there is none, or it was not asked for."""
     label: str = ""
     """Label key of the nodes that hold it; empty if unknown."""
     equal_labels: tuple[str, ...] = ()

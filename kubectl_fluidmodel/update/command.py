@@ -165,9 +165,9 @@ class UpdateCommand:
         self._echo(view.update_document(state, facts, plan.target.revision, steps, *done))
 
     def _echo(self, document: dict[str, Any]) -> None:
-        from kubectl_fluidmodel.output.serialize import to_json, to_yaml
+        from kubectl_fluidmodel.output.serialize import format_document
 
-        click.echo(to_json(document) if self.output == "json" else to_yaml(document), nl=False)
+        click.echo(format_document(document, self.output or "yaml"), nl=False)
 
     def _print_done(self, target: Target) -> None:
         state, asked = target.state, target.revision

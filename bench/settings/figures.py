@@ -115,7 +115,19 @@ TARGETS = (
         5,
     ),
     Target("preheated / the write-up's warm read", (CACHE_NAME, PAGES), (SEED_NAME, WARM), 4),
+    Target(
+        "preheated, parallel loader / the write-up's warm read",
+        (CACHE_NAME, PAGES_PARALLEL),
+        (SEED_NAME, WARM),
+        4,
+    ),
     Target("preheated / a local file in the page cache", (CACHE_NAME, PAGES), ("", LOCAL), 0.7),
+    Target(
+        "preheated / a local file in the page cache, parallel loader",
+        (CACHE_NAME, PAGES_PARALLEL),
+        ("", LOCAL_PARALLEL),
+        0.7,
+    ),
 )
 
 

@@ -9,10 +9,6 @@ refuses shared memory maps (ENODEV).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any
-
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import Object, get_path
 
@@ -68,15 +64,3 @@ def uses_jnr_fuse(runtime: Object | None) -> bool:
     common = get_path(runtime, "spec", "properties", default={})
     value = fuse.get(JNI_FUSE_PROPERTY, common.get(JNI_FUSE_PROPERTY))  # as Fluid merges them
     return str(value).lower() == "false"
-
-
-def mount_options(runtime: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the options with which a runtime's FUSE client mounts; empty for Fluid's own.
-
-    Fluid replaces its own by `fuse.args` as a whole (pkg/ddc/alluxio/transform_optimization.go).
-    """
-    for each in get_path(runtime, "spec", "fuse", "args", default=[]):
-        options = re.fullmatch(r"--fuse-opts=(.*)", str(each))
-        if options:
-            return tuple(filter(None, options[1].split(",")))
-    return ()

@@ -32,8 +32,8 @@ ORDER = (
     "alluxioruntime-controller",
 )
 #: Where Fluid's FUSE clients mount; its default, /runtime-mnt, is no place that a real node has
-#: for itself.
-MOUNT_ROOT = "/run/runtime-mnt"
+#: for itself. Below a root of several directories, Fluid repairs no mounts (FuseRecovery).
+MOUNT_ROOT = "/mnt"
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.cluster.dataplane import cached, plane
+from tests.cluster.dataplane import cached, plane, with_image
 from tests.cluster.doctor_fixture import PASSED, doctor
 from tests.cluster.fixtures import bucket, cli, cluster, fragile, namespace
 from tests.cluster.plugin import plugin
@@ -25,6 +25,7 @@ __all__ = [
     "namespace",
     "plane",
     "plugin",
+    "with_image",
 ]
 
 

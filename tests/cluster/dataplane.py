@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests import weights
+
 from . import image
 from .api import Object
 from .bucket import MIB, Bucket
@@ -36,6 +38,15 @@ print(json.dumps({
     for path in sorted(root.rglob("*")) if path.is_file()
 }))
 """
+#: Drop the pages of all files below a directory.
+DROP = """
+import os, pathlib, sys
+for path in pathlib.Path(sys.argv[1]).rglob("*"):
+    if path.is_file():
+        handle = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(handle)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +62,13 @@ def cached(plane: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     yield made
     clear(plane, made.namespace)
     made.bucket.delete()
+
+
+@pytest.fixture(scope="session")
+def with_image(plane: Cluster) -> str:
+    """The plugin's own image, on the nodes."""
+    plane.load_image(image.archived(image.STAGE, *image.stage()))
+    return image.STAGE
 
 
 def with_data_plane(cluster: Cluster, nodes: int) -> Cluster:
@@ -89,16 +107,20 @@ class Cached:
             found[key.removeprefix(f"{self.name}/")] = hashlib.sha256(body).hexdigest()
         return found
 
-    def pods(self, **labels: str) -> list[Object]:
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    def pods(self, role: str) -> list[Object]:
+        """The pods of this cache with a role: `alluxio-fuse`."""
+        selector = f"release={self.name},role={role}"
         return self.plane.api.list("v1", "Pod", self.namespace, labelSelector=selector)
 
-    def start_reader(self, name: str, node: str) -> None:
+    def start_reader(
+        self, name: str, node: str, *, image_name: str = image.PYTHON, wait: bool = True
+    ) -> None:
         """Start a pod that has the claim at /models, and wait until it runs."""
         volume = claim_volume(self.name)
-        pod = waiting_pod(name, self.namespace, node, image.PYTHON, volume, "/models")
+        pod = waiting_pod(name, self.namespace, node, image_name, volume, "/models")
         self.plane.api.create(pod)
-        until(f"{name} to run", lambda: self.phase(name) == "Running", 120)
+        if wait:
+            until(f"{name} to run", lambda: self.phase(name) == "Running", 120)
 
     def phase(self, name: str) -> str:
         found = self.plane.api.find("v1", "Pod", name, self.namespace)
@@ -121,6 +143,25 @@ class Cached:
         done = self.execute(pod, "python", "-c", HASH, "/models")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def write_model(folder: Path, shards: int, shard_size: int) -> dict[str, str]:
+    """Write a model with random weights to a directory; returns SHA-256 of its files by name."""
+    files = {"config.json": weights.model_config()}
+    for number in range(1, shards + 1):
+        name = f"model-{number:05d}-of-{shards:05d}.safetensors"
+        files[name] = weights.random_safetensors(shard_size)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+
+
+def on_node(cluster: Cluster, node: str, *words: str) -> str:
+    """Run a command of this machine in a node's mount namespace; returns what it printed."""
+    pid = cluster.processes.pid(f"node-{node}")
+    command = ["nsenter", f"--mount=/proc/{pid}/ns/mnt", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def mounts(cluster: Cluster, node: str, text: str) -> list[str]:

@@ -26,7 +26,10 @@ def waiting_pod(
         "image": image,
         "command": ["python", "-c", WAIT],
         "env": [{"name": key, "value": value} for key, value in (env or {}).items()],
-        "volumeMounts": [{"name": "volume", "mountPath": path}],
+        # As `pin` mounts a cache: what Fluid mounts anew reaches the container.
+        "volumeMounts": [
+            {"name": "volume", "mountPath": path, "mountPropagation": "HostToContainer"}
+        ],
     }
     return {
         "apiVersion": "v1",

@@ -232,7 +232,7 @@ def test_unused_cache_is_reported(caches: BrokenCaches) -> None:
 
 @pytest.mark.breaks("FM827")
 def test_preheated_node_that_has_lost_its_pages_is_reported(caches: BrokenCaches) -> None:
-    """Recorded as by a FUSE client that is gone; test_real_reads.py ends one."""
+    """Recorded as by a FUSE client that is gone."""
     caches.create_cache("warm")
     caches.load_completely("warm")
     node = caches.wait_for_node("warm-worker-0")

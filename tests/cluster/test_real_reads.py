@@ -7,21 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import image
 from tests.cluster.bucket import MIB
-from tests.cluster.cluster import Cluster
 from tests.cluster.dataplane import HOLDER, OTHER, Cached
 
 pytestmark = [pytest.mark.real]
 
 WEIGHTS = 2 * 24 * MIB
-
-
-@pytest.fixture(scope="module")
-def with_image(plane: Cluster) -> str:
-    """The plugin's own image, on the nodes."""
-    plane.load_image(image.archived(image.STAGE, *image.stage()))
-    return image.STAGE
 
 
 def jobs(cached: Cached) -> list[str]:

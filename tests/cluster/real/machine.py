@@ -11,7 +11,7 @@ from pathlib import Path
 from .. import cgroups
 
 #: What is in memory within a node's mount namespace.
-PRIVATE = ("/run", "/var/lib", "/var/log", "/dev/shm")
+PRIVATE = ("/run", "/var/lib", "/var/log", "/dev/shm", "/mnt")
 FUSE = Path("/dev/fuse")
 
 

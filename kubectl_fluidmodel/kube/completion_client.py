@@ -36,7 +36,7 @@ _EXPECTED = (OSError, ValueError, FluidModelError)
 def list_names(connection: ConfigFlags, kind: Kind, *columns: str) -> list[Row]:
     """Names of a kind in the current namespace, described by these columns of kubectl's table."""
 
-    def ask() -> list[Row]:
+    def read() -> list[Row]:
         table = _get(connection, kind, _TABLE, includeObject="None")
         heads = [
             str(get_path(each, "name", default="")) for each in get_list(table, "columnDefinitions")
@@ -48,34 +48,34 @@ def list_names(connection: ConfigFlags, kind: Kind, *columns: str) -> list[Row]:
             found.append((str(get_path(cells, 0, default="")), description.strip(", ")))
         return found or [(name_of(item), "") for item in get_list(table, "items")]
 
-    return _run_with_timeout(ask) or []
+    return _run_with_timeout(read) or []
 
 
 def list_objects(connection: ConfigFlags, kind: Kind) -> list[Object]:
     """The objects of a kind in the current namespace."""
 
-    def ask() -> list[Object]:
+    def read() -> list[Object]:
         found = get_list(_get(connection, kind, "application/json"), "items")
         return [{"apiVersion": kind.api_version, "kind": kind.name, **each} for each in found]
 
-    return _run_with_timeout(ask) or []
+    return _run_with_timeout(read) or []
 
 
 def list_kubeconfig_entries(connection: ConfigFlags, part: str) -> list[Row]:
     """Names of `contexts`, `clusters` or `users` in the kubeconfig; needs no cluster."""
 
-    def ask() -> list[Row]:
+    def read() -> list[Row]:
         found = kubeconfig.merge(kubeconfig.kubeconfig_paths(connection.kubeconfig))
-        named, description = {
+        entries, description = {
             "contexts": (found.contexts, "cluster"),
             "clusters": (found.clusters, "server"),
             "users": (found.users, ""),
         }[part]
         return [
-            (name, str(get_path(each, description, default=""))) for name, each in named.items()
+            (name, str(get_path(each, description, default=""))) for name, each in entries.items()
         ]
 
-    return _run_with_timeout(ask) or []
+    return _run_with_timeout(read) or []
 
 
 def _get(connection: ConfigFlags, kind: Kind, accept: str, **query: str) -> Any:
@@ -98,20 +98,20 @@ def _timeout() -> float:
         return DEFAULT_TIMEOUT
 
 
-def _run_with_timeout(ask: Callable[[], T]) -> T | None:
-    """Run `ask` in a thread and return its result, or None if it takes too long.
+def _run_with_timeout(read: Callable[[], T]) -> T | None:
+    """Run `read` in a thread and return its result, or None if it takes too long.
 
     A socket timeout bounds neither DNS nor a response that trickles in.
     """
-    answer: list[T] = []
+    result: list[T] = []
 
     def run() -> None:
         try:
-            answer.append(ask())
+            result.append(read())
         except _EXPECTED:
             return  # silent by design, see the module
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(_timeout())
-    return answer[0] if answer else None
+    return result[0] if result else None

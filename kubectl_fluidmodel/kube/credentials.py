@@ -181,8 +181,8 @@ def _from_file(path: Path) -> AuthHeaders:
     return AuthHeaders(f"Bearer {token}")
 
 
-def _from_plugin(plugin: exec_plugin.ExecPlugin, ask: bool) -> AuthHeaders:
-    found = plugin.run(ask)
+def _from_plugin(plugin: exec_plugin.ExecPlugin, interactive: bool) -> AuthHeaders:
+    found = plugin.run(interactive)
     pair = f"{found.certificate}\n{found.key}".encode() if found.certificate else b""
     authorization = f"Bearer {found.token}" if found.token else ""
     return AuthHeaders(authorization, pair, found.expires_at, found.expires_at)

@@ -16,10 +16,10 @@ from kubectl_fluidmodel.net import proxies
 if TYPE_CHECKING:
     from kubectl_fluidmodel.kube.config import ConfigFlags
 
-Entry = Mapping[str, Any]
+KubeconfigEntry = Mapping[str, Any]
 
 
-def apply_cluster_flags(entry: Entry, flags: ConfigFlags) -> dict[str, Any]:
+def apply_cluster_flags(entry: KubeconfigEntry, flags: ConfigFlags) -> dict[str, Any]:
     """Return a cluster's entry with the flags applied."""
     found = dict(entry)
     values = {"server": flags.server, "proxy-url": flags.proxy_url}
@@ -36,7 +36,7 @@ def apply_cluster_flags(entry: Entry, flags: ConfigFlags) -> dict[str, Any]:
     return found
 
 
-def apply_user_flags(entry: Entry, flags: ConfigFlags) -> dict[str, Any]:
+def apply_user_flags(entry: KubeconfigEntry, flags: ConfigFlags) -> dict[str, Any]:
     """Return a user's entry with the flags applied."""
     found = dict(entry)
     values = {
@@ -64,7 +64,7 @@ def apply_user_flags(entry: Entry, flags: ConfigFlags) -> dict[str, Any]:
     return found
 
 
-def validate_cluster(name: str, entry: Entry, flags: ConfigFlags) -> None:
+def validate_cluster(name: str, entry: KubeconfigEntry, flags: ConfigFlags) -> None:
     """Validate a cluster's entry.
 
     Raises:
@@ -93,7 +93,7 @@ def validate_cluster(name: str, entry: Entry, flags: ConfigFlags) -> None:
         )
 
 
-def validate_trust(entry: Entry) -> None:
+def validate_trust(entry: KubeconfigEntry) -> None:
     """Check that the settings for verifying an https server's certificate are consistent.
 
     Raises:
@@ -107,7 +107,7 @@ def validate_trust(entry: Entry) -> None:
         )
 
 
-def validate_user(name: str, entry: Entry, flags: ConfigFlags) -> None:
+def validate_user(name: str, entry: KubeconfigEntry, flags: ConfigFlags) -> None:
     """Validate a user's entry.
 
     Raises:
@@ -153,7 +153,7 @@ def validate_user(name: str, entry: Entry, flags: ConfigFlags) -> None:
         )
 
 
-def impersonation_headers(entry: Entry) -> tuple[tuple[str, str], ...]:
+def impersonation_headers(entry: KubeconfigEntry) -> tuple[tuple[str, str], ...]:
     """Return the impersonation headers of a user's entry."""
     if not entry.get("as"):
         return ()
@@ -175,7 +175,7 @@ def _escaped(key: str) -> str:
     return "".join(chr(byte) if byte in _TOKEN else f"%{byte:02X}" for byte in key.encode())
 
 
-def _has(entry: Entry, key: str) -> bool:
+def _has(entry: KubeconfigEntry, key: str) -> bool:
     return bool(entry.get(key) or entry.get(f"{key}-data"))
 
 
@@ -186,7 +186,7 @@ def _require_readable(flag: str, file: str) -> None:
         raise UsageError(flag, f"{file} is not a readable file") from err
 
 
-def _open(entry: Entry, key: str) -> None:
+def _open(entry: KubeconfigEntry, key: str) -> None:
     if not entry.get(key):
         return
     try:

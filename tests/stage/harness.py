@@ -50,8 +50,8 @@ class StagingHarness:
         # This process holds the files too, so the budget is not what it would be by itself.
         self.options = TransferOptions(
             part_size=PART,
-            stall_timeout=2.0,
-            retry_timeout=8.0,
+            stall_timeout=10.0,
+            retry_timeout=40.0,
             progress_interval=0.05,
             workers=6,
             memory=1 << 30,
@@ -76,7 +76,7 @@ class StagingHarness:
         return Client(
             HubCredentials(self.hub.endpoint, token),
             stall_timeout=self.options.stall_timeout,
-            retry_timeout=5.0,
+            retry_timeout=20.0,
         )
 
     def plan(self, token: str = "", revision: str = "", **filters: Any) -> StagingPlan:

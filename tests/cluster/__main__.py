@@ -17,6 +17,10 @@ from .fleet import REAL
 from .real import machine
 from .real import nodes as real_nodes
 
+RECONCILE_SECONDS = 8
+"""How often Fluid looks into real caches. Each look starts several JVMs in each master, which take
+some seconds of CPU time; Fluid's own default is 90."""
+
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
@@ -90,7 +94,8 @@ def build(cluster: Cluster, options: argparse.Namespace) -> None:
 def bring_up(cluster: Cluster, options: argparse.Namespace, *settings: Any) -> None:
     """The cluster and the real nodes that were asked for."""
     build(cluster, options)
-    cluster.up(*settings)
+    paced = {"fluid_reconcile": RECONCILE_SECONDS} if options.real_nodes else {}
+    cluster.up(*settings, **paced)
     if options.real_nodes:
         cluster.add_real_nodes(options.real_nodes)
     elif options.real_node:

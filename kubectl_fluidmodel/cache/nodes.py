@@ -37,7 +37,11 @@ def candidate_nodes(
 
     def choices(all_nodes: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
         return placement.eligible_nodes(
-            all_nodes, objects, node_names=options.nodes, selector=dict(options.node_selector)
+            all_nodes,
+            objects,
+            node_names=options.nodes,
+            selector=dict(options.node_selector),
+            current=placement.bound_hostnames(existing.dataset or {}),
         )
 
     candidates = {

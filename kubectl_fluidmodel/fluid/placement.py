@@ -5,7 +5,7 @@ Pure: takes nodes and pods as the API server returns them, and returns a Placeme
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from decimal import Decimal
 from typing import Any
@@ -183,12 +183,21 @@ def eligible_nodes(
     *,
     node_names: Sequence[str] = (),
     selector: Mapping[str, str] | None = None,
+    current: Collection[str] = (),
 ) -> tuple[list[Candidate], list[str]]:
     """Return the nodes that may hold the cache, and notes about them.
 
     These are the named nodes, else those with the labels, else those with GPUs, else all nodes
-    outside the control plane. Naming a node tolerates its taints, and selecting a pool by label
-    tolerates taints with the same key and value.
+    outside the control plane. With the latter two, nodes that have the cache now are included.
+    Naming a node tolerates its taints, and selecting a pool by label tolerates taints with the same
+    key and value.
+
+    Args:
+        nodes: All nodes.
+        objects: The same, as objects.
+        node_names: Names of nodes that were asked for.
+        selector: Labels that were asked for.
+        current: Host names of the nodes that have the cache now.
 
     Raises:
         UsageError: a named node does not exist, or no node has the labels.
@@ -223,11 +232,10 @@ def eligible_nodes(
             text = ",".join(f"{key}={value}" for key, value in selector.items())
             raise UsageError(f"no node has {text}", "", kubectl("get", "nodes", "-l", text))
         return labelled, []
-    gpu = [node for node in nodes if node.gpus]
-    if gpu:
-        return gpu, []
+    if any(node.gpus for node in nodes):
+        return [node for node in nodes if node.gpus or node.hostname in current], []
     control = [node for node in nodes if any(t.key in CONTROL_PLANE for t in node.taints)]
-    plain = [node for node in nodes if node not in control]
+    plain = [node for node in nodes if node not in control or node.hostname in current]
     # On a single-node cluster, everything runs on the control plane.
     alone = [
         replace(node, untolerated=tuple(t for t in node.untolerated if t.key not in CONTROL_PLANE))

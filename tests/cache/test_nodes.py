@@ -10,6 +10,7 @@ from kubectl_fluidmodel.cache import nodes
 from kubectl_fluidmodel.cache.desired import CandidateNodes, ExistingObjects
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid.placement import build_candidate, node_affinity
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.kinds import PODS
 from tests.cache.objects import Objects, objects
@@ -48,6 +49,14 @@ def runtime(name: str, namespace: str = "ns", **level: Any) -> Object:
 class TestNodes:
     def cluster(self, objects: Objects, *nodes: Object) -> None:
         objects.lists["/api/v1/nodes"] = list(nodes)
+
+    def test_the_node_of_a_cache_is_among_them_without_a_gpu(self, objects: Objects) -> None:
+        self.cluster(objects, make_node("a"), make_node("cpu", gpus=0))
+        holder = build_candidate(make_node("cpu", gpus=0))
+        dataset = {"spec": {"nodeAffinity": node_affinity([holder])}}
+        found = survey(objects, ExistingObjects(dataset=dataset))
+        assert found is not None
+        assert {each.name for each in found.nodes} == {"a", "cpu"}
 
     def test_free_room_is_what_pods_leave(self, objects: Objects) -> None:
         self.cluster(objects, make_node("a"), make_node("cpu", gpus=0))

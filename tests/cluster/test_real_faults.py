@@ -29,6 +29,7 @@ def container(cached: Cached, role: str, name: str) -> dict[str, Any]:
     statuses = [
         each
         for pod in cached.pods(role=role)
+        if "deletionTimestamp" not in pod["metadata"]
         for each in pod["status"].get("containerStatuses", [])
         if each["name"] == name
     ]
@@ -36,10 +37,18 @@ def container(cached: Cached, role: str, name: str) -> dict[str, Any]:
 
 
 def group_of(cached: Cached, node: str, role: str, name: str) -> Path:
-    """The control group of that container."""
-    ident = str(container(cached, role, name)["containerID"]).rpartition("/")[2]
+    """The control group of that container.
+
+    For a moment, the status still has the container before, whose group is gone.
+    """
     root = cgroups.holder() / cached.plane.real.taken()[node].cgroup
-    [group] = root.glob(f"kubepods/**/{ident}")
+
+    def groups() -> list[Path]:
+        container_id = str(container(cached, role, name).get("containerID", "none"))
+        return list(root.glob(f"kubepods/**/{container_id.rpartition('/')[2]}"))
+
+    until(f"the control group of {name}", lambda: bool(groups()), 60)
+    [group] = groups()
     return group
 
 

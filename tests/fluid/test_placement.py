@@ -129,6 +129,18 @@ class TestEligible:
         assert [one.name for one in found] == ["a"]
         assert "no node has GPUs" in notes[0]
 
+    @pytest.mark.parametrize("others", [[named("b")], [named("b", gpus=0)]], ids=["gpus", "none"])
+    @pytest.mark.parametrize(
+        "holder",
+        [named("a", gpus=0), named("a", gpus=0, taints=CONTROL)],
+        ids=["plain", "control plane"],
+    )
+    def test_a_node_that_has_the_cache_stays_eligible(
+        self, holder: Candidate, others: list[Candidate]
+    ) -> None:
+        found, _ = eligible_nodes([holder, *others], [], current=[holder.hostname])
+        assert found == [holder, *others]
+
     def test_a_cluster_of_one_control_plane_node(self) -> None:
         master = named("m", gpus=0, taints=CONTROL, untolerated=CONTROL)
         [found] = eligible_nodes([master], [])[0]

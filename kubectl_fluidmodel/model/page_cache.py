@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import mmap
 import random
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -81,6 +80,8 @@ def _spread(
 
 def _count_reads(path: Path, offsets: Sequence[int]) -> int:
     """Touch pages of a file; returns how many of them the kernel had to read."""
+    import resource  # Windows, where only the commands run and no pod, does not have it
+
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
         mapped.madvise(mmap.MADV_RANDOM)  # else the kernel reads the next pages, too
         before = resource.getrusage(resource.RUSAGE_THREAD).ru_majflt

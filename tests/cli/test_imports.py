@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+import kubectl_fluidmodel
 from tests.cli.program import start
 from tests.inventory import samples
 from tests.loopback import serve
@@ -127,3 +129,24 @@ def server() -> Iterator[str]:
 def test_a_view_imports_only_what_it_shows(lean: Lean, server: str) -> None:
     modules = imported(*lean.arguments.split(), "-s", server)
     assert of_packages(modules, lean.packages) == set()
+
+
+def test_no_module_needs_posix_to_be_imported() -> None:
+    """On Windows, the commands run, and these modules do not exist."""
+    posix = {"fcntl", "grp", "pty", "pwd", "resource", "termios", "tty"}
+    package = Path(kubectl_fluidmodel.__file__).parent
+    found = [
+        f"{path.relative_to(package)}: {name}"
+        for path in package.rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        for name in imported_names(node)
+        if name in posix
+    ]
+    assert found == []
+
+
+def imported_names(node: ast.stmt) -> list[str]:
+    """The top-level modules that an import names."""
+    if isinstance(node, ast.Import):
+        return [alias.name.partition(".")[0] for alias in node.names]
+    return [str(node.module).partition(".")[0]] if isinstance(node, ast.ImportFrom) else []

@@ -190,9 +190,9 @@ def test_a_pin_makes_at_most_twelve_requests(
     asked: list[str] = []
     send = Client._send
 
-    def counted(self: Client, method: str, path: str, **options: Any) -> Any:
-        asked.append(f"{method} {path}")
-        return send(self, method, path, **options)
+    def counted(self: Client, request: Any, **options: Any) -> Any:
+        asked.append(f"{request.method} {request.path}")
+        return send(self, request, **options)
 
     monkeypatch.setattr(Client, "_send", counted)
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))

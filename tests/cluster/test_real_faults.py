@@ -24,16 +24,20 @@ MIB = 1 << 20
 FILE = "model-00001-of-00002.safetensors"
 
 
-def container(cached: Cached, role: str, name: str) -> dict[str, Any]:
-    """The status of a container of the cache's only pod with this role; empty while it has none."""
-    statuses = [
-        each
+def pod_on(cached: Cached, node: str, role: str) -> Object:
+    """The cache's pod with this role on a node; empty while there is none."""
+    pods = [
+        pod
         for pod in cached.pods(role=role)
-        if "deletionTimestamp" not in pod["metadata"]
-        for each in pod["status"].get("containerStatuses", [])
-        if each["name"] == name
+        if pod["spec"].get("nodeName") == node and "deletionTimestamp" not in pod["metadata"]
     ]
-    return statuses[0] if statuses else {}
+    return pods[0] if pods else {}
+
+
+def container(cached: Cached, node: str, role: str, name: str) -> dict[str, Any]:
+    """The status of a container of that pod; empty while it has none."""
+    statuses = pod_on(cached, node, role).get("status", {}).get("containerStatuses", [])
+    return next((each for each in statuses if each["name"] == name), {})
 
 
 def group_of(cached: Cached, node: str, role: str, name: str) -> Path:
@@ -44,7 +48,7 @@ def group_of(cached: Cached, node: str, role: str, name: str) -> Path:
     root = cgroups.holder() / cached.plane.real.taken()[node].cgroup
 
     def groups() -> list[Path]:
-        container_id = str(container(cached, role, name).get("containerID", "none"))
+        container_id = str(container(cached, node, role, name).get("containerID", "none"))
         return list(root.glob(f"kubepods/**/{container_id.rpartition('/')[2]}"))
 
     until(f"the control group of {name}", lambda: bool(groups()), 60)
@@ -54,15 +58,15 @@ def group_of(cached: Cached, node: str, role: str, name: str) -> Path:
 
 def kill(cached: Cached, node: str, role: str, name: str) -> None:
     """Kill a container, and wait until the kubelet has started it again."""
-    restarts = int(container(cached, role, name)["restartCount"])
+    restarts = int(container(cached, node, role, name)["restartCount"])
     for pid in (group_of(cached, node, role, name) / "cgroup.procs").read_text().split():
         os.kill(int(pid), signal.SIGKILL)
-    until_restarted(cached, role, name, restarts)
+    until_restarted(cached, node, role, name, restarts)
 
 
-def until_restarted(cached: Cached, role: str, name: str, restarts: int) -> None:
+def until_restarted(cached: Cached, node: str, role: str, name: str, restarts: int) -> None:
     def again() -> bool:
-        status = container(cached, role, name)
+        status = container(cached, node, role, name)
         return bool(status and status["restartCount"] > restarts and status["ready"])
 
     until(f"{name} to be started again", again, 120)
@@ -75,7 +79,7 @@ def kill_fuse(cached: Cached) -> None:
 def exhaust_fuse(cached: Cached) -> None:
     """Let the FUSE client's container reach its memory limit, so that the kernel kills it."""
     role = name = "alluxio-fuse"
-    restarts = int(container(cached, role, name)["restartCount"])
+    restarts = int(container(cached, HOLDER, role, name)["restartCount"])
     group = group_of(cached, HOLDER, role, name)
     version_1 = (group / "memory.limit_in_bytes").exists()
     used = "memory.usage_in_bytes" if version_1 else "memory.current"
@@ -83,9 +87,9 @@ def exhaust_fuse(cached: Cached) -> None:
     (group / limit).write_text(str(int((group / used).read_text()) + 8 * MIB))
     # Less than the client has, which therefore is what the kernel kills.
     script = 'x=$(head -c 64000000 /dev/zero | tr "\\0" x); echo ${#x}'
-    [pod] = cached.pods(role=role)
+    pod = pod_on(cached, HOLDER, role)
     cached.execute(pod["metadata"]["name"], "bash", "-c", script, container=name)
-    until_restarted(cached, role, name, restarts)
+    until_restarted(cached, HOLDER, role, name, restarts)
 
 
 @pytest.fixture
@@ -120,7 +124,10 @@ def test_a_killed_fuse_client_breaks_old_readers_and_serves_new_ones(
 
 
 def test_a_fuse_client_that_runs_out_of_memory_is_named(cached: Cached, fresh_fuse: None) -> None:
-    until("the FUSE client", lambda: container(cached, "alluxio-fuse", "alluxio-fuse").get("ready"))
+    until(
+        "the FUSE client",
+        lambda: container(cached, HOLDER, "alluxio-fuse", "alluxio-fuse").get("ready"),
+    )
     exhaust_fuse(cached)
     said = report(cached)
     assert "FM321" in said and f"alluxio-fuse on node {HOLDER} was killed: out of memory" in said

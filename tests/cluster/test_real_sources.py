@@ -182,7 +182,7 @@ def filled(cache: Cached) -> int:
 
 def kill_worker(cache: Cached) -> None:
     """Kill the worker's process; the kubelet starts it again."""
-    if not container(cache, "alluxio-worker", "alluxio-worker"):
+    if not container(cache, OTHER, "alluxio-worker", "alluxio-worker"):
         return
     group = group_of(cache, OTHER, "alluxio-worker", "alluxio-worker")
     for pid in (group / "cgroup.procs").read_text().split():

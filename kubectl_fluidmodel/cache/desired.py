@@ -306,7 +306,7 @@ def _loaded_bytes(listing: FileListing, paths: Sequence[str]) -> int:
 
 
 def _choose_quota(options: CacheOptions, cached_bytes: int, existing: ExistingObjects) -> int:
-    """Return the quota; `held` is the number of bytes to cache, 0 if unknown."""
+    """Return the quota; `cached_bytes` is 0 if unknown."""
     needed = sizing.quota_for(cached_bytes) if cached_bytes else 0
     if options.quota is not None:
         if cached_bytes and sizing.max_model_bytes(options.quota) < cached_bytes:

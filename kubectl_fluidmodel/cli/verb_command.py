@@ -121,7 +121,7 @@ class VerbCommand(click.Command):
                         formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
 
     def options_by_heading(self, ctx: click.Context) -> dict[str, list[click.Option]]:
-        """Return the visible flags by heading, in the order of GROUPS."""
+        """Return the visible flags by heading, in the order of HEADINGS."""
         groups: dict[str, list[click.Option]] = {}
         for param in self.get_params(ctx):
             if isinstance(param, click.Option) and not param.hidden:

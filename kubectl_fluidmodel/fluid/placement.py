@@ -78,7 +78,7 @@ class Candidate:
         return self.leaving is None and not self.untolerated
 
     def rejection_reason(self, requirement: NodeRequirement, *, existing: bool = False) -> str:
-        """Return why a cache with this `need` cannot use the node; empty if it can.
+        """Return why a cache with this `requirement` cannot use the node; empty if it can.
 
         An existing cache stays, unless the node is certain to be removed.
         """
@@ -92,7 +92,7 @@ class Candidate:
         return self.shortage(requirement)
 
     def shortage(self, requirement: NodeRequirement) -> str:
-        """Return the shortage for `need`; empty if it fits or the capacity is unknown."""
+        """Return the shortage for `requirement`; empty if it fits or the capacity is unknown."""
         shortages = []
         if self.capacity.memory is not None and self.capacity.memory < requirement.memory:
             shortages.append(_format_shortage("memory", self.capacity.memory, requirement.memory))
@@ -257,7 +257,7 @@ def select_nodes(
 ) -> Placement:
     """Select `replicas` nodes that each hold a complete copy.
 
-    Nodes in `keep`, which have the cache now, come first. Others are ordered by fewest other
+    Nodes in `current`, which have the cache now, come first. Others are ordered by fewest other
     caches, most free memory, and name.
 
     Raises:

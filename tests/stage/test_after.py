@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -86,7 +87,10 @@ def test_only_our_own_stale_uploads_are_aborted(
 def test_an_active_upload_is_not_aborted_however_slow_it_is(
     harness: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Parts may take longer than any age that makes sense for a leftover."""
+    """Parts may take longer than any age that makes sense for a leftover.
+
+    An upload is known by its checkpoint, which is written after the store has begun the upload.
+    """
     monkeypatch.setattr(checkpoint, "REFRESH_INTERVAL", 0.2)
     monkeypatch.setattr(checkpoint, "ACTIVE_FOR", 2.5)
     harness.add_model({"model.safetensors": random_bytes(3 * PART), "config.json": b"{}"})
@@ -96,12 +100,15 @@ def test_an_active_upload_is_not_aborted_however_slow_it_is(
     thread = threading.Thread(target=lambda: run.append(harness.stage()))
     thread.start()
     try:
-        wait_until(lambda: bool(harness.uploads()))
-        store, began = harness.s3.store(), time.monotonic()
+        store, looks = harness.s3.store(), []
+        look = partial(abort_stale_uploads, store, harness.destination, MODEL, 0.0)
+        wait_until(lambda: bool(look()))
+        began = time.monotonic()
         while time.monotonic() - began < 4.5:
-            seen = abort_stale_uploads(store, harness.destination, MODEL, 0.0)
-            assert [each.aborted for each in seen] == [False]
+            looks += look()
             time.sleep(0.3)
+        assert looks and not any(upload.aborted for upload in looks)
+        assert len(harness.uploads()) == 1
     finally:
         harness.hub.pause_after = None
         thread.join()

@@ -41,20 +41,27 @@ $(PLANE_READY): setup.cfg pyproject.toml constraints.txt
 demo: $(PLANE_READY) ## The main job, on a control plane of its own: bucket → proven cache
 	$(BIN)/python -m tests.cluster.demo
 
-# $(1) is the control plane's name, $(2) what pytest runs, $(3) what the control plane has besides. What
-# fails is tried once more, test by test on a new control plane: these tests watch controllers at work,
-# and a machine may stall for minutes. A test that passes only then stands in the output as FAILED all
-# the same, and wants mending.
+# What fails is tried once more, one after the other and on a new control plane: many of these tests watch
+# processes at work, and a machine may stall for minutes. A test that passes only then stands in the
+# output as FAILED all the same, and wants mending.
+AGAIN := -n 0 --last-failed --last-failed-no-failures none
+
+define fast-tests
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "$(FAST)" tests || { \
+		echo "once more, what failed:"; \
+		$(BIN)/python -m pytest -q -m "$(FAST)" tests $(AGAIN); }
+endef
+
+# $(1) is the control plane's name, $(2) what pytest runs, $(3) what the control plane has besides.
 define cluster-tests
 	$(BIN)/python -m tests.cluster run --name $(1) $(3) -- $(BIN)/python -m pytest -q $(2) || { \
 		echo "once more, what failed:"; \
-		$(BIN)/python -m tests.cluster run --name $(1) $(3) -- \
-			$(BIN)/python -m pytest -q $(2) -n 0 --last-failed --last-failed-no-failures none; }
+		$(BIN)/python -m tests.cluster run --name $(1) $(3) -- $(BIN)/python -m pytest -q $(2) $(AGAIN); }
 endef
 
 test: setup ## All tests; the first run builds the control plane's binaries (5 minutes on 2 cores)
 	$(BIN)/python -m tests.cluster up --build-only
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "$(FAST)" tests
+	$(call fast-tests)
 	$(call cluster-tests,tests,-n $(CLUSTER_WORKERS) -m "cluster and not alone" $(NOT_BREAKS) tests)
 	$(call cluster-tests,breaks,-m "cluster and not alone" $(BREAKS))
 	$(call cluster-tests,tests,-m "cluster and alone and not real_crds" tests)
@@ -85,7 +92,7 @@ test-real: setup ## The plugin on a real data plane: Alluxio, FUSE and CSI (Linu
 	$(BIN)/python -m pytest -q -m "real and alone" tests/cluster
 
 test-fast: setup ## The tests that need no control plane
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "$(FAST)" tests
+	$(call fast-tests)
 
 lint: setup ## ruff (lint and format), and the layers of ARCHITECTURE.md
 	$(BIN)/ruff check .

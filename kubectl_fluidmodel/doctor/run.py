@@ -16,6 +16,7 @@ from kubectl_fluidmodel.errors import CommandInterruptedError, FluidModelError, 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags
+from kubectl_fluidmodel.kube.wait import read_until
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.output.console import print_note
 from kubectl_fluidmodel.output.shell import kubectl
@@ -23,7 +24,7 @@ from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.archive import load_snapshot
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
-POLL_INTERVAL = 2.0
+_POLL_INTERVAL = 2.0
 """Seconds between two runs of --wait."""
 _STORE_AREA = "5"
 
@@ -94,17 +95,22 @@ class DoctorRun:
             raise CommandInterruptedError("interrupted", "nothing was changed") from err
 
     def _wait_until_healthy(self, client: Client, timeout: float) -> DoctorReport:
-        deadline = time.monotonic() + timeout
-        reported: set[str] = set()
-        while True:
-            report = self._diagnose_cluster(client)
-            if not report.diagnosis.failed or time.monotonic() + POLL_INTERVAL > deadline:
-                return report
+        noted: set[str] = set()
+
+        def note_new_problems(report: DoctorReport) -> None:
             failing = {_line(group[0]) for group in group_problems(report.diagnosis)}
-            for line in sorted(failing - reported):
+            for line in sorted(failing - noted):
                 print_note(f"waiting: {line}")
-            reported = failing
-            time.sleep(POLL_INTERVAL)
+            noted.clear()
+            noted.update(failing)
+
+        return read_until(
+            lambda: self._diagnose_cluster(client),
+            lambda report: not report.diagnosis.failed,
+            time.monotonic() + timeout,
+            note_new_problems,
+            interval=_POLL_INTERVAL,
+        )
 
     def _diagnose_cluster(self, client: Client) -> DoctorReport:
         options, started = self._options, time.monotonic()

@@ -13,6 +13,7 @@ from kubectl_fluidmodel.errors import FluidModelError, UnreachableError, WaitTim
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import KubeError
 from kubectl_fluidmodel.kube.permissions import Permission
+from kubectl_fluidmodel.kube.wait import read_until
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import EVENTS, JOBS, PODS
 from kubectl_fluidmodel.output.shell import Operand, command, kubectl
@@ -103,37 +104,50 @@ class _JobRun:
         self.name, self.namespace = name_of(job), namespace_of(job)
         spec = get_path(job, "spec", "template", "spec", default={})
         self.container = str(get_path(spec, "containers", 0, "name", default=""))
+        self._started = time.monotonic()
+        self._last_line_at = 0.0
+        """The time.monotonic() of the newest line; 0.0 until the pod runs."""
         self._lines = 0
         self._waiting_for = "no pod was created"
 
     def wait(self) -> bool:
         """Wait for the end of the pod; see `run_job`."""
-        started = time.monotonic()
-        last_line = 0.0
-        while time.monotonic() - started < self.timeouts.total:
-            pod = self._find_pod()
-            phase = str(get_path(pod, "status", "phase", default="Pending"))
-            if pod is not None and phase != "Pending":
-                last_line = last_line or time.monotonic()
-                has_ended = phase in ("Succeeded", "Failed")
-                if self._read_log(pod, required=has_ended):
-                    last_line = time.monotonic()
-                if has_ended:
-                    return phase == "Succeeded"
-                if time.monotonic() - last_line > self.timeouts.stall:
-                    raise PodStalledError(
-                        f"pod {name_of(pod)} has printed nothing for {self.timeouts.stall:.0f} s",
-                        "",
-                        kubectl("describe", "pod", Operand(name_of(pod)), namespace=self.namespace),
-                    )
-            else:
-                self._check_start(pod, time.monotonic() - started)
-            time.sleep(_POLL_INTERVAL)
-        raise WaitTimeoutError(
-            f"Job {self.name} did not finish within {self.timeouts.total:.0f} s",
-            "it was deleted",
-            "a longer --timeout",
+        phase = read_until(
+            self._read_phase,
+            _has_ended,
+            self._started + self.timeouts.total,
+            interval=_POLL_INTERVAL,
         )
+        if not _has_ended(phase):
+            raise WaitTimeoutError(
+                f"Job {self.name} did not finish within {self.timeouts.total:.0f} s",
+                "it was deleted",
+                "a longer --timeout",
+            )
+        return phase == "Succeeded"
+
+    def _read_phase(self) -> str:
+        """Return the phase of the pod, after its log was passed on.
+
+        Raises:
+            PodCannotStartError: the pod did not start in time, or cannot start.
+            PodStalledError: its log has not grown for too long.
+        """
+        pod = self._find_pod()
+        phase = str(get_path(pod, "status", "phase", default="Pending"))
+        if pod is None or phase == "Pending":
+            self._check_start(pod, time.monotonic() - self._started)
+            return phase
+        self._last_line_at = self._last_line_at or time.monotonic()
+        if self._read_log(pod, required=_has_ended(phase)):
+            self._last_line_at = time.monotonic()
+        elif not _has_ended(phase) and time.monotonic() - self._last_line_at > self.timeouts.stall:
+            raise PodStalledError(
+                f"pod {name_of(pod)} has printed nothing for {self.timeouts.stall:.0f} s",
+                "",
+                kubectl("describe", "pod", Operand(name_of(pod)), namespace=self.namespace),
+            )
+        return phase
 
     def _find_pod(self) -> Object | None:
         pods = self.client.list_objects(PODS, self.namespace, labels=f"job-name={self.name}")
@@ -189,6 +203,10 @@ class _JobRun:
         grown = len(lines) > self._lines
         self._lines = len(lines)
         return grown
+
+
+def _has_ended(phase: str) -> bool:
+    return phase in ("Succeeded", "Failed")
 
 
 def _start_problem(pod: Object) -> tuple[bool, str]:

@@ -1,4 +1,4 @@
-"""Waits for watched objects to reach a state, and for deleted objects to disappear."""
+"""Waits for a state: of watched objects, or of what is read again and again."""
 
 from __future__ import annotations
 
@@ -103,8 +103,33 @@ def wait_until_empty(
     Returns:
         The items left at the deadline; empty if none were left in time.
     """
+    return read_until(read, lambda remaining: not remaining, deadline, interval=interval)
+
+
+def read_until(
+    read: Callable[[], T],
+    done: Callable[[T], bool],
+    deadline: float,
+    on_tick: Callable[[T], None] = lambda _: None,
+    *,
+    interval: float,
+) -> T:
+    """Read what no watch reports now, every interval, and a last time at the deadline.
+
+    Args:
+        read: Reads the state. It may raise an error if waiting cannot help.
+        done: Whether the state is the expected one.
+        deadline: The time.monotonic() of the timeout.
+        on_tick: Called with the state before each pause.
+        interval: Seconds between two reads.
+
+    Returns:
+        The state that was read last: after the deadline, it may be one that is not `done`.
+    """
     while True:
-        left = read()
-        if not left or time.monotonic() >= deadline:
-            return left
-        time.sleep(interval)
+        state = read()
+        remaining = deadline - time.monotonic()
+        if done(state) or remaining <= 0:
+            return state
+        on_tick(state)
+        time.sleep(min(interval, remaining))

@@ -210,6 +210,7 @@ class Bucket(MultipartUploads):
         Raises:
             CancelledError: the run is stopped.
         """
+        # Not read_until: a stopped run ends this wait, and the pauses grow.
         deadline, delay = time.monotonic() + timeout, 0.1
         while True:
             info = self.head_object(key)

@@ -9,7 +9,7 @@ import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.wait import wait_until, wait_until_deleted
+from kubectl_fluidmodel.kube.wait import read_until, wait_until, wait_until_deleted
 from kubectl_fluidmodel.kube.watch import Informer, WatchEvent
 from kubectl_fluidmodel.objects.kinds import JOBS, PODS, Kind
 
@@ -110,3 +110,34 @@ class FakeClient:
 def test_a_deleted_object_is_gone_or_replaced(uids: list[str | None], uid: str, gone: bool) -> None:
     client = cast(Client, FakeClient(*uids))
     assert wait_until_deleted(client, JOBS, "x", "ns", uid=uid, timeout=0.4) is gone
+
+
+def test_a_state_is_read_until_it_is_the_expected_one() -> None:
+    states, ticks = iter([1, 2, 3, 4]), list[int]()
+    deadline = time.monotonic() + 30
+    state = read_until(
+        lambda: next(states), lambda n: n == 3, deadline, ticks.append, interval=0.01
+    )
+    assert (state, ticks) == (3, [1, 2])
+
+
+def test_at_the_deadline_the_state_is_read_a_last_time() -> None:
+    began = time.monotonic()
+    reads: list[float] = []
+
+    def read() -> float:
+        reads.append(time.monotonic() - began)
+        return reads[-1]
+
+    state = read_until(read, lambda _: False, began + 0.2, interval=30)
+    assert state == reads[-1] >= 0.2
+    assert len(reads) == 2
+    assert state < 5
+
+
+def test_without_time_the_state_is_read_once() -> None:
+    ticks: list[str] = []
+    state = read_until(
+        lambda: "old", lambda _: False, time.monotonic() - 1, ticks.append, interval=1
+    )
+    assert (state, ticks) == ("old", [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from kubectl_fluidmodel.cache import apply, preflight
@@ -22,6 +21,7 @@ from kubectl_fluidmodel.kube import permissions
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.kube.permissions import Permission
+from kubectl_fluidmodel.kube.wait import read_until
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
@@ -114,18 +114,19 @@ def wait_and_verify(
         FluidModelError: the source is not complete.
     """
     name, namespace = reference.options.name, reference.namespace
-    while True:
-        phase = status.parse_dataset(client.get_or_none(names.DATASETS, name, namespace)).phase
+
+    def read_phases() -> tuple[str, str]:
+        dataset = client.get_or_none(names.DATASETS, name, namespace)
         claim = client.get_or_none(kinds.PVCS, name, namespace)
-        if phase == "Bound" and get_path(claim, "status", "phase") == "Bound":
-            break
-        if time.monotonic() >= deadline:
-            raise WaitTimeoutError(
-                f"the reference {name} is not ready in time",
-                f"its Dataset is {phase}",
-                str(doctor(name, namespace)),
-            )
-        time.sleep(_POLL_INTERVAL)
+        return status.parse_dataset(dataset).phase, get_path(claim, "status", "phase", default="")
+
+    phases = read_until(read_phases, _are_bound, deadline, interval=_POLL_INTERVAL)
+    if not _are_bound(phases):
+        raise WaitTimeoutError(
+            f"the reference {name} is not ready in time",
+            f"its Dataset is {phases[0]}",
+            str(doctor(name, namespace)),
+        )
     source_namespace, source_name = reference.options.source
     found = verify_source(client, source_namespace, source_name, log)
     if not found.complete:
@@ -223,3 +224,7 @@ def _require_thin_controller(client: Client) -> None:
             "references to other namespaces need it",
             "helm upgrade fluid fluid/fluid -n fluid-system --set runtime.thin.enabled=true",
         )
+
+
+def _are_bound(phases: tuple[str, str]) -> bool:
+    return phases == ("Bound", "Bound")

@@ -23,15 +23,18 @@ from kubectl_fluidmodel.bench.plan import (
     CaseStarted,
     Measurement,
     PagesMeasured,
+    ReadCase,
     ReaderFailed,
     ReaderFinished,
     ReadProgress,
+    Source,
     last_text,
 )
 from kubectl_fluidmodel.bench.result import BenchResult, NodeResult
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, status
 from kubectl_fluidmodel.fluid.claim_job import ClaimJob
+from kubectl_fluidmodel.fluid.fuse import uses_jnr_fuse
 from kubectl_fluidmodel.inventory.cache import Cache, build_caches
 from kubectl_fluidmodel.inventory.mount_target import MountTarget, mount_targets
 from kubectl_fluidmodel.kube.client import Client
@@ -95,7 +98,14 @@ class BenchCommand:
         if self.options.off_node:
             print_note(f"note: {nodes[1].name} does not hold the cache, so reading there is slow")
         readings = [
-            _Reading(client, job, self.options, len(plan.cases), node)
+            _Reading(
+                client,
+                job,
+                self.options,
+                len(plan.cases),
+                node,
+                skipped=list(readable_cases(cache, holds_cache=node.holds_cache)[1]),
+            )
             for (plan, job), node in zip(jobs, nodes, strict=True)
         ]
         local, *others = readings
@@ -120,7 +130,7 @@ class BenchCommand:
         self, cache: Cache, node: BenchNode, store: MountTarget | None
     ) -> tuple[BenchPlan, Object]:
         store = store if node.holds_cache else None
-        cases = MOUNT_CASES if node.holds_cache else OTHER_NODE_CASES
+        cases, _ = readable_cases(cache, holds_cache=node.holds_cache)
         plan = BenchPlan(
             cases=(*cases, *([STORE_CASE] if store else [])),
             sample_bytes=self.options.sample_bytes,
@@ -208,6 +218,18 @@ def find_readable_cache(snapshot: Snapshot, namespace: str, name: str) -> Cache:
         reason = f"its PersistentVolumeClaim is {claim_phase}"
         raise FluidModelError(f"the cache {name} cannot be mounted", reason, doctor)
     return cache
+
+
+def readable_cases(
+    cache: Cache, *, holds_cache: bool
+) -> tuple[tuple[ReadCase, ...], tuple[tuple[str, str], ...]]:
+    """Return how the mount of a node is read, and what cannot be measured there, with reasons."""
+    if not holds_cache:
+        return OTHER_NODE_CASES, ()
+    if not uses_jnr_fuse(cache.fuse_runtime):
+        return MOUNT_CASES, ()
+    cases = tuple(case for case in MOUNT_CASES if case.source is not Source.PAGE_CACHE)
+    return cases, (("page cache", "the FUSE client of --high-concurrency keeps none"),)
 
 
 def _doctor_command(namespace: str, name: str) -> Command:

@@ -138,6 +138,9 @@ class Preheater:
             return None
 
     def _read(self, nodes: Sequence[ClaimNode], expected: Mapping[str, ExpectedFile]) -> Preheating:
+        if not self.has_page_cache:
+            readings = [self.reads.read_on(node, expected) for node in nodes]
+            return Preheating(verification=_verification(readings, expected))
         content = content_id(self.options.recorded_uri, expected)
         before = self._valid_records(content)
         self._records.update(before)

@@ -10,6 +10,7 @@ from kubectl_fluidmodel.cache.cost_estimate import CostEstimate, estimate_cost, 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import status as fluid_status
 from kubectl_fluidmodel.fluid.dataload import load_targets
+from kubectl_fluidmodel.fluid.fuse import uses_jnr_fuse
 from kubectl_fluidmodel.fluid.mount import alluxio_path
 from kubectl_fluidmodel.inspect.startup_estimate import StartupEstimate, estimate_startup
 from kubectl_fluidmodel.inspect.summary import TERMINATING, CacheSummary, summarize_cache
@@ -88,6 +89,8 @@ class CacheDetails(CacheSummary):
     """`Alluxio`; empty without a runtime."""
     runtime_kinds: tuple[str, ...]
     runtime_note: str
+    high_concurrency: bool
+    """Whether its FUSE client is JNR-FUSE, with Fluid's settings for many parallel reads."""
     replicas: int | None
     components: tuple[RuntimeComponent, ...]
     hit_ratio: str
@@ -193,6 +196,7 @@ def _describe_cache(
         runtime=runtimes.display_name(runtime),
         runtime_kinds=tuple(str(each.get("kind", "")) for each in cache.runtimes),
         runtime_note=traits.note if runtime is not None and cache.origin is None else "",
+        high_concurrency=uses_jnr_fuse(cache.fuse_runtime),
         replicas=runtimes.wanted_replicas(runtime),
         components=tuple(runtimes.runtime_components(cache)),
         hit_ratio=runtimes.hit_ratio(cache),

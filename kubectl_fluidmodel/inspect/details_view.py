@@ -29,6 +29,7 @@ _MAX_FILES = 12
 """Maximum number of files to show; the rest is counted."""
 _MARKS = {"good": "✓", "warn": "!", "bad": "✗", "info": "·"}
 _INDENT = 2
+_HIGH_CONCURRENCY = "many at once (--high-concurrency): JNR-FUSE, no page cache"
 
 Line = tuple[str, str]
 """A text and its style."""
@@ -265,7 +266,11 @@ def _runtime_section(page: DetailsPage, details: CacheDetails) -> str:
             ]
         )
     found = page.format_facts(
-        [("kind", ", ".join(details.runtime_kinds), ""), ("note", details.runtime_note, "dim")]
+        [
+            ("kind", ", ".join(details.runtime_kinds), ""),
+            ("note", details.runtime_note, "dim"),
+            ("reads", _HIGH_CONCURRENCY if details.high_concurrency else "", ""),
+        ]
     )
     if len(details.runtime_kinds) > 1:
         found += page.format_lines([("two runtimes with this name: Fluid accepts neither", "bad")])

@@ -183,6 +183,7 @@ def _runtime_document(details: CacheDetails) -> Document | None:
         "type": details.runtime,
         "kinds": list(details.runtime_kinds),
         "replicas": details.replicas,
+        "highConcurrency": details.high_concurrency,
         "tiers": [
             {"medium": tier.medium or None, "path": tier.path or None, "quotaBytes": tier.quota}
             for tier in details.tiers

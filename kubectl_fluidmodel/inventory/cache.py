@@ -99,6 +99,13 @@ class Cache:
         return self.runtimes[0] if self.runtimes else None
 
     @property
+    def fuse_runtime(self) -> Object | None:
+        """The runtime whose FUSE client serves the mounts: its source's for a reference."""
+        if self.refers_to is None:
+            return self.runtime
+        return self.origin.runtime if self.origin is not None else None
+
+    @property
     def uid(self) -> str:
         return names.uid_of(self.dataset) if self.dataset else ""
 

@@ -6,6 +6,7 @@ the node is another one. Until then, the kernel may drop pages when it needs the
 
 from __future__ import annotations
 
+from kubectl_fluidmodel.fluid.fuse import uses_jnr_fuse
 from kubectl_fluidmodel.fluid.pod_problems import is_ready
 from kubectl_fluidmodel.inventory.cache import FUSE, Cache
 from kubectl_fluidmodel.inventory.preheat_record import fuse_clients, preheat_records
@@ -47,7 +48,12 @@ class PageCache:
 
 
 def page_caches(snapshot: Snapshot, cache: Cache) -> dict[str, PageCache]:
-    """Return the latest measurement of each node that has one, by node."""
+    """Return the latest measurement of each node that has one, by node.
+
+    There is none where the FUSE client keeps no page: earlier ones are of another client.
+    """
+    if uses_jnr_fuse(cache.fuse_runtime):
+        return {}
     pods = cache.pods.get(FUSE, [])
     clients = fuse_clients(pods) if snapshot.was_read(kinds.PODS, cache.namespace) else None
     found = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kubectl_fluidmodel.bench.node_choice import choose_cache_node, choose_other_node
-from kubectl_fluidmodel.bench.run import find_readable_cache
+from kubectl_fluidmodel.bench.plan import OTHER_NODE_CASES, Source
+from kubectl_fluidmodel.bench.run import find_readable_cache, readable_cases
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid.names import CSI_DRIVER, cache_label
 from kubectl_fluidmodel.inventory.cache import build_caches
@@ -121,3 +122,14 @@ def test_where_nodes_cannot_be_read_the_workers_tolerations_do() -> None:
     snapshot = samples.snapshot(*objects)
     (cache,) = build_caches(snapshot)
     assert choose_cache_node(snapshot, cache).place.tolerations == (gpu,)
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_the_page_cache_is_not_measured_where_the_client_keeps_none(on: bool) -> None:
+    objects = samples.high_concurrency(samples.cache()) if on else samples.cache()
+    (cache,) = build_caches(samples.snapshot(*objects))
+    cases, left_out = readable_cases(cache, holds_cache=True)
+    assert any(case.source is Source.PAGE_CACHE for case in cases) is not on
+    assert [name for name, _ in left_out] == ["page cache"] * on
+    elsewhere = readable_cases(cache, holds_cache=False)
+    assert elsewhere == (OTHER_NODE_CASES, ())

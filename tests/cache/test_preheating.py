@@ -133,12 +133,19 @@ EXPECTED = {"model.safetensors": ExpectedFile(9)}
 
 
 def preheat(
-    cluster: FakeCluster, reads: FakeReads, expected: Any = EXPECTED, **flags: Any
+    cluster: FakeCluster,
+    reads: FakeReads,
+    expected: Any = EXPECTED,
+    *,
+    has_page_cache: bool = True,
+    **flags: Any,
 ) -> tuple[Preheating, list[str]]:
     options = parse_options(SOURCE, CacheFlags(**flags), staging=WITH_IMAGE)
     log = Log()
     preheater: Any = Preheater
-    return preheater(cluster, "models", options, reads, log).run(expected), log.lines
+    return preheater(cluster, "models", options, reads, log, has_page_cache).run(
+        expected
+    ), log.lines
 
 
 def test_every_node_is_read_once_for_one_content_and_one_fuse_client() -> None:
@@ -217,3 +224,12 @@ def test_content_changes_with_the_source_and_with_every_file() -> None:
         content_id("s3://models/llama", FILES | {"config.json": ExpectedFile(2, "h3")}),
     }
     assert same in ids and len(ids) == 5
+
+
+def test_verifying_without_a_page_cache_preheats_nothing() -> None:
+    cluster, reads = FakeCluster(), FakeReads()
+    found, _ = preheat(cluster, reads, has_page_cache=False, verify="read")
+    assert found.verification is not None and reads.read == ["gpu-0", "gpu-1"]
+    assert found.nodes == () and "annotations" not in cluster.dataset["metadata"]
+    with pytest.raises(FluidModelError, match="no page cache keeps what was read"):
+        preheat(cluster, reads, has_page_cache=False, preheat="on")

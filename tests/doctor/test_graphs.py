@@ -833,6 +833,25 @@ def test_threads_that_no_flag_sets_need_another_fuse_client() -> None:
     assert b.findings_of(snapshot, "FM748") == []
 
 
+def test_a_reference_is_read_through_the_fuse_client_of_its_source() -> None:
+    snapshot = b.healthy_snapshot()
+    both(gpus(8), reading("--load-format", "fastsafetensors", "-tp", "8"))(snapshot)
+    dataset = b.get_object(snapshot, names.DATASETS, NAME)
+    runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
+    b.remove_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
+    for kind, obj in ((names.DATASETS, dataset), (names.ALLUXIO_RUNTIMES, runtime)):
+        source = copy.deepcopy(obj)
+        source["metadata"]["name"] = "source"
+        b.add_objects(snapshot, kind, source)
+    dataset["spec"]["mounts"] = [{"mountPoint": f"dataset://{NS}/source", "name": "source"}]
+    (found,) = b.findings_of(snapshot, "FM748")
+    assert found.fix is not None
+    assert "--name source " in str(found.fix.text) and "--high-concurrency" in str(found.fix.text)
+    properties = {"alluxio.fuse.jnifuse.enabled": "false"}
+    b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "source")["spec"]["properties"] = properties
+    assert b.findings_of(snapshot, "FM748") == []
+
+
 def test_parallel_reads_of_a_shell_string_are_limited_in_it() -> None:
     snapshot = b.healthy_snapshot()
     script = "exec python3 -m dynamo.vllm --model /model --load-format runai_streamer -tp 8"

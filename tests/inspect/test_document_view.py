@@ -112,3 +112,14 @@ def test_odd_objects_make_no_odd_documents(snapshot: Snapshot) -> None:
     VALIDATOR.validate(shown)
     json.dumps(shown, allow_nan=False)
     to_yaml(shown)
+
+
+def test_settings_for_high_concurrency_are_in_it() -> None:
+    for objects, on in (
+        (samples.cache(), False),
+        (samples.high_concurrency(samples.cache()), True),
+    ):
+        snapshot = samples.snapshot(*objects)
+        shown = document_view.detail_document(describe_caches(snapshot)[0], snapshot)
+        VALIDATOR.validate(shown)
+        assert shown["runtime"]["highConcurrency"] is on

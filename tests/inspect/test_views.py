@@ -252,3 +252,26 @@ def test_a_reference_is_shown_with_its_sources_nodes_and_no_estimate() -> None:
     golden("reference-80", text)
     fits(text, 80)
     assert found.estimate is None and "dataset://models/llama" in text
+
+
+def test_settings_for_high_concurrency_are_shown_only_where_they_are_on() -> None:
+    record = PreheatRecord("abc", "", 100, 5.0, 98, "2026-03-02T08:13:20Z")
+    annotations = {PREHEATED_ANNOTATION: format_records({"gpu-0": record})}
+    objects = samples.cache(annotations=annotations)
+    (plain,) = describe_caches(samples.snapshot(*objects))
+    assert "high-concurrency" not in details_view.render_details(plain)
+    (cache,) = describe_caches(samples.snapshot(*samples.high_concurrency(objects)))
+    text = details_view.render_details(cache, width=80)
+    golden("high-concurrency-80", text)
+    fits(text, 80)
+    assert "--high-concurrency" in text and "PAGE CACHE" not in text
+
+
+def test_a_reference_is_read_through_the_client_of_its_source() -> None:
+    objects = [
+        *samples.high_concurrency(samples.cache("llama", "models")),
+        samples.dataset("mine", "team-a", source="dataset://models/llama"),
+        samples.runtime("ThinRuntime", "mine", "team-a"),
+    ]
+    described = describe_caches(samples.snapshot(*objects, namespace=None))
+    assert {each.name: each.high_concurrency for each in described} == {"llama": True, "mine": True}

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid.fuse import with_high_concurrency
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.kinds import Kind
@@ -136,6 +137,14 @@ def runtime(
         status[f"current{part}NumberScheduled"] = count
         status[f"{part.lower()}NumberReady"] = count
     return make_object(kind, name, namespace, spec=spec, status=status, **parts)
+
+
+def high_concurrency(objects: Iterable[Object]) -> list[Object]:
+    """The objects of a cache that was made with `--high-concurrency`."""
+    return [
+        with_high_concurrency(each) if each["kind"] == "AlluxioRuntime" else each
+        for each in objects
+    ]
 
 
 def component_labels(kind: str, name: str, part: str) -> dict[str, str]:

@@ -89,3 +89,12 @@ def test_nothing_is_called_lost_where_pods_cannot_be_read() -> None:
     snapshot.objects.pop("pods", None)
     (cache,) = build_caches(snapshot)
     assert not page_caches(snapshot, cache)["gpu-0"].is_lost
+
+
+def test_a_client_without_page_cache_has_none_whatever_was_measured_before() -> None:
+    record = preheated(fuse_pod())
+    annotations = {PREHEATED_ANNOTATION: format_records({"gpu-0": record})}
+    objects = samples.high_concurrency([*samples.cache(annotations=annotations), fuse_pod()])
+    snapshot = samples.snapshot(*objects)
+    (cache,) = build_caches(snapshot)
+    assert page_caches(snapshot, cache) == {}

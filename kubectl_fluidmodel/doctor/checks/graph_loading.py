@@ -62,7 +62,7 @@ def engines_limit_parallel_reads(context: CheckContext) -> Iterator[Finding]:
     of the pod and the pods of the node. Use fewer threads (`pin --loader` does), or a cache with
     `--high-concurrency`, which has another FUSE client (`alluxio.fuse.jnifuse.enabled: "false"`).
     """
-    runtime = context.cache.runtime
+    runtime = context.cache.fuse_runtime
     if not limits_parallel_reads(runtime):
         return
     files = cache_usage(context.cache).files
@@ -152,8 +152,8 @@ def _loader_fix(
     node = loader_plan.node_reads(
         [use.component],
         0,
-        is_limited=limits_parallel_reads(cache.runtime),
-        has_page_cache=not uses_jnr_fuse(cache.runtime),
+        is_limited=limits_parallel_reads(cache.fuse_runtime),
+        has_page_cache=not uses_jnr_fuse(cache.fuse_runtime),
         best=best_reads(cache.dataset),
     )
     plan = loader_plan.plan_loader(use.component, loader_names.AUTO, node, model_bytes)
@@ -174,7 +174,7 @@ def _limit_fix(
     """Fewer threads for each process, where a flag sets them."""
     limit = MAX_PARALLEL_READS // (reads.processes * pods) - reads.unsettable
     if limit < 1 or not reads.setting:
-        return Fix(fix_commands.rebuild_cache(cache, "--high-concurrency"))
+        return Fix(fix_commands.rebuild_cache(cache.origin or cache, "--high-concurrency"))
     if reads.setting.startswith("--"):
         arguments, name = [reads.setting, str(limit)], reads.setting
     else:

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from kubectl_fluidmodel.cache.hub_staging import HubStaging
 from kubectl_fluidmodel.cache.workflow import dry_run_on_server
 from kubectl_fluidmodel.errors import CommandInterruptedError, FluidModelError
 from kubectl_fluidmodel.kube.client import Client
@@ -95,7 +96,7 @@ class UpdateCommand:
             with self._recovery(work, target):
                 reporter.log(view.headline(target.state, target.repo, target.revision))
                 plan = planner.plan(target, read_only=False)
-                work.stage_and_cache(plan)
+                staging = work.stage_and_cache(plan)
         work.log = print_note
         with self._recovery(work, target):
             if PIN in options.steps:
@@ -105,7 +106,7 @@ class UpdateCommand:
         if self.output is None:
             self._print_result(work, target)
         else:
-            self._print_document(work, plan)
+            self._print_document(work, plan, staging)
         return 0
 
     def _planner(self, client: Client) -> Planner:
@@ -155,11 +156,11 @@ class UpdateCommand:
         click.echo(view.headline(plan.state, target.repo, target.revision))
         click.echo(view.steps_text(plan.steps, width=width, color=color), nl=False)
 
-    def _print_document(self, work: UpdateWorkflow, plan: UpdatePlan) -> None:
+    def _print_document(self, work: UpdateWorkflow, plan: UpdatePlan, staging: HubStaging) -> None:
         """Print the state after the run, with what the run moved and removed."""
         options = replace(self.options, revision=plan.state.commit)
         state = find_target(work.client, options).state
-        facts = replace(plan.facts, status=plan.staging.status())
+        facts = replace(plan.facts, status=staging.status())
         steps = plan_steps(state, self.options, facts, plan.ahead.desired)
         done = (work.moved, work.removed)
         self._echo(view.update_document(state, facts, plan.target.revision, steps, *done))

@@ -14,6 +14,7 @@ from contextlib import redirect_stdout
 from dataclasses import field, replace
 
 from kubectl_fluidmodel.cache import apply, removal
+from kubectl_fluidmodel.cache.hub_staging import HubStaging
 from kubectl_fluidmodel.cache.summary import summary_text
 from kubectl_fluidmodel.cache.workflow import dry_run_on_server
 from kubectl_fluidmodel.errors import FluidModelError
@@ -70,8 +71,11 @@ class UpdateWorkflow:
     prints_documents: bool = False
     """Whether stdout is for a document alone, so that the tables of `pin` go to stderr."""
 
-    def stage_and_cache(self, plan: UpdatePlan) -> None:
+    def stage_and_cache(self, plan: UpdatePlan) -> HubStaging:
         """Stage the commit, and build and verify its cache, up to the last step to run.
+
+        Returns:
+            How it was staged: with the new cache's Secret, which is there after `retire`.
 
         Raises:
             FluidModelError: names the obstacle; the old cache is unchanged.
@@ -86,9 +90,10 @@ class UpdateWorkflow:
         if plan.shared_secret is not None:
             copy = self._copy_secret(plan.shared_secret, plan.state.name)
             workflow = with_secret(workflow, copy)
-        workflow.stage(staging_of(workflow))
+        staging = staging_of(workflow)
+        workflow.stage(staging)
         if CACHE not in self.options.steps:
-            return
+            return staging
         self.step = CACHE
         if self.options.in_place:
             self._require_stopped(plan)
@@ -97,6 +102,7 @@ class UpdateWorkflow:
         checked = workflow.after_staging(plan.checked)
         result = workflow.build(checked)
         self.log(summary_text(result).splitlines()[0])
+        return staging
 
     def move_graphs(self, target: Target) -> None:
         """Move the graphs of the old caches one by one, each when the one before is ready.

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import shlex
 import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests import weights
 from tests.cluster.cluster import Cluster
 from tests.cluster.fixtures import Result
+from tests.cluster.image import STAGE
 from tests.cluster.objects import FLUID, until
 from tests.cluster.operator import Operator
 from tests.cluster.pinning import component, graph, pods, running
@@ -192,6 +196,40 @@ def test_an_interruption_anywhere_leaves_a_cache_and_the_same_command_goes_on(
     assert model.caches() == {model.name: model.new}
     assert model.claims() == {model.name}
     assert model.secrets() == {f"{model.name}-store"}, "nothing is left to prune"
+
+
+def test_a_job_stages_the_files_that_were_chosen_at_first(
+    cluster: Cluster, plugin: Plugin, hub: FakeHub, bucket: Any, operator: Operator
+) -> None:
+    """`update` with its defaults: a Job in the cluster; stdout is one document."""
+    cluster.image(STAGE, path=[str(Path(sys.executable).parent)])
+    hub.repos[MODEL].commit({**files(), "notes/a b.txt": b"no model"})
+    model = Model(cluster, plugin, hub, bucket.uri("models"), "--exclude", "notes/*")
+    model.at = ("--endpoint-hub", hub.endpoint, "--image", STAGE)
+    newest = hub.repos[MODEL].commit({**files(), "notes/c.txt": b"no model either"})
+    name = f"tiny-{newest[:7]}"
+    model.graph()
+    plan = json.loads(model.update("--dry-run", "-o", "json").ok().out)
+    assert plan["staging"]["files"] == 3 and not plan["done"]
+
+    done = model.update("-o", "json").ok()
+    document = json.loads(done.out)
+    assert (document["kind"], document["commit"]) == ("Update", newest)
+    assert document["moved"] == ["chat"] and document["removed"] == ["tiny"]
+    assert document["done"] and set(step_states(done).values()) == {"done"}
+    assert "files by --exclude 'notes/*'" in done.err
+    assert model.caches() == {name: newest} and model.claims() == {name}
+    of_staging = {"labelSelector": "fluidmodel.io/stage"}  # Fluid's loads are Jobs, too
+    [job] = cluster.api.list("batch/v1", "Job", plugin.namespace, **of_staging)
+    assert job["status"]["succeeded"] == 1
+    staged = bucket.sizes(f"models/{MODEL}/{newest}/")
+    assert not any("notes" in each for each in staged) and len(staged) == 3
+
+    again = model.update("-o", "yaml").ok()
+    assert yaml.safe_load(again.out)["done"] is True
+    cached = plugin("cache", f"{MODEL}@{newest}", "--name", name, "--to", bucket.uri("models"),
+                    *model.at, timeout=200).ok()  # fmt: skip
+    assert "already complete" in cached.err and "files by --exclude" in cached.err
 
 
 def test_a_graph_that_does_not_roll_leaves_the_old_cache_serving(model: Model) -> None:

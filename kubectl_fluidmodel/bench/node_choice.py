@@ -31,7 +31,7 @@ class BenchNode:
         return self.place.name
 
 
-def choose_cache_node(snapshot: Snapshot, cache: Cache, wanted: str = "") -> BenchNode:
+def choose_cache_node(snapshot: Snapshot, cache: Cache, requested: str = "") -> BenchNode:
     """Return a node of the cache, preferably a complete and ready one.
 
     If nodes cannot be read, the tolerations are those of the cache's worker, which runs there.
@@ -44,15 +44,15 @@ def choose_cache_node(snapshot: Snapshot, cache: Cache, wanted: str = "") -> Ben
     doctor = command("kubectl", "fluidmodel", "doctor", Operand(cache.name), "-n", cache.namespace)
     if not holding:
         raise FluidModelError(f"no node holds the cache {cache.name}", "", doctor)
-    if wanted and wanted not in {node.name for node in holding}:
+    if requested and requested not in {node.name for node in holding}:
         listed = ", ".join(node.name for node in holding)
         raise FluidModelError(
-            f"node {wanted} does not hold the cache {cache.name}",
+            f"node {requested} does not hold the cache {cache.name}",
             f"it is on {listed}",
             "--off-node to measure a node without it, or --node with one of these",
         )
     ranked = sorted(
-        (node for node in holding if not wanted or node.name == wanted),
+        (node for node in holding if not requested or node.name == requested),
         key=lambda node: (bool(node.problem), node.is_complete is not True, node.name),
     )
     name = ranked[0].name
@@ -104,8 +104,8 @@ def choose_other_node(
             "no other node is ready and has Fluid's CSI plugin",
             "bench without --off-node",
         )
-    chosen = min(found, key=lambda node: (len(taints_of(node)), name_of(node)))
-    return BenchNode(ClaimNode(name_of(chosen), _tolerations(chosen)), holds_cache=False)
+    emptiest = min(found, key=lambda node: (len(taints_of(node)), name_of(node)))
+    return BenchNode(ClaimNode(name_of(emptiest), _tolerations(emptiest)), holds_cache=False)
 
 
 def _has_driver(csi_node: Object) -> bool:

@@ -53,10 +53,10 @@ class ReadCase:
     @property
     def label(self) -> str:
         """A label for people: `cache, blocks of 16 MiB, 4 threads`."""
-        where = {Source.MOUNT: "cache", Source.PAGE_CACHE: "page cache"}.get(self.source, "store")
+        origin = {Source.MOUNT: "cache", Source.PAGE_CACHE: "page cache"}.get(self.source, "store")
         if self.pattern is Pattern.MMAP:
-            return f"{where}, memory map"
-        blocks = f"{where}, blocks of {self.block_bytes // MIB} MiB"
+            return f"{origin}, memory map"
+        blocks = f"{origin}, blocks of {self.block_bytes // MIB} MiB"
         return f"{blocks}, {pluralize(self.readers, 'thread')}"
 
 

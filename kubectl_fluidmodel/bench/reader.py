@@ -137,10 +137,10 @@ def _find_weights(root: Path) -> list[tuple[str, int]]:
     except OSError as err:
         raise CannotReadError(f"cannot list {root}: {err.strerror}") from err
     weights = [each for each in found if is_weights(each[0]) and each[1] > 0]
-    chosen = weights or [each for each in found if each[1] > 0]
-    if not chosen:
+    files = weights or [each for each in found if each[1] > 0]
+    if not files:
         raise CannotReadError(f"the claim is empty: there is no file below {root}")
-    return chosen
+    return files
 
 
 class _SegmentSource:
@@ -160,13 +160,13 @@ class _SegmentSource:
         if not self._case_bytes:
             return list(self._segments)
         share = max(self._smallest_share * case.readers, self._case_bytes)
-        taken: list[Segment] = []
-        while share > 0 and len(taken) < len(self._segments):
+        segments: list[Segment] = []
+        while share > 0 and len(segments) < len(self._segments):
             segment = self._segments[self._next % len(self._segments)]
             self._next += 1
-            taken.append(segment)
+            segments.append(segment)
             share -= segment.count
-        return taken
+        return segments
 
 
 def _split(files: Sequence[tuple[str, int]], segment: int) -> list[Segment]:

@@ -28,11 +28,11 @@ class NodeResult:
     ) -> float | None:
         """The fastest rate of the cases that match, in bytes per second."""
         found = [
-            each.bytes_per_second
-            for each in self.measurements
-            if each.case.source is source
-            and pattern in (None, each.case.pattern)
-            and readers in (None, each.case.readers)
+            measurement.bytes_per_second
+            for measurement in self.measurements
+            if measurement.case.source is source
+            and pattern in (None, measurement.case.pattern)
+            and readers in (None, measurement.case.readers)
         ]
         return max(found, default=None)
 
@@ -63,13 +63,13 @@ class BenchResult:
     def rates(self) -> ReadRates:
         """Return the result in the form that is saved on the Dataset."""
         local = self.local
-        other = next((each for each in self.nodes if not each.holds_cache), None)
+        remote = next((node for node in self.nodes if not node.holds_cache), None)
         parallel = {
-            each.case.readers: each.bytes_per_second
-            for each in local.measurements
-            if each.case.source is Source.MOUNT
-            and each.case.pattern is Pattern.PREAD
-            and each.case.block_bytes == _PARALLEL_BLOCK
+            measurement.case.readers: measurement.bytes_per_second
+            for measurement in local.measurements
+            if measurement.case.source is Source.MOUNT
+            and measurement.case.pattern is Pattern.PREAD
+            and measurement.case.block_bytes == _PARALLEL_BLOCK
         }
         return ReadRates(
             measured_at=self.measured_at,
@@ -78,7 +78,7 @@ class BenchResult:
             parallel=parallel,
             page_cache=local.rate(Source.PAGE_CACHE),
             store=local.rate(Source.STORE),
-            off_node=other.rate(Source.MOUNT, Pattern.MMAP) if other else None,
+            off_node=remote.rate(Source.MOUNT, Pattern.MMAP) if remote else None,
             resident_bytes=local.pages.bytes if local.pages else None,
             total_bytes=local.pages.total_bytes if local.pages else None,
         )
@@ -107,11 +107,11 @@ def find_limit(rates: ReadRates) -> Limit:
     if rates.page_cache and rate >= _NEAR * rates.page_cache:
         share = round(100 * rate / rates.page_cache)
         return Limit("memory", f"memory: the cache reads at {share}% of the page cache's rate")
-    one = rates.parallel.get(1)
-    if readers > 1 and one:
+    single = rates.parallel.get(1)
+    if readers > 1 and single:
         return Limit(
             "fuse-latency",
-            f"round trips to the FUSE client: {readers} threads read {rate / one:.1f} times as "
+            f"round trips to the FUSE client: {readers} threads read {rate / single:.1f} times as "
             "fast as one",
         )
     return Limit(

@@ -175,14 +175,14 @@ class BenchCommand:
         click.echo(text, nl=False)
 
 
-def _find_other_node(client: Client, cache: Cache, wanted: str) -> BenchNode:
+def _find_other_node(client: Client, cache: Cache, requested: str) -> BenchNode:
     try:
         csi_nodes = client.list_objects(CSI_NODES)
     except ForbiddenError:
         csi_nodes = None  # a node without the plugin is then noticed when its pod does not start
     nodes: list[Object] = client.list_objects(NODES)
-    if wanted != ANY_NODE:
-        nodes = [node for node in nodes if name_of(node) == wanted]
+    if requested != ANY_NODE:
+        nodes = [node for node in nodes if name_of(node) == requested]
     return choose_other_node(nodes, cache, csi_nodes)
 
 

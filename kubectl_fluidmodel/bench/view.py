@@ -67,7 +67,7 @@ def result_document(result: BenchResult) -> dict[str, Any]:
                     if node.pages
                     else None
                 ),
-                "reads": [_read_document(result, each) for each in node.measurements],
+                "reads": [_read_document(result, measurement) for measurement in node.measurements],
                 "skipped": [{"case": case, "reason": reason} for case, reason in node.skipped],
             }
             for node in result.nodes

@@ -106,13 +106,13 @@ class _Reading:
             blob = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
         buffer = memoryview(bytearray(min(_BLOCK, max(size, 1))))
         with path.open("rb", buffering=0) as file:
-            while got := file.readinto(buffer):
-                sha256.update(buffer[:got])
+            while block_bytes := file.readinto(buffer):
+                sha256.update(buffer[:block_bytes])
                 if blob:
-                    blob.update(buffer[:got])
-                count += got
+                    blob.update(buffer[:block_bytes])
+                count += block_bytes
                 with self._lock:
-                    self.bytes += got
+                    self.bytes += block_bytes
         return FileRead(name, count, sha256.hexdigest(), blob.hexdigest() if blob else "")
 
 

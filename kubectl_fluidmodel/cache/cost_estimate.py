@@ -39,8 +39,8 @@ class Rate:
     """`bench`; empty if it is assumed."""
 
     def __str__(self) -> str:
-        how = f"measured by {self.measured_by}" if self.measured_by else "assumed"
-        return f"{format_bytes(self.bytes_per_second)}/s, {how}"
+        origin = f"measured by {self.measured_by}" if self.measured_by else "assumed"
+        return f"{format_bytes(self.bytes_per_second)}/s, {origin}"
 
 
 @dataclass(frozen=True)

@@ -148,12 +148,12 @@ def build_desired(
         web=options.is_web_source,
         parallel_chunks=fuse.MAX_BACKGROUND * fuse.CHUNK_BYTES if high_concurrency else 0,
     )
-    medium, chosen, notes = _choose_medium_and_nodes(
+    medium, selected, notes = _choose_medium_and_nodes(
         options, model_bytes, quota, jvm, candidates, existing
     )
     if high_concurrency:
         notes.append(_HIGH_CONCURRENCY_NOTE)
-    affinity, tolerations = _affinity_and_tolerations(options, chosen, existing)
+    affinity, tolerations = _affinity_and_tolerations(options, selected, existing)
     source_mount = build_mount(options.source, options.name, namespace, credentials)
     annotations = source_annotations(options.recorded_uri, options.commit, listing)
     annotations |= _update_annotations(options, existing)
@@ -197,7 +197,7 @@ def build_desired(
         medium=medium,
         quota=quota,
         jvm=jvm,
-        placement=chosen,
+        placement=selected,
         immutable_changes=changes,
         notes=tuple(notes),
         resize=None if changes else _resize(existing, options.replicas),
@@ -307,21 +307,21 @@ def _loaded_bytes(listing: FileListing, paths: Sequence[str]) -> int:
 
 def _choose_quota(options: CacheOptions, cached_bytes: int, existing: ExistingObjects) -> int:
     """Return the quota; `cached_bytes` is 0 if unknown."""
-    needed = sizing.quota_for(cached_bytes) if cached_bytes else 0
+    required = sizing.quota_for(cached_bytes) if cached_bytes else 0
     if options.quota is not None:
         if cached_bytes and sizing.max_model_bytes(options.quota) < cached_bytes:
             raise UsageError(
                 f"--quota {bytes_to_quantity(options.quota)} is too small",
                 f"the model has {format_bytes(cached_bytes)}, and Alluxio evicts at 95% of the "
                 "quota and reserves 2 GiB",
-                f"--quota {bytes_to_quantity(needed)}",
+                f"--quota {bytes_to_quantity(required)}",
             )
         return options.quota
     if existing.runtime is not None:
         current = alluxio_runtime.parse_tier(existing.runtime)[2]
-        if current is not None and current >= needed:
+        if current is not None and current >= required:
             return current
-    return needed
+    return required
 
 
 def _choose_medium_and_nodes(
@@ -359,23 +359,23 @@ def _choose_medium_and_nodes(
             for node in eligible
             if sizing.fits_memory(quota, jvm, model_bytes, node.capacity)[0]
         )
-    chosen = placement.select_nodes(
+    selected = placement.select_nodes(
         eligible, _node_requirement(medium, quota, jvm), options.replicas, current=keep
     )
     if medium.type != "MEM" and medium.path != sizing.DISK_PATH:
-        notes.append(_unknown_disk_note(medium.path, quota, chosen))
-    return medium, chosen, notes
+        notes.append(_unknown_disk_note(medium.path, quota, selected))
+    return medium, selected, notes
 
 
-def _unknown_disk_note(path: str, quota: int, chosen: Placement) -> str:
+def _unknown_disk_note(path: str, quota: int, selected: Placement) -> str:
     """Return a note that the free space of a separate disk is unknown."""
-    others = [
+    shares = [
         f"{format_bytes(node.disk_used_by_caches(path))} on {node.name}"
-        for node in chosen.nodes
+        for node in selected.nodes
         if node.disk_used_by_caches(path)
     ]
-    taken = f"; other caches on that disk may take {', '.join(others)}" if others else ""
-    return f"the API does not show whether {path} has {format_bytes(quota)} free{taken}"
+    usage = f"; other caches on that disk may take {', '.join(shares)}" if shares else ""
+    return f"the API does not show whether {path} has {format_bytes(quota)} free{usage}"
 
 
 def _auto_media(
@@ -420,11 +420,13 @@ def _current_nodes(existing: ExistingObjects, candidates: Sequence[Candidate]) -
 
 
 def _affinity_and_tolerations(
-    options: CacheOptions, chosen: Placement | None, existing: ExistingObjects
+    options: CacheOptions, selected: Placement | None, existing: ExistingObjects
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the node affinity and tolerations of the Dataset."""
-    if chosen is not None:
-        return placement.node_affinity(chosen.nodes), placement.required_tolerations(chosen.nodes)
+    if selected is not None:
+        return placement.node_affinity(selected.nodes), placement.required_tolerations(
+            selected.nodes
+        )
     if existing.dataset is not None and not options.placement_given:
         spec = existing.dataset.get("spec") or {}
         return dict(spec.get("nodeAffinity") or {}), list(spec.get("tolerations") or [])

@@ -110,9 +110,9 @@ class Diagnostics:
             except (KubeError, UnreachableError):
                 return ""
             if found is not None and not get_path(found, "status", "availableReplicas", default=0):
-                wanted = get_path(found, "spec", "replicas", default=1)
+                replicas = get_path(found, "spec", "replicas", default=1)
                 return (
-                    f"Fluid's {controller} has no ready pod ({wanted} wanted): "
+                    f"Fluid's {controller} has no ready pod ({replicas} wanted): "
                     f"{scale_up_command(controller)}"
                 )
         return ""

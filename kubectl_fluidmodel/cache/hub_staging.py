@@ -69,10 +69,14 @@ class HubStaging:
         staging, source = options.staging, options.source
         if staging is None:
             raise UsageError(f"{source.uri} cannot be staged", "it is not a model of the Hub")
-        given = staging.hub
-        login = credentials.resolve_hub_credentials(given.endpoint, given.secret, client, namespace)
+        hub_options = staging.hub
+        login = credentials.resolve_hub_credentials(
+            hub_options.endpoint, hub_options.secret, client, namespace
+        )
         hub = HubClient(login, connections=staging.workers + 2)
-        files = hub.plan(source.host, source.revision, include=given.include, exclude=given.exclude)
+        files = hub.plan(
+            source.host, source.revision, include=hub_options.include, exclude=hub_options.exclude
+        )
         layout = StagingLayout(staging.to, files.repo, files.commit)
         staging_job = StagingJob(options, staging, namespace, client, login, files)
         return cls(options, staging, namespace, client, hub, files, layout, staging_job)
@@ -99,8 +103,8 @@ class HubStaging:
         hub = self.staging.hub
         words = [("--include", glob) for glob in hub.include]
         words += [("--exclude", glob) for glob in hub.exclude]
-        given = command(*(word for pair in words for word in pair))
-        return [f"files by {given}"] if words else []
+        flags = command(*(word for pair in words for word in pair))
+        return [f"files by {flags}"] if words else []
 
     def status(self) -> StagingStatus:
         """Return how much of the model is in its bucket, or can be copied there.
@@ -157,9 +161,13 @@ class HubStaging:
 
     @contextmanager
     def _open_store(self) -> Iterator[S3Store]:
-        given = self.options.store
+        store_options = self.options.store
         store = credentials.resolve_store(
-            given.endpoint, given.region, given.s3_secret, self.client, self.namespace
+            store_options.endpoint,
+            store_options.region,
+            store_options.s3_secret,
+            self.client,
+            self.namespace,
         )
         with reachable_store(store, self.client, self.namespace) as reached:
             yield reached
@@ -213,10 +221,10 @@ class HubStaging:
     def _find_active_job(self, client: Client) -> Object | None:
         """Return a running Job that stages this commit to the same bucket."""
         target = f"--to={self.staging.to.uri}"
-        for each in job_control.active_jobs(client, self.options.name, self.namespace):
-            same_source = staged_source(each) == self.files.uri
-            if same_source and target in container_args(each):
-                return each
+        for job in job_control.active_jobs(client, self.options.name, self.namespace):
+            same_source = staged_source(job) == self.files.uri
+            if same_source and target in container_args(job):
+                return job
         return None
 
     def _yield_to_earlier_job(self, client: Client, job: Object) -> None:

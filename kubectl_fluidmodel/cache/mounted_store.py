@@ -24,8 +24,8 @@ def mounted_store(client: Client, target: MountTarget) -> S3Store:
     """
     credentials = dataset_credentials(client, target)
     if credentials is None:
-        own = store_from_environment(target.endpoint or None, target.region or None)
-        credentials = own.credentials
+        local_store = store_from_environment(target.endpoint or None, target.region or None)
+        credentials = local_store.credentials
     return S3Store(target.endpoint, target.region, credentials)
 
 

@@ -38,11 +38,11 @@ def require_name_available(
             )
     if existing.dataset is not None:
         _require_own_spec(existing.dataset, name, namespace)
-        other = names.source_uri(existing.dataset)
-        if not is_same_source(other, options.recorded_uri):
+        cached_uri = names.source_uri(existing.dataset)
+        if not is_same_source(cached_uri, options.recorded_uri):
             raise FluidModelError(
                 f"the name {name} is taken in namespace {namespace}",
-                f"it caches {other}",
+                f"it caches {cached_uri}",
                 f"{hint}, or {uncache(name, namespace)}",
             )
         return
@@ -72,13 +72,13 @@ def _require_secret_available(client: Client, options: CacheOptions, namespace: 
     """Raises: FluidModelError: a foreign Secret has the name of the one for the keys."""
     if options.source.scheme != "s3" or options.store.s3_secret:
         return
-    wanted = secrets.store_secret_name(options.name)
-    keys = client.get_or_none(kinds.SECRETS, wanted, namespace)
+    secret_name = secrets.store_secret_name(options.name)
+    keys = client.get_or_none(kinds.SECRETS, secret_name, namespace)
     if keys is not None and not names.is_managed(keys):
         raise FluidModelError(
-            f"Secret {wanted} was not made by this plugin",
+            f"Secret {secret_name} was not made by this plugin",
             "it would be overwritten",
-            f"{command('--s3-secret', wanted)}, or {other_name(options.name)}",
+            f"{command('--s3-secret', secret_name)}, or {other_name(options.name)}",
         )
 
 
@@ -118,21 +118,21 @@ def check_staging_jobs(client: Client, options: CacheOptions, namespace: str) ->
         active = active_jobs(client, name, namespace)
     except ForbiddenError:  # without permission to list Jobs, none can be created either
         return []
-    for each in active:
-        if not is_same_source(staged_source(each), options.recorded_uri):
-            raise name_taken_error(each, name, namespace)
-    others = [each for each in active if options.commit and _job_commit(each) != options.commit]
+    for job in active:
+        if not is_same_source(staged_source(job), options.recorded_uri):
+            raise name_taken_error(job, name, namespace)
+    outdated = [job for job in active if options.commit and _job_commit(job) != options.commit]
     return [
         f"Job {name_of(each)} is still staging commit {_job_commit(each)[:12]}, and is left "
         f"running ({_delete_job(each, namespace)} ends it)"
-        for each in others
+        for each in outdated
     ]
 
 
 def jobs_of_other_models(client: Client, name: str, namespace: str, repo: str) -> list[Object]:
     """Return the active Jobs that stage another model than `repo` for a cache with this name."""
     active = active_jobs(client, name, namespace)
-    return [each for each in active if not is_same_source(staged_source(each), f"hf://{repo}")]
+    return [job for job in active if not is_same_source(staged_source(job), f"hf://{repo}")]
 
 
 def name_taken_error(job: Object, name: str, namespace: str) -> FluidModelError:
@@ -167,8 +167,8 @@ def same_source_notes(
         return []
     uri = options.source.uri
     return [
-        f"Dataset {name_of(each)} was made by hand and reads {uri}, too; to take it over instead: "
-        f"{adopt(name_of(each), namespace)}"
-        for each in datasets
-        if not names.is_managed(each) and uri in mounted_sources(each)
+        f"Dataset {name_of(dataset)} was made by hand and reads {uri}, too; to take it over "
+        f"instead: {adopt(name_of(dataset), namespace)}"
+        for dataset in datasets
+        if not names.is_managed(dataset) and uri in mounted_sources(dataset)
     ]

@@ -103,12 +103,12 @@ def _known_tolerations(
 
 
 def _disk_caches(
-    client: Client, own: tuple[str, str], pods: Mapping[str, Sequence[Object]]
+    client: Client, own_key: tuple[str, str], pods: Mapping[str, Sequence[Object]]
 ) -> tuple[dict[str, list[tuple[str, int]]], list[str]]:
     """Return the paths and quotas of caches on disks by node, and notes.
 
     No pod requests this space: the quota of a tier is in the runtime of a cache that has a worker
-    there. The cache `own`, which is being placed, does not count.
+    there. The cache `own_key`, which is being placed, does not count.
     """
     kinds: dict[str, Kind] = {}
     for pod in (pod for on in pods.values() for pod in on):
@@ -128,9 +128,9 @@ def _disk_caches(
             )
     found = {}
     for node, on in pods.items():
-        there = {(namespace_of(pod), labels_of(pod).get("release", "")) for pod in on} - {own}
+        keys = {(namespace_of(pod), labels_of(pod).get("release", "")) for pod in on} - {own_key}
         found[node] = [
-            each for key in sorted(there) if key in runtimes for each in disk_tiers(runtimes[key])
+            each for key in sorted(keys) if key in runtimes for each in disk_tiers(runtimes[key])
         ]
     return found, notes
 

@@ -291,8 +291,8 @@ def existing_objects(client: Client, options: CacheOptions, namespace: str) -> E
         if options.load
         else None,
     )
-    wanted = options.replicas if options.replicas_given else found.replicas
-    if found.runtime is not None and len(bound_hostnames(found.dataset or {})) != wanted:
+    replicas = options.replicas if options.replicas_given else found.replicas
+    if found.runtime is not None and len(bound_hostnames(found.dataset or {})) != replicas:
         nodes = resizing.worker_nodes(client, namespace, options.name)
         found = replace(found, worker_nodes=nodes)
     return found

@@ -159,8 +159,8 @@ class Preheater:
                     node.name, record.bytes, record.seconds, is_old, record.resident_bytes
                 )
             )
-        whole = len(readings) == len(nodes)
-        return Preheating(tuple(found), _verification(readings, expected) if whole else None)
+        is_complete = len(readings) == len(nodes)
+        return Preheating(tuple(found), _verification(readings, expected) if is_complete else None)
 
     def _valid_records(self, content: str) -> dict[str, PreheatRecord]:
         dataset = self.client.get(names.DATASETS, self.options.name, self.namespace)
@@ -202,9 +202,9 @@ def _verification(
     readings: Sequence[NodeReading], expected: Mapping[str, ExpectedFile]
 ) -> ReadVerification:
     return ReadVerification(
-        nodes=tuple(each.node for each in readings),
-        files=len(expected) or min(len(each.read) for each in readings),
-        bytes=max(each.bytes for each in readings),
+        nodes=tuple(reading.node for reading in readings),
+        files=len(expected) or min(len(reading.read) for reading in readings),
+        bytes=max(reading.bytes for reading in readings),
         hashed=sum(bool(each.digest) for each in expected.values()),
     )
 

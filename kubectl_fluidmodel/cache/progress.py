@@ -118,9 +118,9 @@ def pending_steps(replicas: int, *, load: bool) -> tuple[Step, ...]:
     return compute_progress(_NoObjects(), CacheTarget("", "", None, replicas, load)).steps
 
 
-def _pods_step(role: str, pods: list[Object], wanted: int, bound: bool) -> Step:
+def _pods_step(role: str, pods: list[Object], desired: int, bound: bool) -> Step:
     ready = sum(1 for pod in pods if pod_problems.is_ready(pod))
-    where = ", ".join(
+    nodes = ", ".join(
         sorted(
             {
                 str(get_path(pod, "spec", "nodeName"))
@@ -129,12 +129,12 @@ def _pods_step(role: str, pods: list[Object], wanted: int, bound: bool) -> Step:
             }
         )
     )
-    noun = f"{role}{'s' if wanted > 1 else ''}"
-    if ready >= wanted or (not pods and bound):  # RBAC may hide pods
-        return Step(noun, DONE, f"ready on {where}" if where else "ready")
+    noun = f"{role}{'s' if desired > 1 else ''}"
+    if ready >= desired or (not pods and bound):  # RBAC may hide pods
+        return Step(noun, DONE, f"ready on {nodes}" if nodes else "ready")
     if not pods:
         return Step(noun, WAITING)
-    return Step(noun, RUNNING, f"{ready} of {wanted} ready" + (f", on {where}" if where else ""))
+    return Step(noun, RUNNING, f"{ready} of {desired} ready" + (f", on {nodes}" if nodes else ""))
 
 
 def _dataset_step(dataset: status.DatasetStatus) -> Step:

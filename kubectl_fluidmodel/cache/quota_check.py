@@ -96,8 +96,11 @@ def _freed_demand(runtime: Object) -> Demand:
 
 def _pod(name: str, runtime: Object, component: str, *containers: str) -> Object:
     resources = get_path(runtime, "spec", component, "resources", default={})
-    first, *others = containers
-    made = [{"name": first, "resources": resources}, *({"name": other} for other in others)]
+    first, *other_containers = containers
+    made = [
+        {"name": first, "resources": resources},
+        *({"name": other} for other in other_containers),
+    ]
     return {"metadata": {"name": name}, "spec": {"containers": made}}
 
 

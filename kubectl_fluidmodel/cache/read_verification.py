@@ -99,15 +99,15 @@ def compare_files(
         A line for each file that is missing, unreadable or different.
     """
     wrong = []
-    for path, wanted in sorted(expected.items()):
+    for path, file in sorted(expected.items()):
         found = read.get(path)
         if path in failed:
             wrong.append(f"{path}: {failed[path]}")
         elif found is None:
             wrong.append(f"{path}: missing")
-        elif found.size != wanted.size:
-            wrong.append(f"{path}: {found.size} bytes instead of {wanted.size}")
-        elif wanted.digest and wanted.digest != (found.git if wanted.is_git else found.sha256):
+        elif found.size != file.size:
+            wrong.append(f"{path}: {found.size} bytes instead of {file.size}")
+        elif file.digest and file.digest != (found.git if file.is_git else found.sha256):
             wrong.append(f"{path}: its content differs from the Hub's")
     return wrong
 
@@ -156,8 +156,8 @@ class ClaimReads:
             FluidModelError: the pod does not run to its end, or finds nothing.
         """
         reading = NodeReading(node.name, sum(each.size for each in expected.values()))
-        left = max(1.0, self.deadline - time.monotonic())
-        job = self._build_job(node, left)
+        remaining = max(1.0, self.deadline - time.monotonic())
+        job = self._build_job(node, remaining)
 
         def on_line(line: str) -> None:
             reading.handle(line)
@@ -168,10 +168,10 @@ class ClaimReads:
             self.reporter.update(reading)
 
         timeouts = JobTimeouts(
-            schedule=min(_SCHEDULE_TIMEOUT, left),
-            start=min(_START_TIMEOUT, left),
+            schedule=min(_SCHEDULE_TIMEOUT, remaining),
+            start=min(_START_TIMEOUT, remaining),
             stall=_STALL_TIMEOUT,
-            total=left,
+            total=remaining,
         )
         succeeded = run_job(self.client, job, timeouts, on_line, on_wait)
         wrong = compare_files(expected, reading.read, reading.failed)
@@ -183,10 +183,10 @@ class ClaimReads:
         if not reading.read and not wrong:
             wrong = ["the claim is empty"]
         if wrong:
-            more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+            rest = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
             raise error(
                 f"what a pod on {node.name} reads from cache {self.name} is wrong",
-                "; ".join(wrong[:3]) + more,
+                "; ".join(wrong[:3]) + rest,
                 hints.doctor(self.name, self.namespace),
             )
         rate = reading.bytes / reading.seconds if reading.seconds else 0

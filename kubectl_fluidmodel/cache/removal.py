@@ -84,16 +84,16 @@ def pods_mounting(client: Client, namespace: str, claim: str) -> list[str]:
 
 def required_permissions(found: list[Object], namespace: str) -> list[Permission]:
     """Return the permissions without which a cache would be removed only partially."""
-    wanted = [Permission("list", kind, namespace) for kind in _REQUIRED_KINDS]
+    required = [Permission("list", kind, namespace) for kind in _REQUIRED_KINDS]
     existing = [kind for kind in OWNED_KINDS if any(obj["kind"] == kind.name for obj in found)]
     source = next((names.source_uri(o) for o in found if o["kind"] == names.DATASETS.name), "")
     if source.startswith("nfs://") and kinds.PVS not in existing:
-        wanted.append(Permission("list", kinds.PVS))
+        required.append(Permission("list", kinds.PVS))
         existing.append(kinds.PVS)
     for kind in existing:
-        where = _scope(kind, namespace)
-        wanted += [Permission(verb, kind, where) for verb in ("get", "delete")]
-    return wanted
+        scope = _scope(kind, namespace)
+        required += [Permission(verb, kind, scope) for verb in ("get", "delete")]
+    return required
 
 
 def require_removable(
@@ -188,7 +188,7 @@ def require_unreferenced(client: Client, dataset: Object | None, message: str) -
 def _require_dataset_owned(client: Client, namespace: str, name: str) -> None:
     """Raises: FluidModelError: an adoption was interrupted before it came to the Dataset."""
     datasets = client.list_objects(names.DATASETS, namespace, fields=f"metadata.name={name}")
-    if any(name_of(each) == name and not names.is_managed(each) for each in datasets):
+    if any(name_of(dataset) == name and not names.is_managed(dataset) for dataset in datasets):
         raise FluidModelError(
             f"Dataset {name} in namespace {namespace} was made by hand",
             "only parts of its cache are adopted",
@@ -266,16 +266,16 @@ def _wait_for_pods(client: Client, namespace: str, name: str, deadline: float) -
         WaitTimeoutError: one still exists.
     """
     try:
-        left = wait_until_empty(
+        remaining = wait_until_empty(
             lambda: client.list_objects(kinds.PODS, namespace, labels=_runtime_pods(name)), deadline
         )
     except ForbiddenError:
         return
-    if left:
+    if remaining:
         raise WaitTimeoutError(
-            f"pod {name_of(left[0])} is still being deleted",
-            describe_deletion(left[0]) if is_terminating(left[0]) else "",
-            kubectl("describe", "pod", Operand(name_of(left[0])), namespace=namespace),
+            f"pod {name_of(remaining[0])} is still being deleted",
+            describe_deletion(remaining[0]) if is_terminating(remaining[0]) else "",
+            kubectl("describe", "pod", Operand(name_of(remaining[0])), namespace=namespace),
         )
 
 

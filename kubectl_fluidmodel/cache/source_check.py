@@ -52,7 +52,7 @@ def check_source(
             summarize(texts, _MAX_ERRORS, "; "),
             _fix_command(options, verdict, location),
         )
-    notes = [f"{uri}: {each.text}" for each in verdict.warnings[:_MAX_WARNINGS]]
+    notes = [f"{uri}: {warning.text}" for warning in verdict.warnings[:_MAX_WARNINGS]]
     if len(verdict.warnings) > _MAX_WARNINGS:
         notes.append(f"{uri}: and {len(verdict.warnings) - _MAX_WARNINGS} more of these")
     if sampled.incomplete_reason:

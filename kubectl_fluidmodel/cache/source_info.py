@@ -89,8 +89,8 @@ def _read_s3(
     stores.require_endpoint_without_bucket(store, options.source.host)
     listing = options.expected
     if listing is None and list_files:
-        listing, more = list_s3_source(options, store, client, namespace)
-        notes += more
+        listing, list_notes = list_s3_source(options, store, client, namespace)
+        notes += list_notes
     warnings = _loopback_warnings(store.endpoint, client)
     return SourceInfo(credentials, listing, secret, tuple(notes), warnings)
 
@@ -137,23 +137,28 @@ def _resolve_mount_keys(
     Raises:
         FluidModelError: the keys are temporary.
     """
-    given = options.store
-    store = stores.store_from_environment(given.endpoint, given.region)
-    if given.s3_secret:
-        found, keys = stage_credentials.read_store_secret(given.s3_secret, client, namespace)
+    store_options = options.store
+    store = stores.store_from_environment(store_options.endpoint, store_options.region)
+    if store_options.s3_secret:
+        found, keys = stage_credentials.read_store_secret(
+            store_options.s3_secret, client, namespace
+        )
         if found and found.short_lived:
-            s3_credentials.require_session_token(found, f" in Secret {given.s3_secret}")
+            s3_credentials.require_session_token(found, f" in Secret {store_options.s3_secret}")
             raise _temporary_credentials_error(
-                f"the keys in Secret {given.s3_secret} are temporary"
+                f"the keys in Secret {store_options.s3_secret} are temporary"
             )
         return replace(store, credentials=found or store.credentials), keys, None
-    own = store.credentials
-    if own is None:
+    local_keys = store.credentials
+    if local_keys is None:
         return store, None, None
-    if own.short_lived:
-        s3_credentials.require_session_token(own)
+    if local_keys.short_lived:
+        s3_credentials.require_session_token(local_keys)
         raise _temporary_credentials_error("these S3 credentials are temporary")
-    data = {s3_credentials.ACCESS_KEY: own.access_key, s3_credentials.SECRET_KEY: own.secret_key}
+    data = {
+        s3_credentials.ACCESS_KEY: local_keys.access_key,
+        s3_credentials.SECRET_KEY: local_keys.secret_key,
+    }
     secret = secrets.build_secret(options.name, namespace, data)
     secret_name = secrets.store_secret_name(options.name)
     return (

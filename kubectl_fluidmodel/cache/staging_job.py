@@ -138,10 +138,10 @@ class StagingJob:
 
     def _hub_token(self) -> SecretKey | None:
         """Return where the Job finds the Hub's token; None without a token."""
-        given = self.staging.hub.secret
-        if given:
-            _, key = credentials.read_hub_token(given, self.client, self.namespace)
-            return SecretKey(given, key)
+        secret = self.staging.hub.secret
+        if secret:
+            _, key = credentials.read_hub_token(secret, self.client, self.namespace)
+            return SecretKey(secret, key)
         if not self.hub.token:
             return None
         return SecretKey(self.options.name + secrets.HUB_SUFFIX, credentials.DEFAULT_TOKEN_KEY)

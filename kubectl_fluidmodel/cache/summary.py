@@ -17,25 +17,25 @@ _MEDIA = {"MEM": "memory", "SSD": "SSD", "HDD": "disk"}
 def summary_text(result: CacheResult) -> str:
     """Return two lines: the resulting cache, and the next command."""
     options, desired, verification = result.options, result.desired, result.verification
-    where = f"in {_MEDIA.get(desired.medium.type, desired.medium.type)}"
+    place = f"in {_MEDIA.get(desired.medium.type, desired.medium.type)}"
     if desired.placement:
-        where = f"on {', '.join(desired.placement.names)}, {where}"
+        place = f"on {', '.join(desired.placement.names)}, {place}"
     if verification is not None:
         cached = format_bytes(verification.bytes)
         amount = f"{cached}, complete by Fluid's totals"
         if verification.files is not None:
             amount = f"{pluralize(verification.files, 'file')}, {cached}, every byte proven"
-        head = f"{options.name} is cached: {amount}, {where}"
+        head = f"{options.name} is cached: {amount}, {place}"
         reading = result.reading
         if options.verify_by_reading and reading.verification is not None:
             head += f"; read through the claim on {', '.join(reading.verification.nodes)}"
         elif reading.nodes:
             head += f"; preheated on {', '.join(node.name for node in reading.nodes)}"
     elif options.load:
-        head = f"{options.name} is being built {where}; run the same command again to wait for it"
+        head = f"{options.name} is being built {place}; run the same command again to wait for it"
     else:
         head = (
-            f"{options.name} is ready and empty {where}; it fills when pods read, or run without "
+            f"{options.name} is ready and empty {place}; it fills when pods read, or run without "
             "--no-load"
         )
     flag = ("-n", result.namespace) if result.namespace != "default" else ()

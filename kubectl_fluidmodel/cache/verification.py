@@ -40,13 +40,13 @@ def verify_by_file(
 ) -> Verification:
     """Compare file by file; with several nodes, also check that each holds a complete copy."""
     cached_files = {entry.path: entry for entry in cached}
-    wanted = (
+    expected = (
         {file.path: file.size for file in listing.files}
         if listing
         else {entry.path: entry.size for entry in cached}
     )
     missing = []
-    for path, bytes_ in sorted(wanted.items()):
+    for path, bytes_ in sorted(expected.items()):
         entry = cached_files.get(path)
         if entry is None:
             missing.append(f"{path}: not in the cache's file system")
@@ -54,7 +54,7 @@ def verify_by_file(
             missing.append(f"{path}: {entry.size} bytes in the cache, {bytes_} in the source")
         elif entry.cached_percent < 100 and bytes_:
             missing.append(f"{path}: {entry.cached_percent}% cached")
-    total = sum(wanted.values())
+    total = sum(expected.values())
     cached_bytes = sum(entry.size * entry.cached_percent // 100 for entry in cached)
     if not missing and replicas > 1:
         missing += [
@@ -64,10 +64,10 @@ def verify_by_file(
         ]
         if len(workers) < replicas:
             missing.append(f"{len(workers)} of {replicas} workers are reporting")
-    empty = not wanted
+    empty = not expected
     return Verification(
         complete=not missing and not empty,
-        files=len(wanted),
+        files=len(expected),
         bytes=total,
         cached_bytes=cached_bytes,
         missing=tuple(missing),

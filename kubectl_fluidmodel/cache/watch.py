@@ -43,8 +43,8 @@ def watch_cache(client: Client, target: CacheTarget) -> Iterator[Informer]:
         informer.start(kinds.PODS, namespace, labels=releases)
         informer.start(kinds.EVENTS, namespace, fields="type=Warning")
         if target.hostnames:
-            chosen = f"{HOSTNAME_LABEL} in ({','.join(target.hostnames)})"
-            informer.start(kinds.NODES, labels=chosen)
+            label_selector = f"{HOSTNAME_LABEL} in ({','.join(target.hostnames)})"
+            informer.start(kinds.NODES, labels=label_selector)
         yield informer
     finally:
         informer.close()

@@ -104,8 +104,8 @@ def run(
     workflow = CacheWorkflow.open(client, options, reporter, raise_if_hopeless)
     checked, staging = workflow.preflight(), workflow.staging
     if staging is not None:
-        ahead = workflow.plan_ahead(checked, staging)
-        dry_run_on_server(client, ahead.desired, lambda _: None, staging.job.objects())
+        planned = workflow.plan_ahead(checked, staging)
+        dry_run_on_server(client, planned.desired, lambda _: None, staging.job.objects())
         if not workflow.stage(staging):
             return None
         checked = workflow.after_staging(checked)
@@ -393,18 +393,19 @@ class CacheWorkflow:
             f"quota {format_bytes(desired.quota)} per worker on {medium.type} at {medium.path} "
             f"({medium.reason})"
         )
-        chosen = desired.placement
-        if chosen is None:
+        placement = desired.placement
+        if placement is None:
             log("nodes cannot be listed: the scheduler chooses among the allowed ones")
             return
-        log(f"{pluralize(len(chosen.nodes), 'node')}: {', '.join(chosen.names)} ({chosen.reason})")
-        if chosen.runners_up:
-            others = ", ".join(
-                f"{n.name} ({pluralize(n.caches, 'cache')})" for n in chosen.runners_up
+        count = pluralize(len(placement.nodes), "node")
+        log(f"{count}: {', '.join(placement.names)} ({placement.reason})")
+        if placement.runners_up:
+            described = ", ".join(
+                f"{n.name} ({pluralize(n.caches, 'cache')})" for n in placement.runners_up
             )
-            log(f"runners-up: {others}")
-        if chosen.rejected:
-            log(f"not chosen: {group_by_reason(chosen.rejected)}")
+            log(f"runners-up: {described}")
+        if placement.rejected:
+            log(f"not chosen: {group_by_reason(placement.rejected)}")
 
     def _delete_for_recreate(self, desired: DesiredCache) -> None:
         """Delete a cache with changes that Fluid cannot apply while it runs.
@@ -428,8 +429,8 @@ class CacheWorkflow:
 
 def _is_scaled(runtime: Object) -> bool:
     """Whether Fluid has seen the runtime's number of workers."""
-    wanted = get_path(runtime, "spec", "replicas", default=1)
-    return bool(get_path(runtime, "status", "desiredWorkerNumberScheduled") == wanted)
+    replicas = get_path(runtime, "spec", "replicas", default=1)
+    return bool(get_path(runtime, "status", "desiredWorkerNumberScheduled") == replicas)
 
 
 def plan_cache(

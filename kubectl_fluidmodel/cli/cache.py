@@ -234,8 +234,8 @@ def command(
             adopt_options = parse_adopt_options(source, cache, store, staging, hub, waiting)
             return _adopt(AdoptCommand(adopt_options, connection, run.output, run.color), run)
         if is_reference(source):
-            others = (store, staging, hub)
-            reference = parse_reference_options(source, cache, others, waiting)
+            other_flags = (store, staging, hub)
+            reference = parse_reference_options(source, cache, other_flags, waiting)
             return _refer(ReferenceCommand(reference, connection, run.output), run)
         options = parse_options(source, cache, store, staging, hub, waiting)
         work = CacheCommand(options, connection, run.output, run.color, run.price_per_gib)
@@ -284,8 +284,8 @@ def hopeless_check(client: Client, name: str) -> Callable[[], None]:
     def check() -> None:
         nonlocal monitor
         if monitor is None:
-            own = Client(client.access)
-            monitor = FailureMonitor(own, client.namespace, name, CACHE_FAILURES)
+            own_client = Client(client.access)
+            monitor = FailureMonitor(own_client, client.namespace, name, CACHE_FAILURES)
         problem = monitor.poll()
         if problem is not None:
             doctor = ("kubectl", "fluidmodel", "doctor", Operand(name), "-n", client.namespace)

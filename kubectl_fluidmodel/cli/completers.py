@@ -35,8 +35,8 @@ class CompletedString(click.types.StringParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
-        given = ctx.params.get(param.name or "")
-        already_given = set(given) if isinstance(given, (tuple, list)) else set()
+        value = ctx.params.get(param.name or "")
+        already_given = set(value) if isinstance(value, (tuple, list)) else set()
         return [
             CompletionItem(name, help=about or None)
             for name, about in self.completer(ctx)
@@ -67,11 +67,11 @@ def _config_flags(ctx: click.Context) -> ConfigFlags:
 
     from kubectl_fluidmodel.kube.config import ConfigFlags
 
-    known = {each.name for each in fields(ConfigFlags)}
-    given: dict[str, Any] = {
+    known = {field.name for field in fields(ConfigFlags)}
+    values: dict[str, Any] = {
         key: value for key, value in ctx.params.items() if key in known and value is not None
     }
-    return ConfigFlags(**given)
+    return ConfigFlags(**values)
 
 
 def _object_names(kind: Kind, *columns: str) -> Completer:

@@ -139,9 +139,9 @@ def _pod_probe(flags: DoctorFlags) -> PodProbe | None:
     )
     if flags.probe:
         return PodProbe(require_image(flags.image), network)
-    given = {"--image": flags.image, "--image-pull-secret": flags.pull_secrets}
-    given |= {"--probe-proxy": flags.probe_proxy, "--probe-ca": flags.probe_ca}
-    for flag, value in given.items():
+    probe_flags = {"--image": flags.image, "--image-pull-secret": flags.pull_secrets}
+    probe_flags |= {"--probe-proxy": flags.probe_proxy, "--probe-ca": flags.probe_ca}
+    for flag, value in probe_flags.items():
         if value:
             raise UsageError(
                 f"{flag} without --probe", "it applies only to the probe's pod", "--probe"

@@ -123,8 +123,8 @@ def watch_with_doctor(client: Client, namespace: str, cache: str, graph: str) ->
     from kubectl_fluidmodel.output import shell
 
     # A separate client, because doctor's requests do not count as the pin's.
-    own = KubeClient(client.access)
-    monitor = FailureMonitor(own, namespace, cache, GRAPH_FAILURES, interval=6.0)
+    own_client = KubeClient(client.access)
+    monitor = FailureMonitor(own_client, namespace, cache, GRAPH_FAILURES, interval=6.0)
     command = shell.command(
         "kubectl", "fluidmodel", "doctor", *shell.operands([cache]), "-n", namespace
     )

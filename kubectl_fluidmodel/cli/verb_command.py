@@ -159,12 +159,12 @@ def flag_group(
     def with_flags(function: F) -> F:
         @functools.wraps(function)
         def with_group(*args: Any, **kwargs: Any) -> Any:
-            given = {
-                each.name: kwargs.pop(prefix + each.name)
-                for each in fields(cls)
-                if each.name not in defaults
+            values = {
+                field.name: kwargs.pop(prefix + field.name)
+                for field in fields(cls)
+                if field.name not in defaults
             }
-            return function(*args, **{argument: cls(**given)}, **kwargs)
+            return function(*args, **{argument: cls(**values)}, **kwargs)
 
         decorated: Any = with_group
         for flag in reversed(flags):

@@ -64,9 +64,9 @@ class CheckSkippedError(Exception):
 
 def read_failure_reason(missing: ReadFailure) -> str:
     """Why a check is skipped for which something could not be read."""
-    where = f" in namespace {missing.namespace}" if missing.namespace else ""
+    scope = f" in namespace {missing.namespace}" if missing.namespace else ""
     if missing.forbidden:
-        return f"no permission to list {missing.resource}{where}"
+        return f"no permission to list {missing.resource}{scope}"
     return str(missing)
 
 
@@ -255,10 +255,10 @@ def event_evidence(event: Object) -> Evidence:
     involved = involved if isinstance(involved, dict) else {}
     name = str(involved.get("name", ""))
     namespace = str(involved.get("namespace") or "")
-    where = f"{namespace}/{name}" if namespace else name
+    qualified_name = f"{namespace}/{name}" if namespace else name
     text = " ".join(str(event.get("message") or "").split())
     return Evidence(
-        f"{str(involved.get('kind', 'object')).lower()} {where}",
+        f"{str(involved.get('kind', 'object')).lower()} {qualified_name}",
         f"event {event.get('reason')}",
         text,
     )
@@ -270,14 +270,14 @@ def select_checks(only: Iterable[str], skip: Iterable[str]) -> list[Check]:
     Raises:
         FluidModelError: a word is neither.
     """
-    wanted, unwanted = (
+    selected, unwanted = (
         [_code_matcher(word) for word in only],
         [_code_matcher(word) for word in skip],
     )
     return [
         each
         for each in REGISTRY.in_code_order()
-        if (not wanted or any(match(each.code) for match in wanted))
+        if (not selected or any(match(each.code) for match in selected))
         and not any(match(each.code) for match in unwanted)
     ]
 

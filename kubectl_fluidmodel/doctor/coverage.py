@@ -52,7 +52,7 @@ def compute_coverage(
 
     `blocked` has one value per check: whether it was skipped because a read failed.
     """
-    where = f"in {namespace}" if namespace else "in any namespace"
+    scope = f"in {namespace}" if namespace else "in any namespace"
     unread = tuple(
         dict.fromkeys(
             kind.resource
@@ -62,7 +62,7 @@ def compute_coverage(
     )
     blind = snapshot.read_failure(names.DATASETS, namespace or "")
     if blind is not None and not snapshot.of_kind(names.DATASETS):
-        return Coverage(f"datasets cannot be listed {where}: nothing was checked", unread)
+        return Coverage(f"datasets cannot be listed {scope}: nothing was checked", unread)
     checks = list(blocked)
     if checks and all(checks):
         return Coverage("what these checks need cannot be read: nothing was checked", unread)

@@ -85,7 +85,7 @@ class CheckResult:
         """`failed`, `warned`, `skipped`, `silenced` (all that it found) or `passed`."""
         if self.skip_reason:
             return SKIPPED
-        loud = [each.severity for each in self.problems if not each.silenced]
+        loud = [problem.severity for problem in self.problems if not problem.silenced]
         if Severity.ERROR in loud:
             return FAILED
         if loud:
@@ -192,11 +192,11 @@ def _drop_explained_fallbacks(results: Sequence[CheckResult]) -> list[CheckResul
         for code in outcome.check.explains
     }
     return [
-        replace(each, problems=())
-        if each.check.fallback
-        and explained & {(each.cache, each.check.code), (None, each.check.code)}
-        else each
-        for each in results
+        replace(result, problems=())
+        if result.check.fallback
+        and explained & {(result.cache, result.check.code), (None, result.check.code)}
+        else result
+        for result in results
     ]
 
 
@@ -231,26 +231,26 @@ def _assign_causes(problems: Sequence[Problem]) -> None:
     cluster, so the work grows with the number of problems, not with its square.
     """
     explaining: dict[tuple[tuple[str, str] | None, str], list[Problem]] = defaultdict(list)
-    for other in problems:
-        if not other.silenced:
-            for code in other.check.explains:
-                explaining[(other.cache, code)].append(other)
+    for candidate in problems:
+        if not candidate.silenced:
+            for code in candidate.check.explains:
+                explaining[(candidate.cache, code)].append(candidate)
     for problem in problems:
         candidates = [*explaining.get((None, problem.check.code), ())]
         for cache in (problem.cache, problem.finding.other_cache):
             if cache is not None:
                 candidates += explaining.get((cache, problem.check.code), ())
-        for other in candidates:
-            if other.check is not problem.check and not _is_cause_of(problem, other):
-                problem.cause = other
-                other.consequences.append(problem)
+        for candidate in candidates:
+            if candidate.check is not problem.check and not _is_cause_of(problem, candidate):
+                problem.cause = candidate
+                candidate.consequences.append(problem)
                 break
 
 
 def _is_cause_of(cause: Problem, effect: Problem) -> bool:
-    here: Problem | None = effect
-    while here is not None:
-        if here is cause:
+    problem: Problem | None = effect
+    while problem is not None:
+        if problem is cause:
             return True
-        here = here.cause
+        problem = problem.cause
     return False

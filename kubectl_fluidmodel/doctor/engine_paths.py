@@ -22,9 +22,9 @@ def engines_with_mount(context: CheckContext) -> Iterator[tuple[ComponentUsage, 
     """The engines in workers that mount the cache, with the path of the mount."""
     for use in reading_workers(context):
         for engine in model_path.engine_models(use.component):
-            there = use.component.find_claim_mount(context.cache.name, engine.container_path)
-            if there is not None:
-                yield use, engine, there.path.rstrip("/") or "/"
+            mount = use.component.find_claim_mount(context.cache.name, engine.container_path)
+            if mount is not None:
+                yield use, engine, mount.path.rstrip("/") or "/"
 
 
 def is_within(path: str, mount: str) -> bool:
@@ -77,7 +77,7 @@ def model_directories(context: CheckContext) -> list[str] | None:
         if listed is None or not listed.complete or len(listed.models) >= MAX_LISTED:
             return None
         found += [
-            "/".join(p for p in (claim_directory(mount), each) if p) for each in listed.models
+            "/".join(p for p in (claim_directory(mount), model) if p) for model in listed.models
         ]
     return found
 
@@ -90,8 +90,8 @@ def expected_directory(context: CheckContext, mount: str, requested: str) -> str
     mounts = get_list(context.cache.dataset, "spec", "mounts")
     if len(mounts) != 1:
         return None
-    there = claim_directory(mounts[0])
-    if there:
-        return None if is_within(f"/{requested}", f"/{there}") else there
+    directory = claim_directory(mounts[0])
+    if directory:
+        return None if is_within(f"/{requested}", f"/{directory}") else directory
     twice = requested in (mount.rpartition("/")[2], str(mounts[0].get("name") or ""))
     return "" if twice and requested else None

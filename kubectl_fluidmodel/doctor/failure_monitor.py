@@ -65,8 +65,8 @@ def persistent_failures(diagnosis: Diagnosis, durations: Mapping[str, float]) ->
     for problem in diagnosis.roots:
         code = problem.check.code
         required_causes = _REQUIRED_CAUSES.get(code)
-        own = problem.finding.severity or problem.check.severity
-        if code not in durations or own is not Severity.ERROR:
+        severity = problem.finding.severity or problem.check.severity
+        if code not in durations or severity is not Severity.ERROR:
             continue
         if required_causes is None or any(
             each in problem.finding.cause for each in required_causes

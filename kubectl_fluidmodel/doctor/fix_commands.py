@@ -139,11 +139,11 @@ def set_secret_file(namespace: str, name: str, file: str, *, exists: bool) -> Co
 
 
 def _set_secret(namespace: str, name: str, values: Sequence[Word], *, exists: bool) -> Command:
-    where = (Operand(name), "-n", namespace)
-    create = ("kubectl", "create", "secret", "generic", *where, *values)
+    target = (Operand(name), "-n", namespace)
+    create = ("kubectl", "create", "secret", "generic", *target, *values)
     if not exists:
         return command(*create)
-    merge = ("kubectl", "patch", "secret", *where, "--type", "merge", "--patch-file", "/dev/stdin")
+    merge = ("kubectl", "patch", "secret", *target, "--type", "merge", "--patch-file", "/dev/stdin")
     return pipe(command(*create, "--dry-run=client", "-o", "json"), command(*merge))
 
 
@@ -237,10 +237,10 @@ def _glob_flags(cached: Cache) -> list[str]:
 
 def _mounted_source(cached: Cache) -> str:
     """What a cache mounts, as a SOURCE where SOURCE has a form for it."""
-    own = names.source_uri(cached.dataset or {})
+    recorded = names.source_uri(cached.dataset or {})
     is_ours = cached.dataset is not None and names.has_own_spec(cached.dataset)
-    if is_ours and own and not own.startswith("hf://"):
-        return own
+    if is_ours and recorded and not recorded.startswith("hf://"):
+        return recorded
     point = str(get_path(cached.dataset, "spec", "mounts", 0, "mountPoint", default=""))
     scheme, separator, rest = point.partition("://")
     return f"{mount_target.SAME_SCHEME.get(scheme, scheme)}{separator}{rest}"
@@ -271,8 +271,8 @@ def _unmeasured_flags(cached: Cache, flags: Sequence[str]) -> list[Word]:
     if scheme in _UNMEASURED_SCHEMES and "--quota" not in flags:
         quota = next((tier.quota for tier in runtimes.storage_tiers(cached.runtime)), None)
         size = fluid_status.parse_dataset(cached.dataset).total
-        needed = quota or (quota_for(size) if size else None)
-        found += ["--quota", bytes_to_quantity(needed) if needed else "SIZE"]
+        required = quota or (quota_for(size) if size else None)
+        found += ["--quota", bytes_to_quantity(required) if required else "SIZE"]
     if scheme == "local" and "--node" not in flags:
         hosts = bound_hostnames(cached.dataset or {}) or ["NODE"]
         found += [word for host in hosts for word in ("--node", host)]

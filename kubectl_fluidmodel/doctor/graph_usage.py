@@ -76,8 +76,8 @@ class ComponentUsage:
         patch = fix_commands.patch_nested(self.graph.object, part, key, value)
         if patch is not None:
             return Fix(patch)
-        where = f"{self.about} component {self.component.name}"
-        return Fix(f"set {key}: {json.dumps(value)}", "advice", where)
+        location = f"{self.about} component {self.component.name}"
+        return Fix(f"set {key}: {json.dumps(value)}", "advice", location)
 
     def pin_fix(self, *flags: str) -> Fix:
         """The command that pins the graph (again)."""
@@ -122,8 +122,8 @@ def graphs_of_cache(context: CheckContext) -> list[Object]:
     noted = context.cached("pinned graphs", lambda: _graphs_by_pinned_cache(context)).get(
         (cache.namespace, cache.name), []
     )
-    seen = {id(each) for each in cache.graphs}
-    return [*cache.graphs, *(each for each in noted if id(each) not in seen)]
+    mounting = {id(graph) for graph in cache.graphs}
+    return [*cache.graphs, *(each for each in noted if id(each) not in mounting)]
 
 
 def all_graphs(context: CheckContext) -> list[Object]:
@@ -230,9 +230,11 @@ def node_binding(pod: Mapping[str, Any], keys: set[str]) -> str:
     asking = [term for term in filled if requires_label(term, keys)]
     if asking:
         return ALL_TERMS if len(asking) == len(filled) else SOME_TERMS
-    wanted = [LabelRequirement(key).to_expression() for key in keys]
+    expressions = [LabelRequirement(key).to_expression() for key in keys]
     for each in node_preferences(pod.get("affinity")):
-        if any(e in wanted for e in get_path(each, "preference", "matchExpressions", default=[])):
+        if any(
+            e in expressions for e in get_path(each, "preference", "matchExpressions", default=[])
+        ):
             return PREFERRED
     return NOT_BOUND
 

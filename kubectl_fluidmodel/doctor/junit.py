@@ -45,9 +45,9 @@ def _counts(results: list[CheckResult], nothing_checked: str = "") -> str:
 
 
 def _test_case(result: CheckResult) -> str:
-    where = "/".join(result.cache) if result.cache else "cluster"
+    class_name = "/".join(result.cache) if result.cache else "cluster"
     name = f"{result.check.code} {result.check.title}"
-    start = f"    <testcase classname={_quote(where)} name={_quote(name)}"
+    start = f"    <testcase classname={_quote(class_name)} name={_quote(name)}"
     if result.skip_reason:
         return f"{start}><skipped message={_quote(result.skip_reason)}/></testcase>"
     if not result.problems:
@@ -67,8 +67,8 @@ def _problem_text(problem: Problem) -> str:
     if problem.cause is not None:
         lines.append(f"because of: {problem.cause.check.code} {problem.cause.finding.about}")
     if finding.fix is not None:
-        where = f" ({finding.fix.where})" if finding.fix.where else ""
-        lines.append(f"fix{where}: {finding.fix.text}")
+        location = f" ({finding.fix.where})" if finding.fix.where else ""
+        lines.append(f"fix{location}: {finding.fix.text}")
     return "\n".join(lines)
 
 

@@ -39,9 +39,9 @@ def readers_mount_only(cache: Cache, folders: list[str]) -> bool:
 
 def _mounts_only(pod: Object, claim: str, folders: list[str]) -> bool:
     volumes = {
-        each.get("name")
-        for each in get_list(pod, "spec", "volumes")
-        if get_path(each, "persistentVolumeClaim", "claimName") == claim
+        volume.get("name")
+        for volume in get_list(pod, "spec", "volumes")
+        if get_path(volume, "persistentVolumeClaim", "claimName") == claim
     }
     paths = [
         str(each.get("subPath", "")).strip("/")
@@ -70,8 +70,8 @@ def mount_fix(context: CheckContext) -> Fix:
         steps.append(fix_commands.recreate_runtime(cache))
     if hidden:
         name = cache.name + STORE_SUFFIX
-        there = context.snapshot.get(kinds.SECRETS, name, cache.namespace) is not None
-        steps.insert(0, fix_commands.set_secret_keys(cache.namespace, name, hidden, exists=there))
+        exists = context.snapshot.get(kinds.SECRETS, name, cache.namespace) is not None
+        steps.insert(0, fix_commands.set_secret_keys(cache.namespace, name, hidden, exists=exists))
     return Fix(chain(*steps))
 
 

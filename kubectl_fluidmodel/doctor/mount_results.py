@@ -101,14 +101,14 @@ def results_in_state(context: CheckContext, *states: ProbeState) -> list[MountRe
     """
     rank = _STATE_RANK[states[0]]
     results = mount_results(context)
-    found = [each for each in results if each.result.state in states]
+    found = [result for result in results if result.result.state in states]
     if not found:
-        for each in results:
+        for result in results:
             unseen = (
-                each.result.state == ProbeState.SKIPPED or _STATE_RANK[each.result.state] < rank
+                result.result.state == ProbeState.SKIPPED or _STATE_RANK[result.result.state] < rank
             )
             if unseen:
-                raise CheckSkippedError(_hidden_reason(each.result))
+                raise CheckSkippedError(_hidden_reason(result.result))
     return found
 
 
@@ -165,7 +165,7 @@ def result_evidence(context: CheckContext, mount: MountResult) -> tuple[Evidence
     result = mount.result
     reply = ": ".join(part for part in (result.code, result.message) if part) or result.state
     action = f" to {result.action}" if result.action else ""
-    where = result.endpoint or result.mount.partition("/")[0] + "//"
+    location = result.endpoint or result.mount.partition("/")[0] + "//"
     origin = "" if result.origin == ProbeOrigin.CLIENT else f" by {result.origin}"
     return (
         Evidence(
@@ -173,7 +173,7 @@ def result_evidence(context: CheckContext, mount: MountResult) -> tuple[Evidence
             f"{mount.field_path}.mountPoint",
             _mount_point(context, mount),
         ),
-        Evidence(f"store {where}", f"answer{action}{origin}", reply),
+        Evidence(f"store {location}", f"answer{action}{origin}", reply),
     )
 
 
@@ -191,7 +191,7 @@ def secret_keys_fix(context: CheckContext, result: ProbeResult) -> Fix:
 
     It sets all keys that the mounts use, so that a temporary key comes with its token.
     """
-    namespace, wanted = (
+    namespace, key = (
         context.cache.namespace,
         {*ACCESS_KEY_OPTIONS, *SECRET_KEY_OPTIONS, *SESSION_TOKEN_OPTIONS},
     )
@@ -200,7 +200,7 @@ def secret_keys_fix(context: CheckContext, result: ProbeResult) -> Fix:
         ref.key
         for mount in get_list(context.cache.dataset, "spec", "mounts")
         for ref in secret_key_refs(context.cache, mount)
-        if ref.secret == result.secret_name and ref.option.removeprefix(ROOT_OPTION) in wanted
+        if ref.secret == result.secret_name and ref.option.removeprefix(ROOT_OPTION) in key
     ]
     if keys:
         return Fix(fix_commands.set_secret_keys(namespace, result.secret_name, keys, exists=exists))

@@ -80,10 +80,10 @@ def waiting_containers(
     pod: Mapping[str, Any], reasons: Iterable[str]
 ) -> Iterator[tuple[Object, Evidence]]:
     """Containers that wait for one of the reasons, with the kubelet's message."""
-    wanted = set(reasons)
+    expected = set(reasons)
     for status in container_statuses(pod):
         reason = str(get_path(status, "state", "waiting", "reason", default=""))
-        if reason in wanted:
+        if reason in expected:
             message = " ".join(
                 str(get_path(status, "state", "waiting", "message", default="")).split()
             )
@@ -115,8 +115,8 @@ def find_log_cause(context: CheckContext, pod: Mapping[str, Any]) -> tuple[str, 
             found = pod_problems.find_log_error(context.container_log(pod, name, previous=previous))
             if found:
                 cause, _, line = found.partition(": ")
-                where = f"{'previous ' if previous else ''}log of {name}"
-                return cause, Evidence(object_reference(pod), where, line)
+                location = f"{'previous ' if previous else ''}log of {name}"
+                return cause, Evidence(object_reference(pod), location, line)
     return "", None
 
 

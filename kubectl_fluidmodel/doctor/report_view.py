@@ -72,23 +72,23 @@ def _render_area(title: str, diagnosis: Diagnosis, style: ReportStyle) -> list[s
     rows = [each for _, each in sorted(by_check.items())]
     groups = _group_by_skip_reason(rows) if style.mode != "wide" else {}
     lines: list[str] = []
-    for each in rows:
-        code = each[0].check.code
+    for row in rows:
+        code = row[0].check.code
         codes = groups.get(code, [code])
         if len(codes) == 1:
-            lines += _render_check(each, style)
+            lines += _render_check(row, style)
         elif code == codes[0]:
-            many = f"{len(codes)} checks, {codes[0]} to {codes[-1]}"
-            lines += _render_line(SKIPPED, many, _check_note(each, SKIPPED), style)
+            code_range = f"{len(codes)} checks, {codes[0]} to {codes[-1]}"
+            lines += _render_line(SKIPPED, code_range, _check_note(row, SKIPPED), style)
     return [style.paint(title, "1"), *lines] if lines else []
 
 
 def _group_by_skip_reason(rows: Iterable[Sequence[CheckResult]]) -> dict[str, list[str]]:
     """The code of each skipped check to all codes skipped for the same reason."""
     by_why: dict[str, list[str]] = defaultdict(list)
-    for each in rows:
-        if all(outcome.state == SKIPPED for outcome in each):
-            by_why[_check_note(each, SKIPPED)].append(each[0].check.code)
+    for row in rows:
+        if all(outcome.state == SKIPPED for outcome in row):
+            by_why[_check_note(row, SKIPPED)].append(row[0].check.code)
     return {code: codes for codes in by_why.values() for code in codes}
 
 
@@ -112,17 +112,17 @@ def _render_line(state: str, title: str, note: str, style: ReportStyle) -> list[
 
 def _check_note(results: Sequence[CheckResult], state: str) -> str:
     count = Counter(outcome.state for outcome in results)
-    many = len(results) > 1
+    is_several = len(results) > 1
     if state in (FAILED, WARNED):
         failures = count[FAILED] + count[WARNED]
-        return f"{failures} of {pluralize(len(results), 'cache')}" if many else ""
+        return f"{failures} of {pluralize(len(results), 'cache')}" if is_several else ""
     if state == SILENCED:
-        return "silenced" + (f", {count[SILENCED]} of {len(results)} caches" if many else "")
+        return "silenced" + (f", {count[SILENCED]} of {len(results)} caches" if is_several else "")
     if count[SKIPPED]:
         reasons = dict.fromkeys(outcome.skip_reason for outcome in results if outcome.skip_reason)
-        some = f"{count[SKIPPED]} of {len(results)} caches " if count[PASSED] else ""
-        more = f"; and {len(reasons) - 1} more reasons" if len(reasons) > 1 else ""
-        return f"{some}skipped: {one_line(next(iter(reasons)), 160)}{more}"
+        share = f"{count[SKIPPED]} of {len(results)} caches " if count[PASSED] else ""
+        rest = f"; and {len(reasons) - 1} more reasons" if len(reasons) > 1 else ""
+        return f"{share}skipped: {one_line(next(iter(reasons)), 160)}{rest}"
     return ""
 
 
@@ -148,10 +148,12 @@ def group_problems(diagnosis: Diagnosis) -> list[list[Problem]]:
 def _cause_pattern(problem: Problem) -> str:
     """The cause without names and numbers, so that the same cause of other caches is equal."""
     text = problem.finding.cause
-    own = [problem.finding.about, problem.finding.about.partition(" ")[2]]
-    own += ["/".join(problem.cache), problem.cache[1], problem.cache[0]] if problem.cache else []
-    own.append(problem.finding.about.rpartition("/")[2])
-    for name in sorted({name for name in own if name}, key=len, reverse=True):
+    own_names = [problem.finding.about, problem.finding.about.partition(" ")[2]]
+    own_names += (
+        ["/".join(problem.cache), problem.cache[1], problem.cache[0]] if problem.cache else []
+    )
+    own_names.append(problem.finding.about.rpartition("/")[2])
+    for name in sorted({name for name in own_names if name}, key=len, reverse=True):
         text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "*", text)
     return f"{problem.severity.value} " + re.sub(r"\d+", "#", text)
 
@@ -163,10 +165,10 @@ def _render_group(group: Sequence[Problem], style: ReportStyle) -> list[str]:
     lines = [head + style.paint(escape_control(first.finding.about), "1")]
     lines += _wrap(first.finding.cause, "  ", "  ", style)
     wide = style.mode == "wide"
-    others = list(dict.fromkeys(each.finding.about for each in group[1:]))
-    others = [about for about in others if about != first.finding.about]
-    if others:
-        lines += _render_labelled("also", summarize(others, len(others) if wide else 6), style)
+    objects = list(dict.fromkeys(each.finding.about for each in group[1:]))
+    objects = [about for about in objects if about != first.finding.about]
+    if objects:
+        lines += _render_labelled("also", summarize(objects, len(objects) if wide else 6), style)
     evidence = first.finding.evidence
     for each in evidence if wide else evidence[:_MAX_SHOWN]:
         text = escape_control(" ".join(each.text.split())) if wide else one_line(each.text)

@@ -28,8 +28,8 @@ def _fitting_quota(cache: Cache) -> int | None:
     quota, total = runtimes.quota_per_worker(cache.runtime), cache_usage(cache).source_bytes
     if quota is None or total is None:
         return None
-    needed = quota_for(total)
-    return needed if quota >= _OVERSIZED_QUOTA_FACTOR * needed else None
+    required = quota_for(total)
+    return required if quota >= _OVERSIZED_QUOTA_FACTOR * required else None
 
 
 def oversized_quota_hint(cache: Cache, found: UnschedulablePod) -> str:
@@ -71,8 +71,8 @@ def give_more_room(cache: Cache, found: UnschedulablePod, requested: int) -> Fix
         # Recreated, because an existing cache keeps its node, and none fits.
         return Fix(fix_commands.recreate_cache(cache))
     kind = fix_commands.kubectl_kind(runtime) or "alluxioruntime"
-    where = f"{kind} {cache.namespace}/{cache.name} spec.{part}.resources.requests"
-    return Fix(f"request less than {format_bytes(requested)} of memory", "advice", where)
+    field = f"{kind} {cache.namespace}/{cache.name} spec.{part}.resources.requests"
+    return Fix(f"request less than {format_bytes(requested)} of memory", "advice", field)
 
 
 def _reduced_requests(runtime: Object, found: UnschedulablePod) -> Object:
@@ -84,9 +84,9 @@ def _reduced_requests(runtime: Object, found: UnschedulablePod) -> Object:
             if each.filter is Filter.ROOM:
                 free[each.subject] = max(free.get(each.subject, each.free), each.free)
     cut = {
-        name: _format_quantity(name, left)
-        for name, left in free.items()
-        if name in requests and left > 0
+        name: _format_quantity(name, available)
+        for name, available in free.items()
+        if name in requests and available > 0
     }
     return {"spec": {found.component: {"resources": {"requests": cut}}}} if cut else {}
 
@@ -112,10 +112,10 @@ def _change_cache(
         return Fix(fix_commands.rebuild_cache(cache, "--quota", bytes_to_quantity(quota or 0)))
     steps: list[Command] = []
     if tolerations:
-        mine = get_list(cache.dataset, "spec", "tolerations")
-        added = [each for each in tolerations if each not in mine]
+        existing = get_list(cache.dataset, "spec", "tolerations")
+        added = [toleration for toleration in tolerations if toleration not in existing]
         steps.append(
-            fix_commands.patch_object(cache.dataset, {"spec": {"tolerations": mine + added}})
+            fix_commands.patch_object(cache.dataset, {"spec": {"tolerations": existing + added}})
         )
     if quota is not None:
         steps.append(
@@ -140,8 +140,8 @@ def _quota_patch(runtime: Object, quota: int) -> list[Object]:
 
 def add_tolerations(cache: Cache, found: UnschedulablePod) -> Fix:
     """Add tolerations for the nodes that need nothing else, with a quota that fits."""
-    wanted = found.tolerations()
+    tolerations = found.tolerations()
     quota = _fitting_quota(cache) if oversized_quota_hint(cache, found) else None
-    if not wanted:
+    if not tolerations:
         return Fix(fix_commands.recreate_cache(cache))
-    return _change_cache(cache, quota, wanted)
+    return _change_cache(cache, quota, tolerations)

@@ -117,11 +117,11 @@ def _events_text(snapshot: Snapshot) -> str:
     for event in sorted(snapshot.objects.get("events", []), key=event_time):
         involved = get_path(event, "involvedObject", default={})
         involved = involved if isinstance(involved, dict) else {}
-        where = f"{involved.get('namespace', '')}/{involved.get('name', '')}".strip("/")
+        reference = f"{involved.get('namespace', '')}/{involved.get('name', '')}".strip("/")
         when = event.get("lastTimestamp") or event.get("eventTime") or ""
         message = " ".join(str(event.get("message") or "").split())
         lines.append(
-            f"{when} {involved.get('kind', '')} {where} {event.get('reason')}: {message}\n"
+            f"{when} {involved.get('kind', '')} {reference} {event.get('reason')}: {message}\n"
         )
     return "".join(lines)
 

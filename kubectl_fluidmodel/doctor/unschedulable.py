@@ -120,21 +120,21 @@ class UnschedulablePod:
             self.nodes[name]
             for name in self.gpu_tainted_nodes() or self.nodes_failing_only(Filter.TAINT)
         ]
-        own = get_list(self.pod, "spec", "tolerations")
-        wanted = [
+        existing = get_list(self.pod, "spec", "tolerations")
+        missing = [
             taint
             for node in nodes
             for taint in taints_of(node)
             if taint.blocks_pods
             and not taint.departure_reason
-            and not taints.is_tolerated(own, taint)
+            and not taints.is_tolerated(existing, taint)
         ]
-        return [taint.toleration() for taint in dict.fromkeys(wanted)]
+        return [taint.toleration() for taint in dict.fromkeys(missing)]
 
     def describe_nodes(self, *, exclude: frozenset[str] | set[str] = frozenset()) -> str:
         """The obstacles by node, nodes with the same obstacles together; some can be excluded."""
         found = [
-            (name, "; ".join(each.text for each in obstacles))
+            (name, "; ".join(obstacle.text for obstacle in obstacles))
             for name, obstacles in self.obstacles.items()
             if obstacles and name not in exclude
         ]
@@ -146,8 +146,8 @@ class UnschedulablePod:
             Evidence(object_reference(self.pod), "status.conditions PodScheduled", self.message)
         ]
         for name, obstacles in self.obstacles.items():
-            for each in obstacles:
-                found += _obstacle_evidence(self.nodes[name], each)
+            for obstacle in obstacles:
+                found += _obstacle_evidence(self.nodes[name], obstacle)
         return tuple(dict.fromkeys(found))[:_MAX_EVIDENCE]
 
 
@@ -227,9 +227,9 @@ def explain_pod(
 def _is_sibling(pod: Object, other: Object) -> bool:
     """Whether two pods belong to the same component of the same cache."""
     keys = ("release", "role")
-    mine, theirs = labels_of(pod), labels_of(other)
-    same = all(mine.get(key) and mine.get(key) == theirs.get(key) for key in keys)
-    return same and namespace_of(pod) == namespace_of(other)
+    labels, other_labels = labels_of(pod), labels_of(other)
+    is_same = all(labels.get(key) and labels.get(key) == other_labels.get(key) for key in keys)
+    return is_same and namespace_of(pod) == namespace_of(other)
 
 
 def _dominant_reason(unscheduled: UnschedulablePod) -> str:

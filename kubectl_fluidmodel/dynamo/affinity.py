@@ -130,12 +130,12 @@ def without_keys(terms: Terms, keys: Iterable[str]) -> Terms | None:
     for term in terms:
         listed = term.get("matchExpressions") or []
         kept = [each for each in listed if each.get("key") not in removed]
-        rest = {**term, "matchExpressions": kept}
+        remaining = {**term, "matchExpressions": kept}
         if not kept:
-            del rest["matchExpressions"]
-        if is_empty(rest) and not is_empty(term):
+            del remaining["matchExpressions"]
+        if is_empty(remaining) and not is_empty(term):
             return None
-        result.append(deep_copy(rest))
+        result.append(deep_copy(remaining))
     return result
 
 
@@ -152,18 +152,18 @@ def remove_requirement(
     """
     if terms is None:
         return None
-    own = [
+    own_terms = [
         _without_requirement(term, requirement)
         for term in before or []
         if has_requirement(term, requirement)
     ]
     result: Terms = []
     for term in terms:
-        rest = _without_requirement(term, requirement)
-        if not has_requirement(term, requirement) or rest in own:
+        remaining = _without_requirement(term, requirement)
+        if not has_requirement(term, requirement) or remaining in own_terms:
             result.append(deep_copy(term))
-        elif not is_empty(rest):
-            result.append(rest)
+        elif not is_empty(remaining):
+            result.append(remaining)
     return result or None
 
 
@@ -184,13 +184,13 @@ def _expression_index(term: Any, requirement: LabelRequirement) -> int | None:
 
 def _without_requirement(term: Any, requirement: LabelRequirement) -> Term:
     """Return a copy of a term without the requirement (its last occurrence)."""
-    rest: Term = deep_copy(term)
-    index = _expression_index(rest, requirement)
+    remaining: Term = deep_copy(term)
+    index = _expression_index(remaining, requirement)
     if index is not None:
-        del rest["matchExpressions"][index]
-        if not rest["matchExpressions"]:
-            del rest["matchExpressions"]
-    return rest
+        del remaining["matchExpressions"][index]
+        if not remaining["matchExpressions"]:
+            del remaining["matchExpressions"]
+    return remaining
 
 
 def node_preferences(affinity: Any) -> list[dict[str, Any]]:

@@ -264,16 +264,16 @@ class Component(ABC):
     def find_claim_mount(self, claim: str, path: Path) -> ClaimMount | None:
         """Return how a container mounts the whole of a claim, or None."""
         volumes, partial = self.claims_by_volume(), self.subpath_mounts(path)
-        for volume, where in self.container_mounts(path):
-            if where in partial:
+        for volume, mount_path in self.container_mounts(path):
+            if mount_path in partial:
                 continue
             # For a mount in main without a volume, the operator adds the claim with its name.
             implied = path == self.main_path and volume not in volumes and volume == claim
             if volumes.get(volume) == claim or implied:
-                return ClaimMount(_container_name(path), volume, where)
+                return ClaimMount(_container_name(path), volume, mount_path)
         return None
 
-    def add_claim_mount(self, log: EditLog, claim: str, where: str) -> list[str]:
+    def add_claim_mount(self, log: EditLog, claim: str, mount_path: str) -> list[str]:
         """Mount a claim in every container that reads the model.
 
         Returns:
@@ -284,8 +284,8 @@ class Component(ABC):
         """
         paths = self.paths_without_mount(claim)
         for path in paths:
-            self.require_free_path(path, where)
-        return self._add_volume_mount(log, claim, where, paths)
+            self.require_free_path(path, mount_path)
+        return self._add_volume_mount(log, claim, mount_path, paths)
 
     def claim_edits(self, claim: str) -> list[dict[str, Any]]:
         """Return the edits, as an `EditLog` records them, that would create the existing mount.
@@ -313,18 +313,18 @@ class Component(ABC):
                 edits.append({"add": join_path((*self.pod_path, "volumes")), "item": volume})
         return edits
 
-    def require_free_path(self, path: Path, where: str) -> None:
+    def require_free_path(self, path: Path, mount_path: str) -> None:
         """Refuse a mount path that a container already uses."""
         for volume, used in self.container_mounts(path):
-            if used.rstrip("/") == where.rstrip("/"):
+            if used.rstrip("/") == mount_path.rstrip("/"):
                 raise FluidModelError(
-                    f"cannot mount the cache at {where} in component {self.name}",
+                    f"cannot mount the cache at {mount_path} in component {self.name}",
                     f"container {_container_name(path)} has volume '{volume}' there",
                     "--mount-path with another path",
                 )
 
     def _add_volume_mount(
-        self, log: EditLog, claim: str, where: str, paths: list[Path]
+        self, log: EditLog, claim: str, mount_path: str, paths: list[Path]
     ) -> list[str]:
         """The mount as a volume of the pod, read-only, for containers that lack it."""
         if not paths:
@@ -341,7 +341,7 @@ class Component(ABC):
         for path in paths:
             mount = {
                 "name": volume,
-                "mountPath": where,
+                "mountPath": mount_path,
                 "readOnly": True,
                 # Remounts by Fluid after a FUSE restart then reach the running pod.
                 "mountPropagation": "HostToContainer",
@@ -373,11 +373,11 @@ def _container_name(path: Path) -> str:
     return path[-1][1:-1] if path[-1].startswith("[") else "main"
 
 
-def _free_volume_name(claim: str, taken: Mapping[str, str]) -> str:
+def _free_volume_name(claim: str, claims: Mapping[str, str]) -> str:
     """A DNS label of at most 63 characters for a claim's volume, not yet in use."""
     base = re.sub(r"[^a-z0-9-]", "-", claim.lower())[:63].strip("-")
     name, count = base, 1
-    while name in taken:
+    while name in claims:
         suffix = "-cache" if count == 1 else f"-cache-{count}"
         name, count = base[: 63 - len(suffix)] + suffix, count + 1
     return name

@@ -44,10 +44,10 @@ def request_conflicts(obj: Object, cache: str, mount_path: str, subpath: str = "
         if isinstance(claim, str) and claim != cache:
             conflicts.append(f"it names claim {claim} in {'.'.join(path)}: the patch replaces that")
     overrides = value_at(obj, ("spec", "overrides", "dgd"))
-    others = sorted(_claims_in(overrides) - {cache}) if isinstance(overrides, dict) else []
+    claims = sorted(_claims_in(overrides) - {cache}) if isinstance(overrides, dict) else []
     conflicts += [
         f"spec.overrides.dgd mounts claim {name}: remove it there, or the graph mounts it, too"
-        for name in others
+        for name in claims
     ]
     model = f"{mount_path.rstrip('/')}/{subpath.strip('/')}".rstrip("/")
     return conflicts + [
@@ -74,7 +74,7 @@ def _claims_in(value: Any) -> set[str]:
         return {name for item in value for name in _claims_in(item)}
     if not isinstance(value, dict):
         return set()
-    own = value.get("claimName")
-    return ({own} if isinstance(own, str) else set()) | {
+    claim = value.get("claimName")
+    return ({claim} if isinstance(claim, str) else set()) | {
         name for item in value.values() for name in _claims_in(item)
     }

@@ -142,8 +142,8 @@ class EngineCommand:
         return changed
 
     def _with_item(self, field: str, index: int, items: list[Any]) -> dict[str, list[Any]]:
-        whole = self.lists[field]
-        return {**self.lists, field: [*whole[:index], *items, *whole[index + 1 :]]}
+        items_of_list = self.lists[field]
+        return {**self.lists, field: [*items_of_list[:index], *items, *items_of_list[index + 1 :]]}
 
 
 def find_command(container: Any) -> EngineCommand | None:
@@ -160,13 +160,13 @@ def _find_in_lists(lists: dict[str, list[Any]]) -> EngineCommand | None:
         for field, items in lists.items()
         for index, item in enumerate(items)
     ]
-    for place, word in enumerate(words):
+    for position, word in enumerate(words):
         module = ENGINE_MODULE.fullmatch(word.raw)
-        program = words[place - 1].raw.rpartition("/")[2] if place else ""
+        program = words[position - 1].raw.rpartition("/")[2] if position else ""
         served = word.raw == "serve" and program in _SERVE_PROGRAMS
         if module or served:
             engine = module.group(1) if module else program
-            after = tuple(words[place + 1 :])
+            after = tuple(words[position + 1 :])
             return EngineCommand(engine, served, after, False, "", (list(lists)[-1], 0, 0), lists)
     return None
 

@@ -82,16 +82,16 @@ def with_name_tests(before: Object, operations: list[Operation]) -> list[Operati
     """
     tests: dict[str, Operation] = {}
     for operation in operations:
-        here: Any = before
+        current: Any = before
         path = ""
         for step in operation["path"].split("/")[1:-1]:
             key: Any = unescape_key(step)
-            here = here[int(key)] if isinstance(here, list) else here.get(key)
+            current = current[int(key)] if isinstance(current, list) else current.get(key)
             path += f"/{step}"
-            if here is None:
+            if current is None:
                 break
-            if isinstance(here, dict) and step.isdigit() and "name" in here:
-                test = {"op": "test", "path": f"{path}/name", "value": here["name"]}
+            if isinstance(current, dict) and step.isdigit() and "name" in current:
+                test = {"op": "test", "path": f"{path}/name", "value": current["name"]}
                 tests.setdefault(test["path"], test)
     return [*tests.values(), *operations]
 

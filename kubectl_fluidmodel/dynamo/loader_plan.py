@@ -99,16 +99,16 @@ class NodeReads:
         """Threads for each process that together give the best number of reads, else a default."""
         return -(-self.best // self.ranks) or default
 
-    def threads(self, wanted: int, unsettable: int = 0) -> int:
+    def threads(self, requested: int, unsettable: int = 0) -> int:
         """Threads for each process, at most as many as wanted; 0 where not even one is allowed.
 
         Args:
-            wanted: the loader's default.
+            requested: the loader's default.
             unsettable: reads of each process that come on top.
         """
         if not self.is_limited:
-            return wanted
-        return max(min(wanted, MAX_PARALLEL_READS // self.ranks - unsettable), 0)
+            return requested
+        return max(min(requested, MAX_PARALLEL_READS // self.ranks - unsettable), 0)
 
 
 @dataclass(frozen=True)
@@ -147,28 +147,28 @@ def node_reads(
 
 
 def plan_loader(
-    component: Component, wanted: str, node: NodeReads, model_bytes: int = 0
+    component: Component, loader: str, node: NodeReads, model_bytes: int = 0
 ) -> LoaderPlan:
     """The loader for a component.
 
     Args:
         component: as it is without a loader of ours.
-        wanted: one of `CHOICES`.
+        loader: one of `CHOICES`.
         node: what the cache's nodes allow.
         model_bytes: size of the model; 0 if it is not known.
     """
-    if component.role is not Role.WORKER or wanted == DEFAULT:
+    if component.role is not Role.WORKER or loader == DEFAULT:
         return LoaderPlan()
     engines = loading_engines(component)
     problem = _problem(engines)
     if problem:
         return LoaderPlan(note=f"component {component.name}: its loader stays as it is: {problem}")
     (engine,) = engines
-    if wanted == AUTO:
+    if loader == AUTO:
         return _automatic(engine, node, model_bytes)
-    option = _option(engine, wanted, replace(node, best=0))
+    option = _option(engine, loader, replace(node, best=0))
     if option.reason:
-        return _not_set(engine, wanted, option.reason)
+        return _not_set(engine, loader, option.reason)
     return _plan(engine, option, model_bytes)
 
 
@@ -224,17 +224,19 @@ def _plan(engine: LoadingEngine, option: _Option, model_bytes: int) -> LoaderPla
     return LoaderPlan(option.loader, option.threads, note, remark)
 
 
-def _not_set(engine: LoadingEngine, wanted: str, reason: str) -> LoaderPlan:
+def _not_set(engine: LoadingEngine, loader: str, reason: str) -> LoaderPlan:
     name = engine.component.name
-    return LoaderPlan(note=f"component {name}: loader {wanted} is not set: {reason}")
+    return LoaderPlan(note=f"component {name}: loader {loader} is not set: {reason}")
 
 
 def _option(engine: LoadingEngine, loader: str, node: NodeReads) -> _Option:
     """A loader for an engine, with as many threads as its node allows."""
     kind = engine.command.engine
     if kind == TRTLLM:
-        own = "TensorRT-LLM prefetches by itself" if loader == PREFETCH else "TensorRT-LLM has none"
-        return _Option(loader, reason=own)
+        behavior = (
+            "TensorRT-LLM prefetches by itself" if loader == PREFETCH else "TensorRT-LLM has none"
+        )
+        return _Option(loader, reason=behavior)
     since = _SINCE.get((kind, loader))
     if since is None:
         return _Option(loader, reason=f"Dynamo's {engine.name} image does not have it")
@@ -246,8 +248,8 @@ def _option(engine: LoadingEngine, loader: str, node: NodeReads) -> _Option:
     if loader == PREFETCH and not node.has_page_cache:
         reason = "the cache was made with --high-concurrency, with which no page cache keeps files"
         return _Option(loader, reason=reason)
-    taken = env_entry(engine.component, STREAMER_ENV, engine.container_path)
-    if loader == RUNAI and taken is not None and "value" not in taken:
+    entry = env_entry(engine.component, STREAMER_ENV, engine.container_path)
+    if loader == RUNAI and entry is not None and "value" not in entry:
         return _Option(loader, reason=f"{STREAMER_ENV} comes from elsewhere")
     threads = _threads(engine, loader, node)
     if threads:
@@ -335,17 +337,17 @@ def _problem(engines: list[LoadingEngine]) -> str:
 def _opaque_words(engine: LoadingEngine) -> Iterator[Word]:
     """Words that a shell or the kubelet replaces by something that may be flags."""
     command = engine.command
-    for place, word in enumerate(command.words):
+    for index, word in enumerate(command.words):
         starts_open = word.raw.lstrip("\"'").startswith("$") or "`" in word.raw
-        if starts_open and not (_is_value(command, place) or _is_plain(engine, word)):
+        if starts_open and not (_is_value(command, index) or _is_plain(engine, word)):
             yield word
 
 
-def _is_value(command: EngineCommand, place: int) -> bool:
+def _is_value(command: EngineCommand, index: int) -> bool:
     """Whether a word is the value of the flag before it, or the model of `serve`."""
-    if place == 0:
+    if index == 0:
         return command.is_served
-    before = command.words[place - 1].text
+    before = command.words[index - 1].text
     return before.replace("_", "-") in _VALUED
 
 

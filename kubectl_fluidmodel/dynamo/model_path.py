@@ -154,7 +154,7 @@ def _find_model(command: EngineCommand) -> _ModelArgument | None:
         named = first is not None and not first.text.startswith("-")
         return _ModelArgument(command, first, "") if first is not None and named else None
     flags = _FLAGS[command.engine]
-    flagged = [each for each in command.flags(flags) if each.value]
+    flagged = [flag for flag in command.flags(flags) if flag.value]
     if not flagged or (command.is_shell and len(flagged) > 1):
         return None
     found = min(flagged, key=lambda each: flags.index(each.name))
@@ -176,7 +176,9 @@ def _replace_model(
         if model != target:
             _set_fields(log, path, found.replace(target, _name_to_serve(found, model)))
         return True
-    where, entry = component.env_by_name().get(name, ((*component.new_env_path, f"[{name}]"), None))
+    entry_path, entry = component.env_by_name().get(
+        name, ((*component.new_env_path, f"[{name}]"), None)
+    )
     if entry is not None and "value" not in entry:
         return False
     value = str(entry["value"]) if entry is not None else _graph_env(component, name)
@@ -185,7 +187,7 @@ def _replace_model(
     served = _name_to_serve(found, value)
     if served and value != target:
         _set_fields(log, path, found.replace(found.value, served))
-    log.set_value((*where, "value"), target)
+    log.set_value((*entry_path, "value"), target)
     return True
 
 
@@ -207,10 +209,12 @@ def _set_offline(component: Component, log: EditLog, path: Path) -> None:
 
 def set_env(component: Component, log: EditLog, path: Path, name: str, value: str) -> None:
     """Set a variable of one container, where it is set already or else where new ones go."""
-    where: Path = (*path, "env", f"[{name}]")
+    env_path: Path = (*path, "env", f"[{name}]")
     if path == component.main_path:
-        where, _ = component.env_by_name().get(name, ((*component.new_env_path, f"[{name}]"), None))
-    log.set_value((*where, "value"), value)
+        env_path, _ = component.env_by_name().get(
+            name, ((*component.new_env_path, f"[{name}]"), None)
+        )
+    log.set_value((*env_path, "value"), value)
 
 
 def _graph_env(component: Component, name: str) -> str:

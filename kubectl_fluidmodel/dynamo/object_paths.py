@@ -43,20 +43,20 @@ def deep_copy(value: Value) -> Value:
 
 def value_at(obj: Any, path: Path) -> Any:
     """Return the value at a path, or MISSING."""
-    here = obj
+    value = obj
     for step in path:
-        here = _step(here, step)
-        if here is MISSING:
+        value = _step(value, step)
+        if value is MISSING:
             return MISSING
-    return here
+    return value
 
 
-def _step(here: Any, step: str) -> Any:
-    if isinstance(here, dict):
-        return here.get(step, MISSING)
-    if isinstance(here, list):
-        index = list_index(here, step)
-        return MISSING if index is None else here[index]
+def _step(container: Any, step: str) -> Any:
+    if isinstance(container, dict):
+        return container.get(step, MISSING)
+    if isinstance(container, list):
+        index = list_index(container, step)
+        return MISSING if index is None else container[index]
     return MISSING
 
 
@@ -80,20 +80,20 @@ def make_containers(
         null.
     """
     created: list[str] = []
-    here = obj
+    container = obj
     for depth, step in enumerate(path):
         after = path[depth + 1] if depth + 1 < len(path) else None
         want = leaf if after is None else (list if after.startswith("[") else dict)
-        child = _step(here, step)
+        child = _step(container, step)
         if child is MISSING or child is None:
             created.append(join_path(path[: depth + 1]) + ("=null" if child is None else ""))
-            if isinstance(here, list):
+            if isinstance(container, list):
                 child = {"name": step[1:-1]}
-                here.append(child)
+                container.append(child)
             else:
                 child = want()
-                here[step] = child
-        here = child
+                container[step] = child
+        container = child
     return created
 
 
@@ -103,18 +103,18 @@ def prune_containers(obj: Any, created: list[str]) -> list[str]:
     Returns:
         Those that stay.
     """
-    left = list(created)
+    remaining = list(created)
     for entry in sorted(created, key=lambda text: -text.count("/")):
         text, _, null = entry.partition("=")
         path = split_path(text)
         value = value_at(obj, path)
         bare = {"name": path[-1][1:-1]} if path[-1].startswith("[") else None
         if value is MISSING:
-            left.remove(entry)
+            remaining.remove(entry)
         elif value in ({}, []) or (bare is not None and value == bare):
             _drop(obj, path, null == "null")
-            left.remove(entry)
-    return left
+            remaining.remove(entry)
+    return remaining
 
 
 def _drop(obj: Any, path: Path, null: bool) -> None:
@@ -169,7 +169,7 @@ class EditLog:
         before = parent.get(path[-1], MISSING)
         if before == value and before is not MISSING:
             return
-        entry = next((each for each in self.edits if each.get("set") == join_path(path)), None)
+        entry = next((edit for edit in self.edits if edit.get("set") == join_path(path)), None)
         if entry is None:
             entry = {"set": join_path(path)}
             if before is not MISSING:

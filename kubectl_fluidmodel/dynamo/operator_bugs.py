@@ -58,11 +58,11 @@ def _sidecar_without_mounts(component: Component) -> list[str]:
 
 def _engine_reads_elsewhere(component: Component, mount_path: str) -> list[str]:
     """An engine that reads a directory outside the mount."""
-    where = mount_path.rstrip("/")
+    directory = mount_path.rstrip("/")
     return [
-        f"component {component.name}: its engine reads {engine.value}, not {where}; "
+        f"component {component.name}: its engine reads {engine.value}, not {directory}; "
         "--use-model-path changes it"
         for engine in model_path.engine_models(component)
         if engine.value.startswith("/")
-        and not f"{engine.value.rstrip('/')}/".startswith(f"{where}/")
+        and not f"{engine.value.rstrip('/')}/".startswith(f"{directory}/")
     ]

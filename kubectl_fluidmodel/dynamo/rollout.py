@@ -220,8 +220,8 @@ def owning_component(graph: Graph, pod: Object) -> Component | None:
     """The component that a pod belongs to, by its labels."""
     labels = labels_of(pod)
     if graph.kind == COMPONENT:
-        same = labels.get(SELECTOR_LABEL) == graph.name
-        return graph.components[0] if same else None
+        is_own = labels.get(SELECTOR_LABEL) == graph.name
+        return graph.components[0] if is_own else None
     if labels.get(GRAPH_LABEL, graph.name) != graph.name:
         return None
     for component in graph.components:

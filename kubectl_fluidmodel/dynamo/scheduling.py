@@ -16,9 +16,9 @@ def unschedulable_reasons(spec: Mapping[str, Any], node: Object, needs: Gpus) ->
     Taints with the name of the GPU resource that the pod requests count as tolerated, because many
     clusters add that toleration (admission plugin ExtendedResourceToleration).
     """
-    own = list(spec.get("tolerations") or [])
+    tolerations = list(spec.get("tolerations") or [])
     added = [{"key": name, "operator": "Exists"} for name in needs]
-    return list(node_obstacles({**spec, "tolerations": own + added}, node))
+    return list(node_obstacles({**spec, "tolerations": tolerations + added}, node))
 
 
 _MAX_ATTEMPTS = 20_000
@@ -38,15 +38,15 @@ def pack_pods(pods: Iterable[GpuRequest], capacity: Mapping[str, Gpus]) -> list[
         The labels of the pods that do not fit beside the others; empty if all fit.
     """
     listed = sorted(pods, key=lambda pod: (-sum(pod[1].values()), len(pod[2]), pod[0]))
-    left = {name: dict(gpus) for name, gpus in capacity.items()}
+    free = {name: dict(gpus) for name, gpus in capacity.items()}
     unplaced = []
     for label, needs, nodes in listed:
-        open_ = [name for name in nodes if has_enough(needs, left.get(name, {}))]
+        open_ = [name for name in nodes if has_enough(needs, free.get(name, {}))]
         if not open_:
             unplaced.append(label)
             continue
-        best = min(open_, key=lambda name: (sum(left[name].get(g, 0) for g in needs), name))
-        _allocate(left[best], needs, 1)
+        best = min(open_, key=lambda name: (sum(free[name].get(g, 0) for g in needs), name))
+        _allocate(free[best], needs, 1)
     return unplaced if unplaced and not _can_place_all(listed, capacity) else []
 
 
@@ -57,7 +57,7 @@ def _allocate(room: Gpus, needs: Gpus, sign: int) -> None:
 
 def _can_place_all(pods: list[GpuRequest], capacity: Mapping[str, Gpus]) -> bool:
     """Return whether all pods can be placed, or _MAX_ATTEMPTS attempts did not decide it."""
-    left = {name: dict(gpus) for name, gpus in capacity.items()}
+    free = {name: dict(gpus) for name, gpus in capacity.items()}
     attempts = 0
 
     def from_(index: int, first: int) -> bool:
@@ -70,12 +70,12 @@ def _can_place_all(pods: list[GpuRequest], capacity: Mapping[str, Gpus]) -> bool
             attempts += 1
             if attempts > _MAX_ATTEMPTS:
                 return True
-            if has_enough(needs, left.get(name, {})):
-                _allocate(left[name], needs, 1)
+            if has_enough(needs, free.get(name, {})):
+                _allocate(free[name], needs, 1)
                 # Equal pods are placed on nodes in order, because any other order is equivalent.
                 if from_(index + 1, at_ if is_repeated else 0):
                     return True
-                _allocate(left[name], needs, -1)
+                _allocate(free[name], needs, -1)
         return False
 
     return from_(0, 0)

@@ -75,12 +75,12 @@ def _load_document(text: str, name: str, line: int) -> Any:
         raise FluidModelError(f"cannot read {name}", err.reason) from err
     except yaml.YAMLError as err:
         mark = getattr(err, "problem_mark", None)
-        where = f" line {line + mark.line + 1}" if mark else ""
+        position = f" line {line + mark.line + 1}" if mark else ""
         problem = str(getattr(err, "problem", "") or "it is not YAML")
         if "{{" in text:
             raise FluidModelError(
-                f"cannot read {name}{where}",
+                f"cannot read {name}{position}",
                 "it is a Helm template",
                 "helm template … | kubectl fluidmodel pin MODEL -f - > FILE",
             ) from err
-        raise FluidModelError(f"cannot read {name}{where}", problem) from err
+        raise FluidModelError(f"cannot read {name}{position}", problem) from err

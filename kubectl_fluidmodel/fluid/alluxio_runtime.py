@@ -111,8 +111,12 @@ _UNIT_SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30}
 
 def jvm_option_bytes(runtime: Mapping[str, Any], component: str, option: str) -> int:
     """Return the bytes of `-Xmx` or `-XX:MaxDirectMemorySize=`; 0 for the JVM's default."""
-    given = get_path(runtime, "spec", component, "jvmOptions", default=[])
-    options = given if isinstance(given, list) and given else DEFAULT_JVM_OPTIONS.get(component, ())
+    jvm_options = get_path(runtime, "spec", component, "jvmOptions", default=[])
+    options = (
+        jvm_options
+        if isinstance(jvm_options, list) and jvm_options
+        else DEFAULT_JVM_OPTIONS.get(component, ())
+    )
     for each in options:
         match = re.fullmatch(re.escape(option) + r"(\d+)([kmg]?)", str(each).strip(), re.I)
         if match:

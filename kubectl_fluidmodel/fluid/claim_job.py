@@ -68,7 +68,7 @@ class ClaimJob:
         claim = {"claimName": self.cache, "readOnly": True}
         pod["volumes"].append({"name": _VOLUME, "persistentVolumeClaim": claim})
         pod["affinity"] = {"nodeAffinity": _on_node(self.node.name)}
-        pod["tolerations"] = [dict(each) for each in self.node.tolerations]
+        pod["tolerations"] = [dict(toleration) for toleration in self.node.tolerations]
         labels = {**names.managed_labels(self.cache), f"fluidmodel.io/{self.purpose}": "true"}
         return {
             "apiVersion": "batch/v1",

@@ -70,7 +70,7 @@ class Candidate:
 
         The disk of `/mnt/nvme/x` is `/mnt/nvme`.
         """
-        return sum(size for other, size in self.disks if _disk_root(other) == _disk_root(path))
+        return sum(size for disk, size in self.disks if _disk_root(disk) == _disk_root(path))
 
     @property
     def is_eligible(self) -> bool:
@@ -280,22 +280,22 @@ def select_nodes(
     )
     if len(ranked) < replicas:
         raise _no_fit_error(len(candidates), len(ranked), replicas, rejected)
-    chosen = tuple(ranked[:replicas])
+    selected = tuple(ranked[:replicas])
     return Placement(
-        nodes=chosen,
+        nodes=selected,
         runners_up=tuple(ranked[replicas : replicas + 3]),
         rejected=tuple(rejected),
-        reason=_placement_reason(chosen, current),
+        reason=_placement_reason(selected, current),
     )
 
 
-def _placement_reason(chosen: Sequence[Candidate], current: Sequence[str]) -> str:
-    if all(node.name in current for node in chosen):
+def _placement_reason(selected: Sequence[Candidate], current: Sequence[str]) -> str:
+    if all(node.name in current for node in selected):
         return "the cache is already there"
-    first = chosen[0]
+    first = selected[0]
     gpus = f"{first.gpus} GPUs, " if first.gpus else ""
-    others = "no other cache" if first.caches == 0 else f"{first.caches} other caches"
-    return f"{gpus}{others}, the most free memory"
+    neighbors = "no other cache" if first.caches == 0 else f"{first.caches} other caches"
+    return f"{gpus}{neighbors}, the most free memory"
 
 
 def _no_fit_error(
@@ -360,6 +360,6 @@ def bound_hostnames(dataset: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _format_shortage(resource: str, have: int, need: int) -> str:
-    by = (need - have) / (1 << 30)
-    return f"{describe_shortage(resource, Decimal(need), Decimal(have))} ({by:.1f} GiB short)"
+def _format_shortage(resource: str, have: int, required: int) -> str:
+    by = (required - have) / (1 << 30)
+    return f"{describe_shortage(resource, Decimal(required), Decimal(have))} ({by:.1f} GiB short)"

@@ -138,14 +138,14 @@ def warning_events(events: Iterable[Mapping[str, Any]], cache: str, since: float
     another cache may be called `<name>-2`. `since` is a Unix time in seconds; older events are
     excluded.
     """
-    own = re.compile(rf"{re.escape(cache)}(-(master|worker|fuse|loader)(-.*)?)?")
+    pod_names = re.compile(rf"{re.escape(cache)}(-(master|worker|fuse|loader)(-.*)?)?")
     newest: dict[tuple[str, str], tuple[float, str]] = {}
     for event in events:
         name = str(get_path(event, "involvedObject", "name", default=""))
         kind = str(get_path(event, "involvedObject", "kind", default=""))
         if event.get("type") != "Warning" or kind not in _EVENT_KINDS:
             continue
-        if not own.fullmatch(name):
+        if not pod_names.fullmatch(name):
             continue
         if status.is_transient(str(event.get("message"))):
             continue

@@ -48,7 +48,7 @@ def placement_patch(
     """
     affinity = get_path(statefulset, *_TEMPLATE, "affinity", "nodeAffinity", _REQUIRED)
     current = list(get_path(statefulset, *_TEMPLATE, "tolerations", default=[]))
-    added = [each for each in tolerations if dict(each) not in current]
+    added = [toleration for toleration in tolerations if dict(toleration) not in current]
     strategy = get_path(statefulset, "spec", "updateStrategy", "type")
     if affinity == required and not added and strategy == "OnDelete":
         return None

@@ -84,10 +84,10 @@ class HubClient:
             FluidModelError: there is no such repository or revision, or the token may not read it.
             UnreachableError: the Hub does not respond.
         """
-        wanted = revision or "main"
+        ref = revision or "main"
         endpoint = self.credentials.endpoint
-        url = f"{endpoint}/api/models/{quote(repo)}/revision/{quote(wanted, safe='')}"
-        document, _ = self._get_json(url, repo, wanted, retry_timeout)
+        url = f"{endpoint}/api/models/{quote(repo)}/revision/{quote(ref, safe='')}"
+        document, _ = self._get_json(url, repo, ref, retry_timeout)
         sha = str(document.get("sha", "")) if isinstance(document, dict) else ""
         if not _COMMIT.fullmatch(sha):
             raise UnreachableError(

@@ -93,9 +93,9 @@ class HubFileReader:
             CancelledError: the run or this file is stopped.
         """
         try:
-            got = 0 if self._is_sequential else self._read_range(start, view, on_block)
-            if got < len(view):
-                self._read_sequentially(start, got, view, on_block)
+            received = 0 if self._is_sequential else self._read_range(start, view, on_block)
+            if received < len(view):
+                self._read_sequentially(start, received, view, on_block)
         finally:
             self._end_turn(start)
 
@@ -121,10 +121,10 @@ class HubFileReader:
             so none of them may be read again.
         """
         budget = RetryBudget(self._retry_timeout, self._stop)
-        got = size_mismatches = ignored_ranges = 0
-        while got < len(view):
+        received = size_mismatches = ignored_ranges = 0
+        while received < len(view):
             try:
-                got += self._read_body(start + got, view[got:], budget, on_block)
+                received += self._read_body(start + received, view[received:], budget, on_block)
                 ignored_ranges = 0
             except RangeNotSupportedError:
                 ignored_ranges += 1
@@ -142,7 +142,7 @@ class HubFileReader:
                     raise err.final_error from err
                 self._on_retry(err.reason)
                 budget.wait(err)
-        return got
+        return received
 
     def _read_body(
         self, start: int, view: memoryview, budget: RetryBudget, on_block: OnBlock | None
@@ -150,12 +150,12 @@ class HubFileReader:
         """Request the bytes of `view`, and read what one response delivers of them."""
         body = self._requests.open(start, start + len(view), self._stop)
         try:
-            got = self._fill(body, view, budget, on_block)
+            received = self._fill(body, view, budget, on_block)
         finally:
             body.close()
-        if not got:
+        if not received:
             raise self._requests.read_error("the body ended before its first byte")
-        return got
+        return received
 
     def _fill(
         self, body: ResponseReader, view: memoryview, budget: RetryBudget, on_block: OnBlock | None
@@ -170,15 +170,15 @@ class HubFileReader:
         """
         import urllib3
 
-        got = 0
+        received = 0
         try:
-            while got < len(view):
-                count = body.readinto(view[got:])
+            while received < len(view):
+                count = body.readinto(view[received:])
                 if not count:
                     break
                 if on_block is not None:
-                    on_block(view[got : got + count])
-                got += count
+                    on_block(view[received : received + count])
+                received += count
                 self._on_bytes(count)
                 self._last_read_at = time.monotonic()
                 budget.reset()
@@ -186,23 +186,23 @@ class HubFileReader:
                     raise CancelledError
         except (urllib3.exceptions.HTTPError, OSError) as err:
             error = self._requests.connection_error(err)
-            if not got:
+            if not received:
                 raise error from err
             self._on_retry(error.reason)
-        return got
+        return received
 
     # -- in order ----------------------------------------------------------------------------
 
     def _read_sequentially(
-        self, start: int, got: int, view: memoryview, on_block: OnBlock | None
+        self, start: int, received: int, view: memoryview, on_block: OnBlock | None
     ) -> None:
-        """Read what `view` lacks after `got` bytes, from the response that all parts share."""
+        """Read what `view` lacks after `received` bytes, from the response that all parts share."""
         with self._turn_changed:
             self._wait_for_turn(start)
             budget = RetryBudget(self._retry_timeout, self._stop)
-            while got < len(view):
+            while received < len(view):
                 try:
-                    got += self._advance(start + got, view[got:], budget, on_block)
+                    received += self._advance(start + received, view[received:], budget, on_block)
                 except TransientError as err:
                     self.close()
                     self._on_retry(err.reason)

@@ -190,8 +190,8 @@ def _describe_cache(
         is_adopted=names.is_adopted(dataset or runtime or {}),
         message=fluid_status.setup_error(dataset) if dataset else "",
         conditions=tuple(
-            Condition(*(str(each.get(name) or "") for name in Condition._fields))
-            for each in get_list(dataset, "status", "conditions")
+            Condition(*(str(condition.get(name) or "") for name in Condition._fields))
+            for condition in get_list(dataset, "status", "conditions")
         ),
         runtime=runtimes.display_name(runtime),
         runtime_kinds=tuple(str(each.get("kind", "")) for each in cache.runtimes),

@@ -82,11 +82,11 @@ class DetailsPage:
         if details.medium and details.nodes:
             parts.append(f"{details.medium} on {nodes_cell(details).text}")
         parts.append(f"readers {readers_cell(details).text} local")
-        rest = escape_control(" · ".join(parts))
-        rest = rest if self.width is None else truncate(rest, self.width)
+        subtitle = escape_control(" · ".join(parts))
+        subtitle = subtitle if self.width is None else truncate(subtitle, self.width)
         style = details.startup.level if details.phase == "Bound" else phase_style(details.phase)
         self.text += apply_style(escape_control(details.name), "bold", self.color) + "\n"
-        self.text += apply_style(rest, style, self.color) + "\n"
+        self.text += apply_style(subtitle, style, self.color) + "\n"
 
     def add_section(self, heading: str, body: str) -> None:
         if body:
@@ -97,12 +97,12 @@ class DetailsPage:
         shown = [row for row in rows if row[1]]
         if not shown:
             return ""
-        left = max(len(word) for word, _, _ in shown)
+        name_width = max(len(word) for word, _, _ in shown)
         found = ""
         for word, text, style in shown:
-            lines = self.wrap(escape_control(" ".join(text.split())), left + 2 + _INDENT)
+            lines = self.wrap(escape_control(" ".join(text.split())), name_width + 2 + _INDENT)
             for index, line in enumerate(lines):
-                label = word.ljust(left) if index == 0 else " " * left
+                label = word.ljust(name_width) if index == 0 else " " * name_width
                 painted = apply_style(line, style, self.color)
                 found += " " * _INDENT + apply_style(label, "dim", self.color) + f"  {painted}\n"
         return found
@@ -143,8 +143,8 @@ def _source_section(page: DetailsPage, details: CacheDetails) -> str:
         if point != details.uri or path != "/":
             rows.append(("mounted", f"{point} at {path}", ""))
     usage = details.usage
-    many = f"{pluralize(usage.files, 'file')}, " if usage.files is not None else ""
-    rows.append(("size", f"{many}{format_source_size(details)}", ""))
+    count = f"{pluralize(usage.files, 'file')}, " if usage.files is not None else ""
+    rows.append(("size", f"{count}{format_source_size(details)}", ""))
     if usage.source_changed:
         rows.append(("", f"Fluid now counts {format_bytes(usage.fluid_bytes)} there", "warn"))
     return page.format_facts(rows)
@@ -203,10 +203,14 @@ def _dataset_section(page: DetailsPage, details: CacheDetails) -> str:
     if details.is_adopted:
         by = ", made by hand and adopted"
     rows = [("phase", f"{details.phase}{age}{by}", phase_style(details.phase))]
-    for each in details.conditions:
-        text = f"{each.type} {each.status}"
-        text += f" ({each.reason})" if each.reason else ""
-        text += f": {each.message}" if each.message and each.message != details.message else ""
+    for condition in details.conditions:
+        text = f"{condition.type} {condition.status}"
+        text += f" ({condition.reason})" if condition.reason else ""
+        text += (
+            f": {condition.message}"
+            if condition.message and condition.message != details.message
+            else ""
+        )
         rows.append(("condition", text, ""))
     rows.append(("trouble", details.message, "bad"))
     share = cached_cell(details)
@@ -218,12 +222,12 @@ def _dataset_section(page: DetailsPage, details: CacheDetails) -> str:
         rows.append(("beside it", beside, "dim"))
     if details.usage.capacity_bytes is not None:
         rows.append(("capacity", format_bytes(details.usage.capacity_bytes), ""))
-    hits = [
+    ratios = [
         f"local {details.local_hit_ratio}" if details.local_hit_ratio else "",
         details.remote_hit_ratio,
     ]
-    hits[1] = f"remote {hits[1]}" if hits[1] else ""
-    detail = ", ".join(filter(None, hits))
+    ratios[1] = f"remote {ratios[1]}" if ratios[1] else ""
+    detail = ", ".join(filter(None, ratios))
     rows.append(
         (
             "hit ratio",
@@ -305,7 +309,7 @@ def _nodes_section(page: DetailsPage, details: CacheDetails) -> str:
     }
     rows = []
     for node in details.nodes:
-        holds, style = descriptions[node.is_complete]
+        holding, style = descriptions[node.is_complete]
         mark, shade = _health_mark(None if node.ready is None else node.ready and not node.problem)
         rows.append(
             [
@@ -313,7 +317,7 @@ def _nodes_section(page: DetailsPage, details: CacheDetails) -> str:
                 Cell(UNKNOWN if node.used_bytes is None else format_bytes(node.used_bytes)),
                 Cell(UNKNOWN if node.capacity_bytes is None else format_bytes(node.capacity_bytes)),
                 Cell(" ".join(filter(None, (node.medium, node.path))) or NONE, "", node.medium),
-                Cell(holds, style),
+                Cell(holding, style),
                 *([_page_cache_cell(node.page_cache)] if measured else []),
                 Cell(str(node.readers) if details.readers is not None else UNKNOWN),
                 Cell(node.problem, "warn"),
@@ -358,11 +362,11 @@ def _files_section(page: DetailsPage, details: CacheDetails) -> str:
         Column("CACHED"),
     )
     found = page.format_table(heads, rows)
-    rest = len(details.files) - len(shown)
+    hidden = len(details.files) - len(shown)
     omitted = len(short) - sum(file in short for file in shown)
-    if rest:
+    if hidden:
         state = f", {omitted} of them incomplete" if omitted else ", all complete"
-        found += page.format_lines([(f"and {pluralize(rest, 'more file')}{state}", "dim")])
+        found += page.format_lines([(f"and {pluralize(hidden, 'more file')}{state}", "dim")])
     return found
 
 
@@ -444,12 +448,12 @@ def _warnings_section(page: DetailsPage, details: CacheDetails) -> str:
     if not details.warnings:
         return ""
     found = ""
-    for each in details.warnings:
-        style = "bad" if each.severity == "error" else "warn"
-        found += page.format_lines([(f"{each.code}  {each.cause}", style)])
-        if each.fix:
-            fixed = page.format_command if each.fix_kind == "command" else page.format_text
-            found += fixed(each.fix, "bold")
+    for warning in details.warnings:
+        style = "bad" if warning.severity == "error" else "warn"
+        found += page.format_lines([(f"{warning.code}  {warning.cause}", style)])
+        if warning.fix:
+            fixed = page.format_command if warning.fix_kind == "command" else page.format_text
+            found += fixed(warning.fix, "bold")
     doctor = kubectl("fluidmodel", "doctor", Operand(details.name), namespace=details.namespace)
     return found + page.format_lines([("more:", "dim")]) + page.format_command(doctor, "dim")
 

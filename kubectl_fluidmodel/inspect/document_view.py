@@ -39,7 +39,7 @@ def list_document(caches: Sequence[CacheDetails], snapshot: Snapshot) -> Documen
         "apiVersion": API_VERSION,
         "kind": "InspectionList",
         "namespace": snapshot.namespace,
-        "items": [_cache_document(one) for one in caches],
+        "items": [_cache_document(cache) for cache in caches],
         "missing": [_missing_document(each) for each in snapshot.read_failures],
     }
 
@@ -83,7 +83,7 @@ def _cache_document(details: CacheDetails, price_per_gib: float | None = None) -
         "adopted": details.is_adopted,
         "ageSeconds": None if details.age is None else int(details.age),
         "message": details.message or None,
-        "conditions": [each._asdict() for each in details.conditions],
+        "conditions": [condition._asdict() for condition in details.conditions],
         "size": {
             "bytes": usage.source_bytes,
             "exact": usage.is_exact,
@@ -137,14 +137,14 @@ def _cache_document(details: CacheDetails, price_per_gib: float | None = None) -
         if details.warnings is None
         else [
             {
-                "code": each.code,
-                "severity": each.severity,
-                "title": each.title,
-                "about": each.about,
-                "cause": each.cause,
-                "fix": each.fix or None,
+                "code": warning.code,
+                "severity": warning.severity,
+                "title": warning.title,
+                "about": warning.about,
+                "cause": warning.cause,
+                "fix": warning.fix or None,
             }
-            for each in details.warnings
+            for warning in details.warnings
         ],
     }
 

@@ -73,8 +73,8 @@ class InspectCommand:
         """Return the message for an empty result."""
         if self.options.selector:
             return f"No models match -l '{self.options.selector}'"
-        where = f"in {self.namespace} namespace" if self.namespace else "in any namespace"
-        return f"No models cached {where}; try: kubectl fluidmodel cache --help"
+        scope = f"in {self.namespace} namespace" if self.namespace else "in any namespace"
+        return f"No models cached {scope}; try: kubectl fluidmodel cache --help"
 
     def print(self, snapshot: Snapshot, live: LiveDetails | None = None) -> None:
         """Print the caches to stdout, and what could not be read to stderr.
@@ -118,9 +118,9 @@ def _require_datasets_readable(snapshot: Snapshot, namespace: str | None) -> Non
     missing = snapshot.read_failure(names.DATASETS)
     if missing is None or snapshot.of_kind(names.DATASETS):
         return
-    where = "in all namespaces" if namespace is None else f"in namespace {namespace}"
+    scope = "in all namespaces" if namespace is None else f"in namespace {namespace}"
     raise FluidModelError(
-        f"cannot list {missing.resource} {where}",
+        f"cannot list {missing.resource} {scope}",
         missing.reason,
         "-n NAMESPACE"
         if namespace is None

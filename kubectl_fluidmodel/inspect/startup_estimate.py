@@ -67,24 +67,24 @@ def estimate_startup(
         return StartupEstimate("not-whole", WARN, text, f"up to {NOT_CACHED}")
     pin = _pin_command(name, namespace, _graphs_to_pin(readers, graphs))
     if not readers:
-        where = nodes[0].name if len(nodes) == 1 else f"one of {pluralize(len(nodes), 'node')}"
-        improvement = f"pinned workers would run on {where} and start in {WHOLE_ON_NODE}"
+        location = nodes[0].name if len(nodes) == 1 else f"one of {pluralize(len(nodes), 'node')}"
+        improvement = f"pinned workers would run on {location} and start in {WHOLE_ON_NODE}"
         text = "no pod reads from it yet"
         return StartupEstimate("unread", INFO, text, improvement=improvement, command=pin)
-    counted = [each for each in readers if each.gpus] or list(readers)
+    counted = [reader for reader in readers if reader.gpus] or list(readers)
     noun = "worker" if counted[0].gpus else "reader"
     complete = {node.name for node in nodes if node.is_complete}
     remote = [each for each in counted if each.is_local is False]
     partial = [each for each in counted if each.is_local and each.node not in complete]
     waiting = [each for each in counted if each.is_local is None]
     if remote:
-        others = ", ".join(sorted({each.node for each in remote})[:3])
+        remote_names = ", ".join(sorted({each.node for each in remote})[:3])
         pinned = WHOLE_ON_NODE if complete else SPREAD_ON_NODE
         return StartupEstimate(
             "off-node",
             WARN,
             f"{len(remote)} of {pluralize(len(counted), noun)} on other nodes than the cache's "
-            f"({others})",
+            f"({remote_names})",
             OFF_NODE,
             f"pinned to {', '.join(node.name for node in nodes[:3])} they would start in {pinned}",
             pin,
@@ -106,15 +106,15 @@ def _estimate_partial(
 ) -> StartupEstimate:
     """Return the readers on nodes that hold, as far as is known, only part of the cache."""
     node = next(node for node in nodes if node.name == partial[0].node)
-    holds = "with only a part" if node.is_complete is False else "that may hold only a part"
+    holding = "with only a part" if node.is_complete is False else "that may hold only a part"
     several = len({each.node for each in counted if each.node}) > 1
-    where = "each of these nodes" if several else "that node"
+    location = "each of these nodes" if several else "that node"
     return StartupEstimate(
         "spread-on-node",
         WARN,
-        f"{pluralize(len(partial), noun)} on a node {holds} of the model",
+        f"{pluralize(len(partial), noun)} on a node {holding} of the model",
         SPREAD_ON_NODE,
-        f"with a complete copy on {where}, it would take {WHOLE_ON_NODE}",
+        f"with a complete copy on {location}, it would take {WHOLE_ON_NODE}",
     )
 
 
@@ -126,5 +126,7 @@ def _pin_command(name: str, namespace: str, graphs: Sequence[str]) -> str:
 
 def _graphs_to_pin(readers: Sequence[ReaderStatus], graphs: Sequence[str]) -> list[str]:
     """Return the graphs of the readers on other nodes, else all that mount the cache."""
-    remote = sorted({each.graph for each in readers if each.is_local is False and each.graph})
+    remote = sorted(
+        {reader.graph for reader in readers if reader.is_local is False and reader.graph}
+    )
     return remote or list(graphs)

@@ -53,7 +53,7 @@ def render_table(
     """Format the table; fitted to `width` if given."""
     return format_table(
         table_columns(namespaces),
-        [table_row(one, namespaces) for one in caches],
+        [table_row(cache, namespaces) for cache in caches],
         width=width,
         color=color,
         header=header,
@@ -111,9 +111,9 @@ def nodes_cell(cache: CacheSummary) -> Cell:
     names = [node.name for node in cache.nodes]
     if not names:
         return Cell(NONE)
-    more = f" +{len(names) - 1}" if len(names) > 1 else ""
+    rest = f" +{len(names) - 1}" if len(names) > 1 else ""
     text = ",".join(names) if len(names) <= 3 else f"{','.join(names[:2])} +{len(names) - 2}"
-    return Cell(text, "", names[0] + more)
+    return Cell(text, "", names[0] + rest)
 
 
 def phase_style(phase: str) -> str:

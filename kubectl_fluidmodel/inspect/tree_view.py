@@ -104,8 +104,8 @@ def _component_node(component: RuntimeComponent) -> TreeNode:
 def _node_branch(node: NodeCache, details: CacheDetails) -> TreeNode:
     used = format_bytes(node.used_bytes) if node.used_bytes is not None else ""
     capacity = f"of {format_bytes(node.capacity_bytes)}" if node.capacity_bytes is not None else ""
-    holds = {True: "the whole model", False: "a part of it", None: ""}[node.is_complete]
-    parts = (" ".join(filter(None, (used, capacity))), holds, node.problem)
+    holding = {True: "the whole model", False: "a part of it", None: ""}[node.is_complete]
+    parts = (" ".join(filter(None, (used, capacity))), holding, node.problem)
     level = (
         WARN if node.problem or node.is_complete is False else GOOD if node.is_complete else UNKNOWN
     )
@@ -140,5 +140,5 @@ def _percent(value: float) -> str:
 
 def cache_trees(caches: Sequence[CacheDetails]) -> list[TreeNode]:
     """Return one tree for each cache."""
-    several = len({one.namespace for one in caches}) > 1
-    return [cache_tree(one, namespace=several) for one in caches]
+    several = len({cache.namespace for cache in caches}) > 1
+    return [cache_tree(cache, namespace=several) for cache in caches]

@@ -72,8 +72,8 @@ def _redraw_loop(stream: SnapshotWatcher, draw: Callable[[bool], None]) -> None:
         quiet = time.monotonic() + max(_SETTLE_TIME, spent * _IDLE_FACTOR)
         changed = stream.informer.next_event(_REDRAW_INTERVAL) is not None
         while changed and time.monotonic() < quiet:
-            left = quiet - time.monotonic()
-            time.sleep(max(0.0, min(left, 0.1 if left < 0.2 else left)))
+            remaining = quiet - time.monotonic()
+            time.sleep(max(0.0, min(remaining, 0.1 if remaining < 0.2 else remaining)))
         while stream.informer.next_event(0.0) is not None:
             changed = True
 
@@ -224,14 +224,14 @@ def _table(context: ViewContext) -> tuple[list[Column], dict[tuple[str, str], li
     if context.options.output == "wide":
         columns = wide_table_view.wide_columns(namespaces)
         rows = {
-            (one.namespace, one.name): wide_table_view.wide_row(one, namespaces)
-            for one in describe_with_warnings(context)
+            (cache.namespace, cache.name): wide_table_view.wide_row(cache, namespaces)
+            for cache in describe_with_warnings(context)
         }
     else:
         columns = table_view.table_columns(namespaces)
         rows = {
-            (one.namespace, one.name): table_view.table_row(one, namespaces)
-            for one in summarize_caches(context)
+            (cache.namespace, cache.name): table_view.table_row(cache, namespaces)
+            for cache in summarize_caches(context)
         }
     return columns, {key: [cell.text for cell in cells] for key, cells in rows.items()}
 

@@ -47,7 +47,7 @@ def render_wide_table(
     """Format the table with all columns."""
     return format_table(
         wide_columns(namespaces),
-        [wide_row(one, namespaces) for one in caches],
+        [wide_row(cache, namespaces) for cache in caches],
         color=color,
         header=header,
     )

@@ -57,8 +57,10 @@ def refine_usage(usage: CacheUsage, listed: Sequence[CachedFile]) -> CacheUsage:
     incomplete = sum(file.bytes > 0 and file.percent < 100 for file in listed)
     if usage.copies > 1:
         return replace(usage, incomplete_files=incomplete)
-    held = sum(file.bytes * file.percent // 100 for file in listed)
-    return replace(usage, incomplete_files=incomplete, cached_bytes=held, cached_precision=0)
+    cached_bytes = sum(file.bytes * file.percent // 100 for file in listed)
+    return replace(
+        usage, incomplete_files=incomplete, cached_bytes=cached_bytes, cached_precision=0
+    )
 
 
 def lost_workers(snapshot: Snapshot, namespace: str, name: str) -> list[str]:
@@ -81,10 +83,10 @@ def exclude_lost_workers(snapshot: Snapshot, cache: Cache, usage: CacheUsage) ->
     This is a number only if all workers are lost: with several, each may hold the same files.
     """
     pods = cache.pods.get(WORKER, [])
-    seen = snapshot.was_read(PODS, cache.namespace) and WORKER in cache.workloads
+    was_read = snapshot.was_read(PODS, cache.namespace) and WORKER in cache.workloads
     dead = bool(lost_workers(snapshot, cache.namespace, cache.name))
     dead = dead and not worker_usage(snapshot, cache.namespace, cache.name)
-    if usage.cached_bytes and (dead or (seen and all(is_gone(pod) for pod in pods))):
+    if usage.cached_bytes and (dead or (was_read and all(is_gone(pod) for pod in pods))):
         return replace(usage, cached_bytes=0, cached_precision=0, incomplete_files=usage.files or 1)
     return usage
 

@@ -257,16 +257,16 @@ def default_scheme(options: Mapping[str, str]) -> str:
     return "https" if secure else "http"
 
 
-def _first_value(options: Mapping[str, str], wanted: tuple[str, ...]) -> str:
-    for name in wanted:
+def _first_value(options: Mapping[str, str], option_names: tuple[str, ...]) -> str:
+    for name in option_names:
         for spelled in (ROOT_OPTION + name, name):
             if options.get(spelled):
                 return options[spelled]
     return ""
 
 
-def _find_ref(refs: list[SecretKeyRef], wanted: tuple[str, ...]) -> SecretKeyRef | None:
-    return next((ref for ref in refs if ref.option.removeprefix(ROOT_OPTION) in wanted), None)
+def _find_ref(refs: list[SecretKeyRef], option_names: tuple[str, ...]) -> SecretKeyRef | None:
+    return next((ref for ref in refs if ref.option.removeprefix(ROOT_OPTION) in option_names), None)
 
 
 def _gcs_key_ref(cache: Cache) -> SecretKeyRef | None:

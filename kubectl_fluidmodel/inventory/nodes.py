@@ -151,7 +151,7 @@ def _node_problem(
     readable = (
         snapshot.read_failure(kinds.NODES) is None and kinds.NODES.resource in snapshot.objects
     )
-    wanted = runtimes.runtime_traits(cache.runtime).labels_nodes and cache.origin is None
-    if pod is not None and readable and wanted and not labelled and cache.node_label:
+    needs_label = runtimes.runtime_traits(cache.runtime).labels_nodes and cache.origin is None
+    if pod is not None and readable and needs_label and not labelled and cache.node_label:
         found.append("it does not have Fluid's label")
     return "; ".join(found)

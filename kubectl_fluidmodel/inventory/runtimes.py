@@ -132,8 +132,8 @@ def wanted_replicas(runtime: Object | None) -> int | None:
 
 def wanted_copies(runtime: Object | None) -> int:
     """Return how many workers should hold each block: configurable for Alluxio only, else 1."""
-    wanted = _non_negative(get_path(runtime, "spec", "data", "replicas", default=1)) or 1
-    return max(1, min(wanted, wanted_replicas(runtime) or 1))
+    copies = _non_negative(get_path(runtime, "spec", "data", "replicas", default=1)) or 1
+    return max(1, min(copies, wanted_replicas(runtime) or 1))
 
 
 def _non_negative(value: Any) -> int | None:
@@ -177,12 +177,12 @@ def runtime_components(cache: Cache) -> list[RuntimeComponent]:
 
 def _component(cache: Cache, name: str) -> RuntimeComponent | None:
     runtime, workload = cache.runtime, cache.workloads.get(name)
-    own = get_path(runtime, "status", "client" if name == FUSE else name)
-    if isinstance(own, dict):  # a CacheRuntime
-        phase, reason = own.get("phase"), own.get("reason")
+    component_status = get_path(runtime, "status", "client" if name == FUSE else name)
+    if isinstance(component_status, dict):  # a CacheRuntime
+        phase, reason = component_status.get("phase"), component_status.get("reason")
         ready, desired = (
-            _non_negative(own.get("readyReplicas")),
-            _non_negative(own.get("desiredReplicas")),
+            _non_negative(component_status.get("readyReplicas")),
+            _non_negative(component_status.get("desiredReplicas")),
         )
     else:
         title = name.capitalize()
@@ -194,7 +194,11 @@ def _component(cache: Cache, name: str) -> RuntimeComponent | None:
         if not phase:
             return None
         # Unknown without the DaemonSet: Fluid's own status of a FUSE is not a count.
-        known = (None, None) if name == FUSE and not isinstance(own, dict) else (ready, desired)
+        known = (
+            (None, None)
+            if name == FUSE and not isinstance(component_status, dict)
+            else (ready, desired)
+        )
         return RuntimeComponent(name, *known, str(phase), "", str(reason or ""))
     status, spec = workload.get("status"), workload.get("spec")
     if workload.get("kind") == "DaemonSet":

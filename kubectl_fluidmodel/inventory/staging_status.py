@@ -64,8 +64,8 @@ def staged_globs(dataset: Object) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def glob_annotations(include: Sequence[str], exclude: Sequence[str]) -> dict[str, str]:
     """Return the annotations that record globs; the inverse of `staged_globs`."""
-    given = ((names.INCLUDE_ANNOTATION, include), (names.EXCLUDE_ANNOTATION, exclude))
-    return {key: json.dumps(list(globs)) for key, globs in given if globs}
+    pairs = ((names.INCLUDE_ANNOTATION, include), (names.EXCLUDE_ANNOTATION, exclude))
+    return {key: json.dumps(list(globs)) for key, globs in pairs if globs}
 
 
 def _globs(text: str | None) -> tuple[str, ...]:

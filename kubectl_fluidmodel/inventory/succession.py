@@ -49,8 +49,8 @@ def successor_name(name: str, own_commit: str, commit: str) -> str:
     Returns:
         `llama-9f8e7d6`, of a length that Fluid accepts.
     """
-    own = f"-{own_commit[:_SHORT_COMMIT]}"
-    base = name.removesuffix(own) if own_commit else name
+    suffix = f"-{own_commit[:_SHORT_COMMIT]}"
+    base = name.removesuffix(suffix) if own_commit else name
     room = names.MAX_NAME_LENGTH - _SHORT_COMMIT - 1
     return f"{base[:room].rstrip('-')}-{commit[:_SHORT_COMMIT]}"
 
@@ -64,25 +64,29 @@ def model_caches(caches: Sequence[Cache], namespace: str, name: str) -> list[Cac
         name: Of one of these caches, or that of the first one, even if it is removed.
     """
     candidates = [
-        each for each in caches if each.namespace == namespace and each.dataset is not None
+        cache for cache in caches if cache.namespace == namespace and cache.dataset is not None
     ]
     found = [
-        each
-        for each in candidates
-        if each.name == name
-        or (commit_of(each) and each.name == successor_name(name, "", commit_of(each)))
+        candidate
+        for candidate in candidates
+        if candidate.name == name
+        or (
+            commit_of(candidate)
+            and candidate.name == successor_name(name, "", commit_of(candidate))
+        )
     ]
     while True:
         known = {each.name for each in found}
         linked = known | {replaced_name(each) for each in found}
-        more = [
-            each
-            for each in candidates
-            if each.name not in known and (each.name in linked or replaced_name(each) in known)
+        older = [
+            candidate
+            for candidate in candidates
+            if candidate.name not in known
+            and (candidate.name in linked or replaced_name(candidate) in known)
         ]
-        if not more:
+        if not older:
             break
-        found += more
+        found += older
     return sorted(found, key=lambda each: (_created(each), each.name))
 
 

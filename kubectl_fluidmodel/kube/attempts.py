@@ -53,12 +53,12 @@ def send_with_retries(
     renewed = False
     for attempt in range(_MAX_ATTEMPTS + 1):
         login = credentials.auth_headers()
-        answer = once(login)
-        wait = answer.retry_delay
-        if answer.status == 401 and not renewed and credentials.renew(login):
+        response = once(login)
+        wait = response.retry_delay
+        if response.status == 401 and not renewed and credentials.renew(login):
             renewed, wait = True, 0
         if wait is None or attempt == _MAX_ATTEMPTS or time.monotonic() + wait > end:
             break
-        discard(answer.content)
+        discard(response.content)
         time.sleep(wait)
-    return answer
+    return response

@@ -84,8 +84,8 @@ class Client(RestClient):
         Raises:
             NotFoundError: it does not exist, or the server does not serve its kind.
         """
-        where = f" in namespace {namespace}" if namespace and kind.namespaced else ""
-        action = f"cannot get {kind.plural} {name}{where}"
+        scope = f" in namespace {namespace}" if namespace and kind.namespaced else ""
+        action = f"cannot get {kind.plural} {name}{scope}"
         return self._json("GET", kind.path(namespace, name), action=action)
 
     def get_or_none(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
@@ -124,10 +124,10 @@ class Client(RestClient):
             query["labelSelector"] = labels
         if fields:
             query["fieldSelector"] = fields
-        where = f" in namespace {namespace}" if namespace and kind.namespaced else ""
+        scope = f" in namespace {namespace}" if namespace and kind.namespaced else ""
         items = ObjectList()
         while True:
-            action = f"cannot list {kind.plural}{where}"
+            action = f"cannot list {kind.plural}{scope}"
             try:
                 data = self.request(
                     "GET",

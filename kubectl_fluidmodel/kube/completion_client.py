@@ -41,10 +41,10 @@ def list_names(connection: ConfigFlags, kind: Kind, *columns: str) -> list[Row]:
         heads = [
             str(get_path(each, "name", default="")) for each in get_list(table, "columnDefinitions")
         ]
-        wanted = [heads.index(column) for column in columns if column in heads]
+        indexes = [heads.index(column) for column in columns if column in heads]
         found = []
         for cells in (get_path(row, "cells", default=[]) for row in get_list(table, "rows")):
-            description = ", ".join(str(get_path(cells, index, default="")) for index in wanted)
+            description = ", ".join(str(get_path(cells, index, default="")) for index in indexes)
             found.append((str(get_path(cells, 0, default="")), description.strip(", ")))
         return found or [(name_of(item), "") for item in get_list(table, "items")]
 

@@ -173,10 +173,10 @@ def _namespace(context: _Entry) -> str:
     if namespace or not _is_in_cluster():
         return str(namespace or "default")
     try:
-        own = (SERVICE_ACCOUNT / "namespace").read_text().strip()
+        pod_namespace = (SERVICE_ACCOUNT / "namespace").read_text().strip()
     except (OSError, ValueError):
-        own = ""
-    return os.environ.get("POD_NAMESPACE") or own or "default"
+        pod_namespace = ""
+    return os.environ.get("POD_NAMESPACE") or pod_namespace or "default"
 
 
 def _is_in_cluster() -> bool:

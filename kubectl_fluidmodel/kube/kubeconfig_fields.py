@@ -121,8 +121,8 @@ def validate_fields(found: Mapping[str, Any]) -> None:
                 raise ValueError(f"it has two {part} with the name '{name}'")
             names.add(name)
             if entry.get(content) is not None and (wrong := _wrong(entry[content], fields)):
-                where = f"{wrong[0]} of the" if wrong[0] else "the"
-                raise ValueError(f"{where} {content} '{name}' is not {wrong[1]}")
+                location = f"{wrong[0]} of the" if wrong[0] else "the"
+                raise ValueError(f"{location} {content} '{name}' is not {wrong[1]}")
 
 
 def _wrong(value: Any, fields: _Fields, within: str = "") -> tuple[str, str] | None:
@@ -138,7 +138,7 @@ def _wrong(value: Any, fields: _Fields, within: str = "") -> tuple[str, str] | N
             if not isinstance(value[key], list):
                 return location, "a list"
             each = (_wrong(item, known[0], location) for item in value[key])
-            found = next((one for one in each if one), None)
+            found = next((error for error in each if error), None)
         elif isinstance(known, Mapping):
             found = _wrong(value[key], known, location)
         elif want := known(value[key]):

@@ -41,11 +41,11 @@ def plugin_policy_violation(command: str, program: str) -> str:
     ]
     if not names or not all(names):
         return f"{_file()} has the policy Allowlist, but nothing in its credentialPluginAllowlist"
-    wanted = {os.path.normpath(command), program}
-    if wanted & set(names):
+    paths = {os.path.normpath(command), program}
+    if paths & set(names):
         return ""
-    same = (name for name in names if Path(name).name == Path(program).name)
-    if any(shutil.which(name) == program for name in same):
+    same_name = (name for name in names if Path(name).name == Path(program).name)
+    if any(shutil.which(name) == program for name in same_name):
         return ""
     return f"{command} is not in the credentialPluginAllowlist of {_file()}"
 

@@ -142,9 +142,9 @@ def validate_user(name: str, entry: KubeconfigEntry, flags: ConfigFlags) -> None
         entry.get(key) for key in ("as-uid", "as-groups", "as-user-extra")
     ):
         if flags.as_groups or flags.as_uid or flags.as_user_extra:
-            given = "--as-group" if flags.as_groups else "--as-uid" if flags.as_uid else ""
+            used_flag = "--as-group" if flags.as_groups else "--as-uid" if flags.as_uid else ""
             raise UsageError(
-                f"{given or '--as-user-extra'} requires --as",
+                f"{used_flag or '--as-user-extra'} requires --as",
                 "a group, UID or extra attribute needs a user to impersonate",
             )
         raise _unusable_entry_error(

@@ -29,18 +29,18 @@ class Permission:
         return f"{plural}.{self.kind.group}" if self.kind.group else plural
 
     def __str__(self) -> str:
-        where = f"in namespace {self.namespace}" if self.namespace else "cluster-wide"
-        return f"{self.verb} {self.resource} {where}"
+        scope = f"in namespace {self.namespace}" if self.namespace else "cluster-wide"
+        return f"{self.verb} {self.resource} {scope}"
 
 
 def denied(client: Client, permissions: Iterable[Permission]) -> list[Permission]:
     """Return those of the permissions that the API server denies, in the given order."""
-    wanted = list(dict.fromkeys(permissions))
-    if not wanted:
+    unique = list(dict.fromkeys(permissions))
+    if not unique:
         return []
-    with ThreadPoolExecutor(max_workers=min(16, len(wanted))) as pool:
-        allowed = list(pool.map(lambda permission: is_allowed(client, permission), wanted))
-    return [permission for permission, ok in zip(wanted, allowed, strict=True) if not ok]
+    with ThreadPoolExecutor(max_workers=min(16, len(unique))) as pool:
+        allowed = list(pool.map(lambda permission: is_allowed(client, permission), unique))
+    return [permission for permission, ok in zip(unique, allowed, strict=True) if not ok]
 
 
 def is_allowed(client: Client, permission: Permission) -> bool:

@@ -109,12 +109,14 @@ class RestClient:
         repeatable = method != "POST"
         while True:
             try:
-                answer = self._send(request)
-                data = answer.content.read()
-                if answer.status < 400:
+                response = self._send(request)
+                data = response.content.read()
+                if response.status < 400:
                     return data
-                error = self.error_from_response(answer.status, data, action, answer.retry_delay)
-                if answer.status not in _RETRYABLE or isinstance(error, WebhookUnavailableError):
+                error = self.error_from_response(
+                    response.status, data, action, response.retry_delay
+                )
+                if response.status not in _RETRYABLE or isinstance(error, WebhookUnavailableError):
                     raise error
             except ClusterUnreachableError as err:
                 if isinstance(err, UnauthorizedError):
@@ -131,12 +133,12 @@ class RestClient:
 
         `idle` is the number of seconds that may pass without data.
         """
-        answer = self._send(_Request("GET", path, action, query, timeout=idle), stream=True)
-        response = answer.content
+        first_response = self._send(_Request("GET", path, action, query, timeout=idle), stream=True)
+        response = first_response.content
         try:
-            if answer.status >= 400:
+            if first_response.status >= 400:
                 raise self.error_from_response(
-                    answer.status, response.read(), action, answer.retry_delay
+                    first_response.status, response.read(), action, first_response.retry_delay
                 )
             pending = b""
             for chunk in response.chunks():
@@ -229,8 +231,8 @@ class RestClient:
             except TunnelError as err:
                 raise ClusterUnreachableError(action, str(err), _PROXY_HINT) from err
             except http_pool.REQUEST_ERRORS as err:
-                again = _is_garbled(err) or (request.method == "GET" and _is_reset(err))
-                if again and resets < _RESETS:
+                is_retryable = _is_garbled(err) or (request.method == "GET" and _is_reset(err))
+                if is_retryable and resets < _RESETS:
                     resets += 1
                     return Response(503, "1", self._unreachable(action, err))
                 raise self._unreachable(action, err, self.transport.tls_failure(err)) from err

@@ -58,8 +58,8 @@ def connect(
             raise ClusterUnreachableError(action, " ".join(str(err).split())[:300]) from err
         return Response(101, "", connection)
 
-    answer = client.send_with_retries(once, timeout)
-    if isinstance(answer.content, websocket.WebSocketBadStatusException):
-        refused = answer.content
+    response = client.send_with_retries(once, timeout)
+    if isinstance(response.content, websocket.WebSocketBadStatusException):
+        refused = response.content
         raise client.error_from_response(refused.status_code, refused.resp_body or b"", action)
-    return answer.content
+    return response.content

@@ -44,11 +44,11 @@ class ModelAssessment:
     @property
     def errors(self) -> tuple[ModelIssue, ...]:
         """Why no engine can load it; empty if an engine may."""
-        return tuple(each for each in self.issues if each.fatal)
+        return tuple(issue for issue in self.issues if issue.fatal)
 
     @property
     def warnings(self) -> tuple[ModelIssue, ...]:
-        return tuple(each for each in self.issues if not each.fatal)
+        return tuple(issue for issue in self.issues if not issue.fatal)
 
 
 def assess_model(files: Sequence[SourceFile], sample: Sample, path: str = "") -> ModelAssessment:
@@ -85,13 +85,13 @@ def essential_filter(files: Sequence[SourceFile]) -> Callable[[str], bool]:
 
 
 def _lost_links_issue(cache: HubCache) -> ModelIssue:
-    where = f"snapshots/{cache.commit[:12]}" if cache.commit else "snapshots/"
+    location = f"snapshots/{cache.commit[:12]}" if cache.commit else "snapshots/"
     blobs = format_bytes(cache.blob_bytes)
-    rest = f", and the {blobs} in blobs/ have no file names" if cache.blob_bytes else ""
+    blobs_note = f", and the {blobs} in blobs/ have no file names" if cache.blob_bytes else ""
     return ModelIssue(
         LINKS,
         "this is a copied cache of the Hub's client without its symbolic links: the files of "
-        f"{where} are empty or missing{rest}",
+        f"{location} are empty or missing{blobs_note}",
         True,
         hub_model=(cache.repo + (f"@{cache.commit}" if cache.commit else "")) if cache.repo else "",
     )

@@ -69,7 +69,7 @@ def find_model_directories(paths: Iterable[str]) -> list[str]:
         if identifies_model(path.rpartition("/")[2]) and not path.startswith(".")
     }
     # A component of a model (tokenizer/config.json of Diffusers) is not a model itself.
-    outermost = [one for one in found if found.isdisjoint(_parents(one))]
+    outermost = [directory for directory in found if found.isdisjoint(_parents(directory))]
     return sorted(outermost, key=lambda each: (each.count("/") if each else -1, each))
 
 
@@ -100,7 +100,7 @@ def _nested_models_issue(models: Sequence[str], names: set[str]) -> ModelIssue:
             f"it holds {len(models)} models ({summarize(models, 5)}): an engine loads one",
         )
     inside = f"{models[0]}/"
-    first = next((each for each in sorted(names) if each == inside + CONFIG_FILE), inside)
+    first = next((name for name in sorted(names) if name == inside + CONFIG_FILE), inside)
     return ModelIssue(
         WARNING, f"no config.json at its root (there is one at {first}; did you mean that "
         "directory?)" if first != inside else f"the model is in {inside}, not at its root"
@@ -110,13 +110,13 @@ def _nested_models_issue(models: Sequence[str], names: set[str]) -> ModelIssue:
 def _check_model(
     root: str, files: Sequence[SourceFile], texts: Mapping[str, bytes]
 ) -> Iterator[ModelIssue]:
-    own = {file.path[len(root) :]: file for file in files if file.path.startswith(root)}
-    if CONFIG_FILE not in own:
-        if "adapter_config.json" in own:
+    own_files = {file.path[len(root) :]: file for file in files if file.path.startswith(root)}
+    if CONFIG_FILE not in own_files:
+        if "adapter_config.json" in own_files:
             yield _adapter_issue(root, texts)
         return
     path = root + CONFIG_FILE
-    if own[CONFIG_FILE].size == 0:
+    if own_files[CONFIG_FILE].size == 0:
         yield ModelIssue(CONFIG, f"{path} is empty", True, (path,))
         return
     if path not in texts:
@@ -134,10 +134,11 @@ def _check_model(
     if "pretrained_config" in config or "_class_name" in config:
         return  # an engine of TensorRT-LLM, or a part of Diffusers: their tokenizers are elsewhere
     if not any(
-        name.rpartition("/")[2] in TOKENIZER_FILES or name.endswith(".tiktoken") for name in own
+        name.rpartition("/")[2] in TOKENIZER_FILES or name.endswith(".tiktoken")
+        for name in own_files
     ):
         yield ModelIssue(WARNING, f"{root}it has no tokenizer (tokenizer.json …)".removeprefix("/"))
-    yield from _check_eos_token(root, own, texts, config)
+    yield from _check_eos_token(root, own_files, texts, config)
 
 
 def _adapter_issue(root: str, texts: Mapping[str, bytes]) -> ModelIssue:
@@ -150,7 +151,10 @@ def _adapter_issue(root: str, texts: Mapping[str, bytes]) -> ModelIssue:
 
 
 def _check_eos_token(
-    root: str, own: Mapping[str, SourceFile], texts: Mapping[str, bytes], config: Mapping[str, Any]
+    root: str,
+    own_files: Mapping[str, SourceFile],
+    texts: Mapping[str, bytes],
+    config: Mapping[str, Any],
 ) -> Iterator[ModelIssue]:
     """Yield a warning if Dynamo's frontend does not find the end-of-text token."""
     inner = config.get("text_config")
@@ -158,7 +162,7 @@ def _check_eos_token(
         isinstance(inner, dict) and _has_value(inner, "eos_token_id")
     ):
         return
-    if GENERATION_CONFIG in own:
+    if GENERATION_CONFIG in own_files:
         if f"{root}{GENERATION_CONFIG}" not in texts:
             return
         found = parse_json_object(texts[f"{root}{GENERATION_CONFIG}"])
@@ -167,16 +171,20 @@ def _check_eos_token(
         missing = f"neither {GENERATION_CONFIG} nor {CONFIG_FILE} has an eos_token_id"
     else:
         missing = f"no {GENERATION_CONFIG}, and {CONFIG_FILE} has no eos_token_id"
-    candidates = [each for each in (TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP) if each in own]
-    unread = [each for each in candidates if f"{root}{each}" not in texts]
-    naming = [each for each in candidates if _has_eos_token(texts.get(f"{root}{each}", b""))]
+    candidates = [each for each in (TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP) if each in own_files]
+    unread = [candidate for candidate in candidates if f"{root}{candidate}" not in texts]
+    naming = [
+        candidate
+        for candidate in candidates
+        if _has_eos_token(texts.get(f"{root}{candidate}", b""))
+    ]
     if naming or unread:
-        where = (naming or unread)[0]
+        path = (naming or unread)[0]
         yield ModelIssue(
             WARNING,
             f"{missing}: Dynamo's frontend before June 2026 finds no eos_token_id and does not "
             "list "
-            f"the model (dynamo#10805); later ones look into {where}",
+            f"the model (dynamo#10805); later ones look into {path}",
         )
         return
     yield ModelIssue(

@@ -60,8 +60,8 @@ def find_hub_cache(files: Sequence[SourceFile], path: str = "") -> HubCache | No
         return None  # a directory with that name, and nothing else of the Hub's client
     total = sum(file.size for file in blobs)
     with_weights = [each for each, inside in snapshots.items() if any(map(_is_weights, inside))]
-    chosen = next(iter(with_weights or snapshots), "")
-    return HubCache(chosen.rpartition("/")[2], repo, not with_weights, total, chosen)
+    snapshot = next(iter(with_weights or snapshots), "")
+    return HubCache(snapshot.rpartition("/")[2], repo, not with_weights, total, snapshot)
 
 
 def parse_snapshot_path(path: str) -> tuple[str, str, str] | None:

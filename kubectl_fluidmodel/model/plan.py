@@ -165,8 +165,10 @@ def _default_exclusions(files: Sequence[PlanFile]) -> tuple[tuple[str, str], ...
     ]
     if not weights:
         return ()
-    others = [path for path in weights if not fnmatch.fnmatchcase(_basename(path), _CONSOLIDATED)]
-    if len(others) in (0, len(weights)):
+    unconsolidated = [
+        path for path in weights if not fnmatch.fnmatchcase(_basename(path), _CONSOLIDATED)
+    ]
+    if len(unconsolidated) in (0, len(weights)):
         return _REDUNDANT_FORMATS
     reason = "the same weights are there as model*.safetensors"
     return (*_REDUNDANT_FORMATS, (_CONSOLIDATED, reason))

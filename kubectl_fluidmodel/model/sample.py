@@ -180,13 +180,13 @@ class _SampleReader:
             raise RangeReadError(f"{len(content)} bytes arrived of {count}")
         return content
 
-    def result(self, wanted: int) -> Sample:
+    def result(self, total: int) -> Sample:
         """Return the results so far; threads that finish later do not change them."""
         with self._lock:
             self.tasks.clear()
             unread = ""
-            if self._done < wanted:
+            if self._done < total:
                 reason = self._failure or "the time limit was reached"
-                unread = f"{self._done} of {wanted} relevant files were checked ({reason})"
+                unread = f"{self._done} of {total} relevant files were checked ({reason})"
             found = self._sample
             return Sample(dict(found.texts), dict(found.first_bytes), dict(found.headers), unread)

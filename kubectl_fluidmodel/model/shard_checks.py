@@ -83,12 +83,12 @@ def _check_missing(
             found,
         )
         return
-    others = sorted(
+    other_shards = sorted(
         file.path
         for file in files
         if is_weights(file.path) and _parent(file.path) == _parent(index.path) and file.size
     )
-    if not others:
+    if not other_shards:
         yield ModelIssue(
             SHARDS,
             f"none of the {pluralize(len(missing), 'file')} that {index.path} names exists "
@@ -97,12 +97,12 @@ def _check_missing(
             found,
         )
     elif index.path.rpartition("/")[2] == _MAIN:
-        single = any(each.rpartition("/")[2] == "model.safetensors" for each in others)
+        single = any(each.rpartition("/")[2] == "model.safetensors" for each in other_shards)
         yield ModelIssue(
             SHARDS,
             f"{index.path} belongs to other files ({summarize(missing, 1)}) than those "
             "that are "
-            f"there ({summarize(others, 1)}): engines that go by it find no weights",
+            f"there ({summarize(other_shards, 1)}): engines that go by it find no weights",
             wrong and not single,
             found,
         )
@@ -216,18 +216,18 @@ def _check_other_shardings(index: ShardIndex, files: Sequence[SourceFile]) -> It
     """Yield files of another sharding beside the files that the index names."""
     series = {series_of(path) for path in index.files} - {None}
     kinds = {(each[0], each[2]) for each in series if each}
-    others = [
+    unused = [
         file
         for file in files
         if (each := series_of(file.path)) and each not in series and (each[0], each[2]) in kinds
     ]
-    if others:
-        paths = [file.path for file in others]
+    if unused:
+        paths = [file.path for file in unused]
         yield ModelIssue(
             WARNING,
             f"{summarize(paths)} {is_or_are(paths)} of another sharding, and {index.path} "
             "does not name "
-            f"{'it' if len(paths) == 1 else 'them'}: {format_bytes(sum(f.size for f in others))} "
+            f"{'it' if len(paths) == 1 else 'them'}: {format_bytes(sum(f.size for f in unused))} "
             "for "
             "nothing",
         )

@@ -75,8 +75,8 @@ def missing_shards(paths: Iterable[str]) -> list[str]:
         width = max(len(number) for number in have)
         numbers = {int(number) for number in have}
         first = 0 if 0 in numbers else 1
-        wanted = range(first, min(int(count), _MAX_SHARDS) + first)
-        missing += [f"{head}{n:0{width}d}-of-{count}{tail}" for n in wanted if n not in numbers]
+        expected = range(first, min(int(count), _MAX_SHARDS) + first)
+        missing += [f"{head}{n:0{width}d}-of-{count}{tail}" for n in expected if n not in numbers]
     return missing
 
 

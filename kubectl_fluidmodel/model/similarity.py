@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def sort_by_similarity(wanted: str, names: Iterable[str]) -> list[str]:
+def sort_by_similarity(target: str, names: Iterable[str]) -> list[str]:
     """Names by their similarity to the wanted one, most similar first."""
     from difflib import SequenceMatcher
 
-    plain = wanted.lower()
+    plain = target.lower()
 
     def likeness(name: str) -> tuple[float, str]:
         return -SequenceMatcher(None, plain, name.lower()).ratio(), name
@@ -17,8 +17,8 @@ def sort_by_similarity(wanted: str, names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=likeness)
 
 
-def most_similar(wanted: str, names: Iterable[str], cutoff: float) -> str | None:
+def most_similar(target: str, names: Iterable[str], cutoff: float) -> str | None:
     """Return the most similar name, of those with a similarity of `cutoff` (0 to 1) or more."""
     from difflib import get_close_matches
 
-    return next(iter(get_close_matches(wanted, list(names), n=1, cutoff=cutoff)), None)
+    return next(iter(get_close_matches(target, list(names), n=1, cutoff=cutoff)), None)

@@ -67,9 +67,9 @@ class Medium:
 
 def quota_for(model: int) -> int:
     """Return the quota per worker for a model of this size; a multiple of MiB or GiB."""
-    needed = -(-100 * model // HIGH_WATERMARK_PERCENT) + RESERVED_BYTES + BLOCK_BYTES
-    unit = GIB if needed > 16 * GIB else 64 * MIB
-    return -(-needed // unit) * unit
+    required = -(-100 * model // HIGH_WATERMARK_PERCENT) + RESERVED_BYTES + BLOCK_BYTES
+    unit = GIB if required > 16 * GIB else 64 * MIB
+    return -(-required // unit) * unit
 
 
 def max_model_bytes(quota: int) -> int:
@@ -103,13 +103,13 @@ def fits_memory(
     if capacity.memory is None:
         return False, "the node's memory is not known"
     engine = max(model, (capacity.memory_total or capacity.memory) // 4)
-    needed = quota + heaps.on_cache_node + engine
+    required = quota + heaps.on_cache_node + engine
     detail = (
         f"{_format_gib(quota)} cache + {_format_gib(heaps.on_cache_node)} JVMs + "
         f"{_format_gib(engine)} for the engine "
         f"of {_format_gib(capacity.memory)} free"
     )
-    return needed <= capacity.memory, detail
+    return required <= capacity.memory, detail
 
 
 def choose_medium(

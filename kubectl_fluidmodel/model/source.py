@@ -194,10 +194,10 @@ def command_for_source(source: str, verb: str = "cache") -> str:
     return kubectl("fluidmodel", verb, Operand(source), *flags)
 
 
-def is_same_source(one: str, other: str) -> bool:
+def is_same_source(first: str, second: str) -> bool:
     """Return whether two canonical SOURCEs are the same; the revision of a Hub model is ignored."""
 
     def origin(uri: str) -> str:
         return uri.partition("@")[0] if uri.startswith("hf://") else uri
 
-    return origin(one) == origin(other)
+    return origin(first) == origin(second)

@@ -204,12 +204,12 @@ def _without_credentials(proxy: str) -> str:
 
 def _iter_error_chain(err: BaseException) -> Iterator[BaseException]:
     """Return an exception and all its causes, outermost first."""
-    pending, seen = [err], set()
+    pending, visited = [err], set()
     while pending:
         each = pending.pop(0)
-        if id(each) in seen:
+        if id(each) in visited:
             continue
-        seen.add(id(each))
+        visited.add(id(each))
         yield each
         inner_errors = [
             getattr(each, "reason", None),

@@ -58,15 +58,15 @@ def _texts(found: Any) -> dict[str, str]:
 
 def get_path(obj: Any, *path: str | int, default: Any = None) -> Any:
     """Return the value at a path of keys and indexes; `default` if any step is missing or null."""
-    here = obj
+    value = obj
     for step in path:
-        if isinstance(here, Mapping) and isinstance(step, str):
-            here = here.get(step)
-        elif isinstance(here, list) and isinstance(step, int) and -len(here) <= step < len(here):
-            here = here[step]
+        if isinstance(value, Mapping) and isinstance(step, str):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and -len(value) <= step < len(value):
+            value = value[step]
         else:
             return default
-    return default if here is None else here
+    return default if value is None else value
 
 
 def get_int(obj: Any, *path: str | int) -> int:

@@ -70,10 +70,10 @@ def expression_matches(expression: Mapping[str, Any], labels: Mapping[str, str])
         return value is not None
     if operator == "DoesNotExist":
         return value is None
-    wanted = str(values[0]) if values else ""
-    if value is None or not _INTEGER.fullmatch(value) or not _INTEGER.fullmatch(wanted):
+    operand = str(values[0]) if values else ""
+    if value is None or not _INTEGER.fullmatch(value) or not _INTEGER.fullmatch(operand):
         return False
-    return int(value) > int(wanted) if operator == "Gt" else int(value) < int(wanted)
+    return int(value) > int(operand) if operator == "Gt" else int(value) < int(operand)
 
 
 def describe(terms: Iterable[Any]) -> str:

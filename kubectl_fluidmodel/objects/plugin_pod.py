@@ -174,20 +174,20 @@ def ca_bundle_reference(spec: Mapping[str, Any]) -> str:
     return ""
 
 
-def require_image(given: str | None, environ: Mapping[str, str] | None = None) -> str:
+def require_image(image: str | None, environ: Mapping[str, str] | None = None) -> str:
     """Return the image of `--image` or FLUIDMODEL_IMAGE; empty if neither is set.
 
     Raises:
         UsageError: it is not the name of an image.
     """
     environ = os.environ if environ is None else environ
-    found = given if given is not None else environ.get("FLUIDMODEL_IMAGE", "")
+    found = image if image is not None else environ.get("FLUIDMODEL_IMAGE", "")
     if found and not _IMAGE.fullmatch(found):
-        where = "--image " if given is not None else f"{IMAGE_ENV}="
+        origin = "--image " if image is not None else f"{IMAGE_ENV}="
         raise UsageError(
-            f"{where}{found} is not the name of an image",
+            f"{origin}{found} is not the name of an image",
             "a name has no spaces and starts with a lowercase letter or a digit",
-            f"{where}registry.example.com/kubectl-fluidmodel:{__version__}",
+            f"{origin}registry.example.com/kubectl-fluidmodel:{__version__}",
         )
     return found
 

@@ -68,17 +68,21 @@ class PlacedPods:
         found = _AffinityDomains([str(term.get("topologyKey", "")) for term in affinity])
         if affinity:
             found.first = all(_selects(term, pod, pod) for term in affinity)
-            for there, other in self.placed:
-                if other is not pod and all(_selects(term, pod, other) for term in affinity):
-                    found.wanted |= {(k, v) for k, v in labels_of(there).items() if k in found.keys}
+            for placed_node, placed_pod in self.placed:
+                if placed_pod is not pod and all(
+                    _selects(term, pod, placed_pod) for term in affinity
+                ):
+                    found.wanted |= {
+                        (k, v) for k, v in labels_of(placed_node).items() if k in found.keys
+                    }
         for term in _terms(pod, ANTI):
-            for there, other in self.placed:
-                if other is not pod and _selects(term, pod, other):
-                    _add_domain(found.repelled, term, there, other)
-        for there, other in self._repelling:
-            for term in _terms(other, ANTI) if other is not pod else ():
-                if _selects(term, other, pod):
-                    _add_domain(found.repelling, term, there, other)
+            for placed_node, placed_pod in self.placed:
+                if placed_pod is not pod and _selects(term, pod, placed_pod):
+                    _add_domain(found.repelled, term, placed_node, placed_pod)
+        for placed_node, placed_pod in self._repelling:
+            for term in _terms(placed_pod, ANTI) if placed_pod is not pod else ():
+                if _selects(term, placed_pod, pod):
+                    _add_domain(found.repelling, term, placed_node, placed_pod)
         return found
 
 
@@ -106,10 +110,10 @@ class _AffinityDomains:
 
 
 def _add_domain(
-    domains: dict[Domain, list[Object]], term: Mapping[str, Any], there: Object, pod: Object
+    domains: dict[Domain, list[Object]], term: Mapping[str, Any], node: Object, pod: Object
 ) -> None:
     key = str(term.get("topologyKey", ""))
-    value = labels_of(there).get(key)
+    value = labels_of(node).get(key)
     if value is not None:
         domains.setdefault((key, value), []).append(pod)
 
@@ -130,8 +134,8 @@ def _selects(term: Mapping[str, Any], owner: Object, other: Object) -> bool:
 
 
 def _matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    wanted = get_path(selector, "matchLabels", default={})
-    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+    match_labels = get_path(selector, "matchLabels", default={})
+    return all(labels.get(key) == value for key, value in match_labels.items()) and all(
         expression_matches(expression, labels)
         for expression in get_list(selector, "matchExpressions")
     )

@@ -168,13 +168,13 @@ def _quota_violations(
     used = parse_resources(get_path(quota, "status", "used"))
     scopes = _scopes(quota)
     yield from _unstated(name, hard, _pods_in_scopes(scopes, demanded[1]))
-    wanted, given_back = (_usage(scopes, *each) for each in (demanded, freed))
+    requested, given_back = (_usage(scopes, *each) for each in (demanded, freed))
     for resource, limit in hard.items():
-        more, taken = wanted.get(resource, Decimal(0)), used.get(resource, Decimal(0))
-        taken = max(Decimal(0), taken - given_back.get(resource, Decimal(0)))
-        if more and taken + more > limit:
+        increase, in_use = requested.get(resource, Decimal(0)), used.get(resource, Decimal(0))
+        in_use = max(Decimal(0), in_use - given_back.get(resource, Decimal(0)))
+        if increase and in_use + increase > limit:
             kind = resource.removeprefix("requests.").removeprefix("limits.")
-            shown = [format_amount(kind, value) for value in (limit, taken, more)]
+            shown = [format_amount(kind, value) for value in (limit, in_use, increase)]
             yield f"{name} allows {shown[0]} of {resource}: {shown[1]} used, {shown[2]} needed"
 
 
@@ -193,8 +193,8 @@ def _usage(scopes: Sequence[str], demand: Demand, pods: Sequence[Object]) -> Res
 
 def _scopes(quota: Object) -> list[str]:
     selected = [
-        str(each.get("scopeName"))
-        for each in get_list(quota, "spec", "scopeSelector", "matchExpressions")
+        str(expression.get("scopeName"))
+        for expression in get_list(quota, "spec", "scopeSelector", "matchExpressions")
     ]
     listed = get_path(quota, "spec", "scopes", default=[])
     return [*map(str, listed if isinstance(listed, list) else []), *selected]

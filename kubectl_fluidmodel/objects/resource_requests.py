@@ -35,9 +35,9 @@ def requests_of(pod: Mapping[str, Any]) -> ResourceList:
     starting: ResourceList = {}
     for container in get_list(pod, "spec", "initContainers"):
         if container.get("restartPolicy") == "Always":
-            own = _container_requests(container, pod, "initContainerStatuses")
-            _add(total, own)
-            _add(sidecars, own)
+            container_requests = _container_requests(container, pod, "initContainerStatuses")
+            _add(total, container_requests)
+            _add(sidecars, container_requests)
             running_sidecars = dict(sidecars)
         else:
             running_sidecars = _spec(container)
@@ -95,8 +95,8 @@ def parse_resources(listed: Any) -> ResourceList:
     return found
 
 
-def _add(total: ResourceList, more: ResourceList) -> None:
-    for name, amount in more.items():
+def _add(total: ResourceList, requests: ResourceList) -> None:
+    for name, amount in requests.items():
         total[name] = total.get(name, Decimal(0)) + amount
 
 
@@ -115,9 +115,9 @@ def format_amount(resource: str, value: Decimal) -> str:
     return f"{value.quantize(Decimal('0.001')).normalize():f}"
 
 
-def describe_shortage(resource: str, needed: Decimal, free: Decimal) -> str:
+def describe_shortage(resource: str, required: Decimal, free: Decimal) -> str:
     """Format a shortage: `300.0 GiB of memory needed, 256.0 GiB free`."""
     of = "of " if _BYTES.fullmatch(resource) else ""
     display_name = "ephemeral storage" if resource == "ephemeral-storage" else resource
-    left = format_amount(resource, max(Decimal(0), free))
-    return f"{format_amount(resource, needed)} {of}{display_name} needed, {left} free"
+    available = format_amount(resource, max(Decimal(0), free))
+    return f"{format_amount(resource, required)} {of}{display_name} needed, {available} free"

@@ -112,9 +112,11 @@ class SchedulerView:
 
     def _other_pods(self, pod: Object, node: Object) -> list[tuple[Object, ResourceList]]:
         """Return the pods that hold resources of a node, without the evaluated pod."""
-        own = full_name(pod)
+        own_name = full_name(pod)
         return [
-            each for each in self._pods_by_node.get(name_of(node), ()) if full_name(each[0]) != own
+            each
+            for each in self._pods_by_node.get(name_of(node), ())
+            if full_name(each[0]) != own_name
         ]
 
     def obstacles_by_node(self, pod: Object) -> dict[str, list[Obstacle]]:
@@ -123,10 +125,10 @@ class SchedulerView:
 
     def obstacles(self, pod: Object, node: Object) -> list[Obstacle]:
         """Return everything that keeps a pod off a node, in filter order; empty if it fits."""
-        others = self._other_pods(pod, node)
+        other_pods = self._other_pods(pod, node)
         found = list(node_obstacles(get_path(pod, "spec", default={}), node))
-        found += _port_obstacles(pod, [other for other, _ in others])
-        found += _resource_obstacles(pod, node, others)
+        found += _port_obstacles(pod, [other for other, _ in other_pods])
+        found += _resource_obstacles(pod, node, other_pods)
         found += self._volume_obstacles(pod, node)
         if self.pods is not None:
             repelling, text = self._placed_pods.conflicts(pod, node)
@@ -143,10 +145,10 @@ class SchedulerView:
             if volume is None or not isinstance(terms, list):
                 continue
             if not any(node_selector.matches(term, node) for term in terms):
-                where = node_selector.describe(terms)
+                selector = node_selector.describe(terms)
                 yield Obstacle(
                     Filter.VOLUME,
-                    f"volume {name_of(volume)} is available only on nodes with {where}",
+                    f"volume {name_of(volume)} is available only on nodes with {selector}",
                     name_of(volume),
                 )
 
@@ -157,9 +159,9 @@ def node_obstacles(spec: Mapping[str, Any], node: Object) -> Iterator[Obstacle]:
     cordoned = bool(get_path(node, "spec", "unschedulable"))
     if cordoned and not taints.is_tolerated(get_list(spec, "tolerations"), cordon):
         yield Obstacle(Filter.CORDON, "the node is cordoned", "spec.unschedulable")
-    wanted = spec.get("nodeName")
-    if wanted and wanted != name_of(node):
-        yield Obstacle(Filter.NAME, f"nodeName {wanted}", str(wanted))
+    node_name = spec.get("nodeName")
+    if node_name and node_name != name_of(node):
+        yield Obstacle(Filter.NAME, f"nodeName {node_name}", str(node_name))
     for taint in taints.untolerated(spec, node):
         if cordoned and taint.key == taints.UNSCHEDULABLE:
             continue  # the same fact: the node controller adds the taint for a cordon
@@ -185,18 +187,23 @@ def host_ports(pod: Mapping[str, Any]) -> list[tuple[int, str, str]]:
     ]
 
 
-def _port_obstacles(pod: Object, others: Iterable[Object]) -> Iterator[Obstacle]:
-    wanted = host_ports(pod)
-    if not wanted:
+def _port_obstacles(pod: Object, other_pods: Iterable[Object]) -> Iterator[Obstacle]:
+    own_ports = host_ports(pod)
+    if not own_ports:
         return
     holders: list[Object] = []
     ports_in_use: set[int] = set()
-    for other in others:
-        theirs = host_ports(other)
-        clash = {mine[0] for mine in wanted for one in theirs if _same_port(mine, one)}
+    for other_pod in other_pods:
+        other_ports = host_ports(other_pod)
+        clash = {
+            own_port[0]
+            for own_port in own_ports
+            for other_port in other_ports
+            if _same_port(own_port, other_port)
+        }
         if clash:
             ports_in_use |= clash
-            holders.append(other)
+            holders.append(other_pod)
     if ports_in_use:
         ports = summarize([str(port) for port in sorted(ports_in_use)])
         state = "is in use" if len(ports_in_use) == 1 else "are in use"
@@ -210,51 +217,59 @@ def _port_obstacles(pod: Object, others: Iterable[Object]) -> Iterator[Obstacle]
         )
 
 
-def _same_port(mine: tuple[int, str, str], theirs: tuple[int, str, str]) -> bool:
+def _same_port(own_port: tuple[int, str, str], other_port: tuple[int, str, str]) -> bool:
     everywhere = "0.0.0.0"  # noqa: S104 - an address to compare with
-    return mine[:2] == theirs[:2] and (mine[2] == theirs[2] or everywhere in (mine[2], theirs[2]))
+    return own_port[:2] == other_port[:2] and (
+        own_port[2] == other_port[2] or everywhere in (own_port[2], other_port[2])
+    )
 
 
 def _resource_obstacles(
-    pod: Object, node: Object, others: Sequence[tuple[Object, ResourceList]]
+    pod: Object, node: Object, other_pods: Sequence[tuple[Object, ResourceList]]
 ) -> Iterator[Obstacle]:
     has = resource_requests.allocatable(node)
-    most = has.get("pods")
-    if most is not None and len(others) + 1 > most:
+    max_pods = has.get("pods")
+    if max_pods is not None and len(other_pods) + 1 > max_pods:
         yield Obstacle(
             Filter.PODS,
-            f"it runs {len(others)} pods, its maximum",
+            f"it runs {len(other_pods)} pods, its maximum",
             "pods",
             Decimal(1),
-            most - len(others),
-            permanent=most < 1,
+            max_pods - len(other_pods),
+            permanent=max_pods < 1,
         )
     if not has:
         return  # a new node that has not reported its capacity yet
-    for resource, needed in requests_of(pod).items():
-        if needed <= 0:
+    for resource, required in requests_of(pod).items():
+        if required <= 0:
             continue
         free = has.get(resource, Decimal(0)) - sum(
-            (each.get(resource, Decimal(0)) for _, each in others), Decimal(0)
+            (each.get(resource, Decimal(0)) for _, each in other_pods), Decimal(0)
         )
-        if needed > free:
-            holders = _largest(resource, others)
-            lasting = needed > has.get(resource, Decimal(0))
-            text = resource_requests.describe_shortage(resource, needed, free)
+        if required > free:
+            holders = _largest(resource, other_pods)
+            lasting = required > has.get(resource, Decimal(0))
+            text = resource_requests.describe_shortage(resource, required, free)
             if holders and not lasting:
                 text += (
                     f" ({summarize_names(holders)} {'hold' if len(holders) > 1 else 'holds'} the "
                     "rest)"
                 )
             yield Obstacle(
-                Filter.ROOM, text, resource, needed, max(Decimal(0), free), tuple(holders), lasting
+                Filter.ROOM,
+                text,
+                resource,
+                required,
+                max(Decimal(0), free),
+                tuple(holders),
+                lasting,
             )
 
 
 def _largest(resource: str, used: Iterable[tuple[Object, ResourceList]]) -> list[Object]:
     """Return the pods that request a resource, largest request first."""
-    some = [(pod, each[resource]) for pod, each in used if each.get(resource, Decimal(0)) > 0]
-    return [pod for pod, _ in sorted(some, key=lambda pair: (-pair[1], full_name(pair[0])))]
+    requesting = [(pod, each[resource]) for pod, each in used if each.get(resource, Decimal(0)) > 0]
+    return [pod for pod, _ in sorted(requesting, key=lambda pair: (-pair[1], full_name(pair[0])))]
 
 
 def group_by_reason(reasons: Iterable[tuple[str, str]], limit: int = 5) -> str:
@@ -264,5 +279,5 @@ def group_by_reason(reasons: Iterable[tuple[str, str]], limit: int = 5) -> str:
         grouped.setdefault(reason, []).append(name)
     largest = sorted(grouped.items(), key=lambda item: -len(item[1]))
     shown = [f"{summarize(names)}: {reason}" for reason, names in largest[:limit]]
-    rest = sum(len(names) for _, names in largest[limit:])
-    return "; ".join([*shown, *([f"and {rest} more"] if rest else [])])
+    hidden = sum(len(names) for _, names in largest[limit:])
+    return "; ".join([*shown, *([f"and {hidden} more"] if hidden else [])])

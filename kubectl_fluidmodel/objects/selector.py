@@ -26,8 +26,8 @@ def parse_selector(text: str) -> Matches:
     Raises:
         UsageError: it is not a selector.
     """
-    wanted = [_requirement(part.strip(), text) for part in re.split(r",(?![^(]*\))", text)]
-    return lambda labels: all(holds(labels) for holds in wanted)
+    requirements = [_requirement(part.strip(), text) for part in re.split(r",(?![^(]*\))", text)]
+    return lambda labels: all(is_met(labels) for is_met in requirements)
 
 
 def _requirement(part: str, text: str) -> Matches:
@@ -44,6 +44,6 @@ def _requirement(part: str, text: str) -> Matches:
             return lambda labels: labels.get(name) not in values
         return lambda labels: labels.get(name) in values
     if exists:
-        negated, there = bool(exists[1]), exists[2]
-        return lambda labels: (there in labels) is not negated
+        negated, plain_key = bool(exists[1]), exists[2]
+        return lambda labels: (plain_key in labels) is not negated
     raise UsageError(f"-l '{text}' is not a label selector", "", "-l key=value,other!=value")

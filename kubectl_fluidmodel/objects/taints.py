@@ -111,7 +111,7 @@ def taints_of(node: Mapping[str, Any]) -> list[Taint]:
 
 def is_tolerated(tolerations: Iterable[Mapping[str, Any]], taint: Taint) -> bool:
     """Return whether one of the tolerations tolerates a taint."""
-    return any(_tolerates(one, taint) for one in tolerations)
+    return any(_tolerates(toleration, taint) for toleration in tolerations)
 
 
 def untolerated(spec: Mapping[str, Any], node: Mapping[str, Any]) -> list[Taint]:

@@ -99,11 +99,11 @@ class S3ErrorDetails:
     """Seconds that the store's clock is ahead of ours, if its response has the time."""
 
 
-def parse_error(answer: Mapping[str, Any], operation: str) -> S3ErrorDetails:
+def parse_error(response: Mapping[str, Any], operation: str) -> S3ErrorDetails:
     """Classify an error from botocore's response."""
-    error = answer.get("Error") or {}
+    error = response.get("Error") or {}
     code, message = str(error.get("Code", "")), str(error.get("Message", ""))
-    meta = answer.get("ResponseMetadata") or {}
+    meta = response.get("ResponseMetadata") or {}
     headers = {str(name).lower(): str(each) for name, each in meta.get("HTTPHeaders", {}).items()}
     state = _STATE_BY_CODE.get(code, ERROR)
     if code.isdigit():  # botocore found no XML
@@ -145,10 +145,10 @@ def parse_bucket_region(error: Mapping[str, Any], headers: Mapping[str, str]) ->
 def parse_clock_skew(headers: Mapping[str, str]) -> float:
     """Return the seconds that the server's clock is ahead; 0 if it sends no time."""
     try:
-        theirs = parsedate_to_datetime(headers.get("date", "")).timestamp()
+        server_time = parsedate_to_datetime(headers.get("date", "")).timestamp()
     except (TypeError, ValueError):
         return 0.0
-    return round(theirs - time.time(), 1)
+    return round(server_time - time.time(), 1)
 
 
 def require_s3_response(
@@ -172,17 +172,17 @@ def require_s3_response(
     html = kind.endswith("html") or start.lstrip()[:14].lower().startswith((b"<!doctype", b"<html"))
     if html and status >= 300:
         to = headers.get("location", "")
-        where = f", which redirects to {_without_secrets(to)}" if to else ""
-        raise NotS3StoreError(NOT_S3, describe_response(status, headers, where))
-    wanted = _LIST_ROOT_ELEMENTS.get(operation)
-    if status < 300 and (html or (wanted is not None and wanted not in start)):
+        redirect = f", which redirects to {_without_secrets(to)}" if to else ""
+        raise NotS3StoreError(NOT_S3, describe_response(status, headers, redirect))
+    root_element = _LIST_ROOT_ELEMENTS.get(operation)
+    if status < 300 and (html or (root_element is not None and root_element not in start)):
         raise NotS3StoreError(NOT_S3, describe_response(status, headers))
 
 
-def describe_response(status: int, headers: Mapping[str, str], where: str = "") -> str:
+def describe_response(status: int, headers: Mapping[str, str], redirect: str = "") -> str:
     """Describe a response that no store sends."""
     kind = headers.get("content-type", "no type").partition(";")[0]
-    return f"it responds with HTTP {status} and {kind}{where}, unlike S3"
+    return f"it responds with HTTP {status} and {kind}{redirect}, unlike S3"
 
 
 def _without_secrets(url: str) -> str:
@@ -240,8 +240,8 @@ def explain_error(
     if state == EXPIRED:
         return f"the session has expired ({code})", "log in again"
     if state == REGION and details.region:
-        where = details.region
-        return f"the bucket is in another region: it is in {where}", command("--region", where)
+        region = details.region
+        return f"the bucket is in another region: it is in {region}", command("--region", region)
     if state == REGION:
         return f"the bucket is in another region ({message})", "--region REGION of the bucket"
     if state == DENIED:

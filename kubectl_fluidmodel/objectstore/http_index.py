@@ -82,17 +82,17 @@ def list_directory(url: str) -> FileListing:
     targets: dict[str, None] = {}
     pages = deque([root])
     known = {root}
-    seen = 0
+    count = 0
     while pages:
-        seen += 1
-        if seen > _MAX_PAGES or len(targets) > _MAX_FILES:
+        count += 1
+        if count > _MAX_PAGES or len(targets) > _MAX_FILES:
             raise FluidModelError(
                 f"the directory tree at {url} is too large",
                 f"it has more than {_MAX_PAGES} pages or {_MAX_FILES} files",
                 "name the model's own directory",
             )
-        here = pages.popleft()
-        directories, files = links_below(_read_page(pool, here, deadline), here)
+        directory = pages.popleft()
+        directories, files = links_below(_read_page(pool, directory, deadline), directory)
         pages += [each for each in directories if each not in known]
         known.update(directories)
         targets.update(dict.fromkeys(files))

@@ -69,11 +69,11 @@ def expiry_warning(credentials: S3Credentials | None, now: datetime | None = Non
     after = "after that, log in and run the same command again to continue"
     if credentials.expires_at is None:
         return f"the S3 credentials are temporary, and nothing renews them; {after}"
-    left = (credentials.expires_at - (now or datetime.now(timezone.utc))).total_seconds()
+    seconds = (credentials.expires_at - (now or datetime.now(timezone.utc))).total_seconds()
     at = credentials.expires_at.astimezone(timezone.utc)
     return (
-        f"the S3 credentials expire in {max(0, int(left // 60))} min ({at:%H:%M} UTC), and nothing "
-        f"renews them; {after}"
+        f"the S3 credentials expire in {max(0, int(seconds // 60))} min ({at:%H:%M} UTC), and "
+        f"nothing renews them; {after}"
     )
 
 

@@ -24,12 +24,12 @@ def list_prefix(store: S3Store, bucket: str, prefix: str) -> FileListing:
         FluidModelError: the bucket is missing or forbidden, or the prefix is empty.
         UnreachableError: the endpoint does not respond.
     """
-    where = f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"
+    uri = f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"
     require_endpoint_without_bucket(store, bucket)
     client = store.client()
     start = f"{prefix}/" if prefix else ""
     files: list[SourceFile] = []
-    with translate_errors(store, f"cannot list {where}", bucket):
+    with translate_errors(store, f"cannot list {uri}", bucket):
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start)
         for page in pages:
             for entry in page.get("Contents") or []:
@@ -38,16 +38,16 @@ def list_prefix(store: S3Store, bucket: str, prefix: str) -> FileListing:
                     files.append(SourceFile(key[len(start) :], int(entry["Size"])))
             if len(files) > _MAX_OBJECTS:
                 raise FluidModelError(
-                    f"{where} holds more than {_MAX_OBJECTS} objects",
+                    f"{uri} holds more than {_MAX_OBJECTS} objects",
                     "that is more than one model",
                     "name the model's own prefix",
                 )
     if not files:
-        with translate_errors(store, f"cannot list {where}", bucket):
+        with translate_errors(store, f"cannot list {uri}", bucket):
             if prefix and _is_object(client, bucket, prefix):
                 folder = f"s3://{bucket}/{prefix.rpartition('/')[0]}".rstrip("/")
                 raise FluidModelError(
-                    f"{where} is not a model",
+                    f"{uri} is not a model",
                     "it is one object, not a directory of files",
                     command("kubectl", "fluidmodel", "cache", Operand(folder)),
                 )
@@ -55,9 +55,9 @@ def list_prefix(store: S3Store, bucket: str, prefix: str) -> FileListing:
         if snapshot_prefix:
             to = ["--to", f"s3://{bucket}"]
             to += ["--endpoint", store.endpoint] if store.endpoint else []
-            again = command("kubectl", "fluidmodel", "cache", Operand(model), *to)
-            raise FluidModelError(f"{where} is empty", snapshot_prefix, again if model else "")
-        raise FluidModelError(f"{where} is empty", _nearest_content(store, client, bucket, prefix))
+            hint = command("kubectl", "fluidmodel", "cache", Operand(model), *to)
+            raise FluidModelError(f"{uri} is empty", snapshot_prefix, hint if model else "")
+        raise FluidModelError(f"{uri} is empty", _nearest_content(store, client, bucket, prefix))
     return FileListing(tuple(sorted(files)))
 
 
@@ -73,11 +73,11 @@ def range_reader(store: S3Store, bucket: str, prefix: str) -> RangeReader:
 
     def fetch(path: str, first: int, count: int) -> bytes:
         try:
-            answer = client.get_object(
+            response = client.get_object(
                 Bucket=bucket, Key=start + path, Range=f"bytes={first}-{first + count - 1}"
             )
-            with answer["Body"] as body:
-                if first and not answer.get("ContentRange"):
+            with response["Body"] as body:
+                if first and not response.get("ContentRange"):
                     raise RangeReadError("the store does not support range requests")
                 return bytes(body.read(count))
         except boto.ClientError as err:
@@ -107,8 +107,8 @@ def find_lost_snapshot(client: Any, bucket: str, prefix: str) -> tuple[str, str]
 
 
 def _is_object(client: Any, bucket: str, key: str) -> bool:
-    same = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
-    return any(entry["Key"] == key for entry in same.get("Contents") or [])
+    page = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+    return any(entry["Key"] == key for entry in page.get("Contents") or [])
 
 
 def _nearest_content(store: S3Store, client: Any, bucket: str, prefix: str) -> str:

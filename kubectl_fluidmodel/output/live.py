@@ -155,10 +155,12 @@ class ProgressView:
         )
         rate = self._rate.bytes_per_second()
         if rate and progress.done_bytes < progress.total_bytes:
-            left = (progress.total_bytes - progress.done_bytes) / rate
-            text += f", {format_bytes(rate)}/s, {format_duration(left)} left"
+            remaining = (progress.total_bytes - progress.done_bytes) / rate
+            text += f", {format_bytes(rate)}/s, {format_duration(remaining)} left"
             if progress.remaining_after:
-                text += f" ({format_duration(left + progress.remaining_after / rate)} in total)"
+                text += (
+                    f" ({format_duration(remaining + progress.remaining_after / rate)} in total)"
+                )
         return text
 
     # -- a terminal --------------------------------------------------------------------------

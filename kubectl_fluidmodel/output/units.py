@@ -22,12 +22,12 @@ def format_bytes(count: int | float | None) -> str:
 
 def format_duration(seconds: float) -> str:
     """Seconds in at most two units: `4s`, `3m20s`, `2h5m`."""
-    left = max(0, round(seconds))
-    largest = next((unit for unit, size in _SECONDS.items() if left >= size), "s")
+    remaining = max(0, round(seconds))
+    largest = next((unit for unit, size in _SECONDS.items() if remaining >= size), "s")
     units = list(_SECONDS)
     text = ""
     for unit in units[units.index(largest) :][:2]:
-        count, left = divmod(left, _SECONDS[unit])
+        count, remaining = divmod(remaining, _SECONDS[unit])
         if count or unit == largest:
             text += f"{count}{unit}"
     return text
@@ -40,6 +40,6 @@ def pluralize(count: int, noun: str) -> str:
 
 def summarize(texts: Sequence[str], limit: int = 3, separator: str = ", ") -> str:
     """The first few texts: `a, b, c and 4 more`; of sentences, `a; b; c; and 4 more`."""
-    rest = len(texts) - limit
-    more = f"{'; ' if separator == '; ' else ' '}and {rest} more" if rest > 0 else ""
-    return separator.join(texts[:limit]) + more
+    hidden = len(texts) - limit
+    note = f"{'; ' if separator == '; ' else ' '}and {hidden} more" if hidden > 0 else ""
+    return separator.join(texts[:limit]) + note

@@ -57,12 +57,12 @@ def _adopt_label(
         return
     terms = terms_of(spec.get("affinity")) or []
     requirement = LabelRequirement(label)
-    rest = remove_requirement(terms, requirement)
+    other_terms = remove_requirement(terms, requirement)
     if all(is_empty(term) or has_requirement(term, requirement) for term in terms) and (
-        rest is None or len(rest) == len(terms)
+        other_terms is None or len(other_terms) == len(terms)
     ):
         pin.mode, pin.key = MODE_REQUIRED, label
-        pins.original_terms = rest
+        pins.original_terms = other_terms
         return
     # Another spelling (`Exists`, another label in another term) is restored as it was.
     path = (*component.pod_path, "affinity", "nodeAffinity", REQUIRED, "nodeSelectorTerms")

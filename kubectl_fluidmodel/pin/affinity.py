@@ -79,12 +79,12 @@ def remove_affinity(component: Component, pins: ComponentPins, cache: str) -> No
     if pins.pins[cache].mode != MODE_REQUIRED:
         return
     now = terms_of(component.pod_spec().get("affinity"))
-    others = pins.requirements(without=cache)
+    other_requirements = pins.requirements(without=cache)
     if now == replace_dead_keys(pins.original_terms, pins.removed_keys, pins.requirements()):
-        after = replace_dead_keys(pins.original_terms, pins.removed_keys, others)
+        after = replace_dead_keys(pins.original_terms, pins.removed_keys, other_requirements)
     else:
         after = remove_requirement(now, pins.pins[cache].requirement(), pins.original_terms)
-        pins.original_terms = _remove_requirements(after, others, pins.original_terms)
+        pins.original_terms = _remove_requirements(after, other_requirements, pins.original_terms)
     if after == now:
         return
     node = value_at(component.spec, (*component.pod_path, *_NODE_AFFINITY))
@@ -101,5 +101,5 @@ def _remove_requirements(
     terms: Terms | None, requirements: list[LabelRequirement], before: Terms | None
 ) -> Terms | None:
     return functools.reduce(
-        lambda now, one: remove_requirement(now, one, before), requirements, terms
+        lambda now, requirement: remove_requirement(now, requirement, before), requirements, terms
     )

@@ -166,10 +166,10 @@ def _read_pods(client: CountingClient, nodes: list[Object]) -> dict[str, list[Ob
     """Return the pods by node, for as many cache nodes as the remaining requests allow."""
     remaining = max(1, MAX_REQUESTS - _RESERVED_REQUESTS - client.requests)
     by_gpus = sorted(nodes, key=lambda n: (-sum(gpus.allocatable_gpus(n).values()), name_of(n)))
-    chosen = [name_of(node) for node in by_gpus[:remaining]]
+    node_names = [name_of(node) for node in by_gpus[:remaining]]
 
     def read(node: str) -> list[Object]:
         return client.list_objects(kinds.PODS, fields=f"spec.nodeName={node}")
 
-    with ThreadPoolExecutor(max(1, len(chosen))) as pool:
-        return dict(zip(chosen, pool.map(read, chosen), strict=True))
+    with ThreadPoolExecutor(max(1, len(node_names))) as pool:
+        return dict(zip(node_names, pool.map(read, node_names), strict=True))

@@ -216,22 +216,22 @@ def _object_namespace(obj: Object, result: ManifestResult, options: PinOptions) 
     Raises:
         UsageError: it is invalid, or differs from the command line's.
     """
-    own, name, file = namespace_of(obj), name_of(obj), result.display_name
-    given = options.connection.namespace or ""
-    for namespace, origin in ((own, f"{file}: {name}"), (given, "-n")):
+    own_namespace, name, file = namespace_of(obj), name_of(obj), result.display_name
+    flag = options.connection.namespace or ""
+    for namespace, origin in ((own_namespace, f"{file}: {name}"), (flag, "-n")):
         if namespace and not is_dns_label(namespace):
             raise UsageError(
                 f"{origin}: '{namespace}' is not a namespace",
                 "it is a placeholder" if "<" in namespace or "$" in namespace else "",
                 "replace it by a name from kubectl get namespaces",
             )
-    if own and given and own != given:
+    if own_namespace and flag and own_namespace != flag:
         raise UsageError(
-            f"{file}: the namespace of {name} is '{own}', and -n says '{given}'",
+            f"{file}: the namespace of {name} is '{own_namespace}', and -n says '{flag}'",
             "",
-            command("-n", own),
+            command("-n", own_namespace),
         )
-    return own
+    return own_namespace
 
 
 def _cache_label(namespace: str, cache: str, graph: str) -> str:
@@ -256,9 +256,9 @@ def _cache_label(namespace: str, cache: str, graph: str) -> str:
 def _is_selected(obj: Object, graphs: tuple[str, ...]) -> bool:
     if not is_graph(obj):
         return False
-    wanted = [parse_reference(graph) for graph in graphs]
+    references = [parse_reference(graph) for graph in graphs]
     return not graphs or any(
-        name_of(obj) == name and kind in ("", obj["kind"]) for kind, name in wanted
+        name_of(obj) == name and kind in ("", obj["kind"]) for kind, name in references
     )
 
 

@@ -81,8 +81,8 @@ class PinPrinter:
             return
         if self.options.dry_run != "none":
             self.print_diff(change, change.result.object)
-        for other in refusals[1:]:
-            print_warning(f"also: {other}")
+        for refusal in refusals[1:]:
+            print_warning(f"also: {refusal}")
         first = refusals[0]
         raise FluidModelError(
             f"{change.reference} was not pinned: {first.message}",
@@ -133,8 +133,8 @@ class PinPrinter:
         click.echo(report.rollout_table(status), nl=False, err=self.options.output is not None)
         if status.done and not status.misplaced:
             local = [pod.on_cache_node for pod in status.pods]
-            where = "" if None in local else f", {local.count(True)} on a cache node"
-            print_note(f"{change.reference}: {pluralize(status.total, 'pod')} ready{where}")
+            location = "" if None in local else f", {local.count(True)} on a cache node"
+            print_note(f"{change.reference}: {pluralize(status.total, 'pod')} ready{location}")
 
     def __enter__(self) -> PinPrinter:
         return self

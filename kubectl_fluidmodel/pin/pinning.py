@@ -175,8 +175,8 @@ def pin_graph(obj: Object, request: PinRequest, schema: str | None = None) -> Pi
             before = unpinned[component.name]
             earlier = request.earlier_pin(component.name, pins)
             plan = _plan_loader(before, earlier, request, node)
-            wanted = _wanted_pin(before, earlier, request, existing_path, plan)
-            change = _pin_component(component, pins, request, wanted)
+            requested = _wanted_pin(before, earlier, request, existing_path, plan)
+            change = _pin_component(component, pins, request, requested)
             change.remarks += [plan.remark] if plan.remark else []
             change.note = plan.note
         change.before = unpinned[component.name]
@@ -299,14 +299,14 @@ def _plan_loader(
 
 
 def _pin_component(
-    component: Component, pins: ComponentPins, request: PinRequest, wanted: Pin
+    component: Component, pins: ComponentPins, request: PinRequest, requested: Pin
 ) -> ComponentChange:
     earlier = pins.pins.get(request.cache)
-    if earlier and _is_pinned_as(component, earlier, wanted, request):
-        return ComponentChange(component.name, component.role, wanted.mode, earlier.path, False)
+    if earlier and _is_pinned_as(component, earlier, requested, request):
+        return ComponentChange(component.name, component.role, requested.mode, earlier.path, False)
     if earlier:
         _remove_pin(component, pins, request.cache)
-    return _add_pin(component, pins, wanted, request)
+    return _add_pin(component, pins, requested, request)
 
 
 def _wanted_pin(
@@ -323,31 +323,31 @@ def _wanted_pin(
     path = request.mount_path or existing_path
     if before.role is Role.FRONTEND:
         path = existing_path or path
-    wanted = Pin(mode=mode, path=path or was.path or DEFAULT_MOUNT_PATH)
+    pin = Pin(mode=mode, path=path or was.path or DEFAULT_MOUNT_PATH)
     if mode != MODE_MOUNT:
-        wanted.key = was.key if was.key in request.equal_labels else request.label
-        wanted.model_path = request.use_model_path or was.model_path
-        wanted.recreate = request.recreate or was.recreate
-        wanted.loader, wanted.loader_threads = plan.loader, plan.threads
-        wanted.startup_seconds = was.startup_seconds
+        pin.key = was.key if was.key in request.equal_labels else request.label
+        pin.model_path = request.use_model_path or was.model_path
+        pin.recreate = request.recreate or was.recreate
+        pin.loader, pin.loader_threads = plan.loader, plan.threads
+        pin.startup_seconds = was.startup_seconds
         if request.probe_budget:
             shortfalls = probe_shortfalls(before, request.model_bytes)
             seconds = [sufficient_seconds(each.load_seconds) for each in shortfalls]
-            wanted.startup_seconds = max(seconds, default=0)
-    return wanted
+            pin.startup_seconds = max(seconds, default=0)
+    return pin
 
 
-def _is_pinned_as(component: Component, pin: Pin, wanted: Pin, request: PinRequest) -> bool:
+def _is_pinned_as(component: Component, pin: Pin, requested: Pin, request: PinRequest) -> bool:
     """Return whether a component has the requested pin completely."""
     compared = operator.attrgetter(
         "path", "model_path", "recreate", "startup_seconds", "loader", "loader_threads"
     )
-    same: bool = compared(pin) == compared(wanted)
+    is_same: bool = compared(pin) == compared(requested)
     if pin.adopted:
-        same = same and not request.preferred
+        is_same = is_same and not request.preferred
     else:
-        same = same and (pin.key, pin.mode) == (wanted.key, wanted.mode)
-    if not same or missing_parts(component, pin, request.cache):
+        is_same = is_same and (pin.key, pin.mode) == (requested.key, requested.mode)
+    if not is_same or missing_parts(component, pin, request.cache):
         return False
     return all(is_unchanged(component.spec, edit) for edit in pin.edits)
 
@@ -441,12 +441,12 @@ def _adopt_listed_claim(graph: Graph, record: PinRecord, claim: str) -> None:
     Left behind, it would stop the operator once the claim is gone.
     """
     adopted = {name for name, pins in record.components.items() if claim in pins.pins}
-    others = [
+    other_claims = [
         component
         for component in graph.components
         if component.name not in adopted and claim in component.claims_by_volume().values()
     ]
-    if not adopted or others or claim in record.graph.pins:
+    if not adopted or other_claims or claim in record.graph.pins:
         return
     for item in _top_level_claims(graph) or []:
         if item.get("name") == claim and not item.get("create"):

@@ -80,7 +80,7 @@ def read_bucket(store: S3Store, prefix: BucketPrefix) -> BucketContents:
             StoredRevision(
                 store,
                 layout,
-                {each.file.path: (each.file.size, each.etag) for each in manifest.entries},
+                {entry.file.path: (entry.file.size, entry.etag) for entry in manifest.entries},
                 listing.bytes_by_directory[layout.files_prefix],
                 age,
                 is_removing=layout not in listing.manifests,
@@ -94,12 +94,12 @@ def _list_keys(bucket: Bucket, prefix: BucketPrefix) -> _Listing:
     found = _Listing()
     try:
         for entry in bucket.list_objects(f"{prefix.prefix}/" if prefix.prefix else ""):
-            own = layout_of_state_key(prefix.bucket, entry.key)
-            if own is None:
+            state_key = layout_of_state_key(prefix.bucket, entry.key)
+            if state_key is None:
                 for directory in _directories(entry.key):
                     found.bytes_by_directory[directory] += entry.size
                 continue
-            layout, rest = own
+            layout, rest = state_key
             if rest == "manifest.json":
                 found.manifests[layout] = (entry.key, entry.age)
             elif rest == "removing.json":

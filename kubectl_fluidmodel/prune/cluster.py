@@ -93,7 +93,9 @@ def _finished_jobs(state: ClusterState) -> Iterator[Leftover]:
 
 def _parts_without_cache(state: ClusterState) -> Iterator[Leftover]:
     """Find parts of a cache without a Dataset that no active Job is about to use."""
-    datasets = {(each.namespace, each.name) for each in state.caches if each.dataset is not None}
+    datasets = {
+        (cache.namespace, cache.name) for cache in state.caches if cache.dataset is not None
+    }
     staging = {
         (namespace_of(job), _cache_name(job))
         for job in state.owned
@@ -152,7 +154,9 @@ def _unread_caches(state: ClusterState, wanted: frozenset[str]) -> Iterator[Left
 
 def _load_end(load: Object) -> float:
     conditions = get_list(load, "status", "conditions")
-    return max((parse_time(each.get("lastTransitionTime")) for each in conditions), default=0.0)
+    return max(
+        (parse_time(condition.get("lastTransitionTime")) for condition in conditions), default=0.0
+    )
 
 
 def _born(obj: Object) -> float:

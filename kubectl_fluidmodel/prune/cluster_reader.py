@@ -59,7 +59,7 @@ def read_cluster(
 def _unread_readers(snapshot: Snapshot) -> frozenset[str]:
     """Return the namespaces of caches in which pods or graphs could not be read."""
     kinds_of_readers = (kinds.PODS, queries.GRAPHS, queries.COMPONENTS)
-    spaces = {namespace_of(each) for each in snapshot.of_kind(names.DATASETS)}
+    spaces = {namespace_of(dataset) for dataset in snapshot.of_kind(names.DATASETS)}
     return frozenset(
         space
         for space in spaces
@@ -88,7 +88,7 @@ def _read_users(client: Client, owned: Sequence[Object], snapshot: Snapshot) -> 
     unread = set()
     shared = (kinds.SECRETS.name, kinds.PVCS.name)
     spaces = {namespace_of(obj) for obj in owned if obj["kind"] in shared}
-    spaces |= {namespace_of(each) for each in snapshot.of_kind(names.DATASETS)}
+    spaces |= {namespace_of(dataset) for dataset in snapshot.of_kind(names.DATASETS)}
     for space in sorted(spaces):
         try:
             pods = client.list_objects(kinds.PODS, space, transform=_strip_pod)

@@ -92,8 +92,8 @@ class Remover:
             bucket.remove_object(each.key)
             removed += each.size
         bucket.remove_object(layout.removal_key)
-        others = f"; {kept} other objects stay" if kept else ""
-        yield f"{layout.uri} removed ({removed} bytes){others}"
+        note = f"; {kept} other objects stay" if kept else ""
+        yield f"{layout.uri} removed ({removed} bytes){note}"
 
     def _abort_uploads(self, stale: ModelUploads) -> Iterator[str]:
         layout = stale.layout
@@ -106,8 +106,8 @@ class Remover:
 def required_permissions(leftovers: Sequence[Leftover]) -> list[Permission]:
     """Return the permissions to delete the objects of leftovers; caches need those of `uncache`."""
     found = []
-    for each in leftovers:
-        if isinstance(each.subject, dict) and each.kind != CACHE:
-            namespace = namespace_of(each.subject) or None
-            found.append(Permission("delete", kind_for(each.subject), namespace))
+    for leftover in leftovers:
+        if isinstance(leftover.subject, dict) and leftover.kind != CACHE:
+            namespace = namespace_of(leftover.subject) or None
+            found.append(Permission("delete", kind_for(leftover.subject), namespace))
     return list(dict.fromkeys(found))

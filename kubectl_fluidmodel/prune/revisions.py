@@ -29,10 +29,10 @@ class Uses:
 def find_uses(datasets: Sequence[Object], owned: Iterable[Object], unread: str = "") -> Uses:
     """Return the uses by Datasets and staging Jobs."""
     targets: list[MountTarget] = []
-    for each in datasets:
-        targets += mount_targets(Cache("", "", each))
+    for dataset in datasets:
+        targets += mount_targets(Cache("", "", dataset))
     return Uses(
-        tuple((each.host, each.path) for each in targets if each.scheme in ("s3", "gs")),
+        tuple((target.host, target.path) for target in targets if target.scheme in ("s3", "gs")),
         tuple(
             staged_source(obj)
             for obj in owned
@@ -50,18 +50,18 @@ def find_unused_revisions(
     An interrupted removal is continued regardless of its age.
     """
     found = []
-    for each in revisions:
-        if is_used(each, uses) or (each.age < min_age and not each.is_removing):
+    for revision in revisions:
+        if is_used(revision, uses) or (revision.age < min_age and not revision.is_removing):
             continue
         reason = "no cache in this cluster uses it"
         found.append(
             Leftover(
                 REVISION,
-                each.layout.uri,
-                each.age,
-                "its removal was interrupted" if each.is_removing else reason,
-                each,
-                bytes=each.stored_bytes,
+                revision.layout.uri,
+                revision.age,
+                "its removal was interrupted" if revision.is_removing else reason,
+                revision,
+                bytes=revision.stored_bytes,
                 kept=uses.unread,
             )
         )
@@ -71,11 +71,11 @@ def find_unused_revisions(
 def is_used(revision: StoredRevision, uses: Uses) -> bool:
     """Return whether a Dataset mounts the revision, a part of it or a directory above it."""
     layout = revision.layout
-    own = f"{layout.files_prefix}/"
+    prefix = f"{layout.files_prefix}/"
     if f"hf://{layout.repo}@{layout.commit}" in uses.staging:
         return True
     return any(
         bucket == layout.destination.bucket
-        and (not path or own.startswith(f"{path}/") or f"{path}/".startswith(own))
+        and (not path or prefix.startswith(f"{path}/") or f"{path}/".startswith(prefix))
         for bucket, path in uses.mounts
     )

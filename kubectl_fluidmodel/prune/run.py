@@ -71,11 +71,11 @@ class PruneCommand:
             found = self._find(client, state, prefixes)
             removed = self.options.dry_run == "none"
             self._print(found, client.namespace, removed=removed)
-            chosen = [each for each in found if each.is_removed]
-            if self.options.dry_run != "client" and chosen:
-                self._require_permissions(client, chosen)
+            removable = [each for each in found if each.is_removed]
+            if self.options.dry_run != "client" and removable:
+                self._require_permissions(client, removable)
             if removed:
-                self._remove(client, chosen)
+                self._remove(client, removable)
         return 0
 
     # -- reading -----------------------------------------------------------------------------
@@ -103,23 +103,27 @@ class PruneCommand:
         """Return the stores to check, as reached from here, and the prefix in each."""
         options = self.options
         if options.from_prefix is not None:
-            given = options.store
+            store_options = options.store
             store = resolve_store(
-                given.endpoint, given.region, given.s3_secret, client, client.namespace
+                store_options.endpoint,
+                store_options.region,
+                store_options.s3_secret,
+                client,
+                client.namespace,
             )
             reachable = stack.enter_context(reachable_store(store, client, client.namespace))
             yield reachable, options.from_prefix
             return
-        seen = set()
+        visited = set()
         for cache in state.caches:
             layout = staging_layout(cache)
             if layout is None:
                 continue
             target = mount_targets(cache)[0]
             key = (target.endpoint, layout.destination)
-            if key in seen:
+            if key in visited:
                 continue
-            seen.add(key)
+            visited.add(key)
             try:
                 store = mounted_store(client, target)
                 reachable = stack.enter_context(reachable_store(store, client, cache.namespace))
@@ -152,7 +156,7 @@ class PruneCommand:
             for text in contents.notes:
                 self._note(f"note: {text}")
             revisions = find_unused_revisions(contents.revisions, uses, self.options.min_age)
-            if any(each.is_removed for each in revisions):
+            if any(revision.is_removed for revision in revisions):
                 self._note(_OTHER_CLUSTERS)
             found += [*revisions, *uploads]
         return found + find_cluster_leftovers(state, self.options.min_age, self.options.names)
@@ -208,22 +212,25 @@ class PruneCommand:
             words += [flag, value] if value else []
         if options.min_age != PruneOptions().min_age:
             words += ["--older-than", f"{options.min_age:.0f}s" if options.min_age else "0"]
-        where = ["-A"] if options.all_namespaces else ["-n", namespace]
-        return command("kubectl", "fluidmodel", "prune", *words, "--yes", *where)
+        scope = ["-A"] if options.all_namespaces else ["-n", namespace]
+        return command("kubectl", "fluidmodel", "prune", *words, "--yes", *scope)
 
-    def _require_permissions(self, client: Client, chosen: Sequence[Leftover]) -> None:
+    def _require_permissions(self, client: Client, leftovers: Sequence[Leftover]) -> None:
         permissions.require_permissions(
-            client, required_permissions(chosen), task="remove the listed objects", docs=RBAC_DOCS
+            client,
+            required_permissions(leftovers),
+            task="remove the listed objects",
+            docs=RBAC_DOCS,
         )
 
-    def _remove(self, client: Client, chosen: Sequence[Leftover]) -> None:
+    def _remove(self, client: Client, leftovers: Sequence[Leftover]) -> None:
         def is_mounted(revision: StoredRevision) -> bool:
             uses = read_uses(client, None)
             return bool(uses.unread) or is_used(revision, uses)
 
         remover = Remover(client, self.options.min_age, is_mounted, print_warning)
         # Caches first: what their objects used is removed in the next run, not in this one.
-        for each in sorted(chosen, key=lambda leftover: leftover.kind != CACHE):
+        for each in sorted(leftovers, key=lambda leftover: leftover.kind != CACHE):
             for line in remover.remove(each):
                 print_note(line)
 
@@ -236,5 +243,5 @@ def read_uses(client: Client, state: ClusterState | None) -> Uses:
     except ForbiddenError:
         known: list[Cache] = list(state.caches) if state is not None else []
         datasets = [each.dataset for each in known if each.dataset is not None]
-        doubt = "caches in other namespaces may use it (list datasets cluster-wide)"
-        return find_uses(datasets, owned, doubt)
+        caveat = "caches in other namespaces may use it (list datasets cluster-wide)"
+        return find_uses(datasets, owned, caveat)

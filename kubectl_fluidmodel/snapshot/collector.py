@@ -49,12 +49,12 @@ def collect(client: Client, namespace: str | None, queries: Sequence[ListQuery])
 
 def _run_queries(client: Client, snapshot: Snapshot, queries: Sequence[ListQuery]) -> None:
     with AdaptiveExecutor() as executor:
-        wanted = _served_queries(client, executor, queries)
-        snapshot.versions = {read.kind.resource: read.kind.version for read in wanted}
+        served = _served_queries(client, executor, queries)
+        snapshot.versions = {read.kind.resource: read.kind.version for read in served}
         known = KnownCaches()
         running = {
             read: executor.submit(_run_query, client, snapshot.namespace, read, known)
-            for read in wanted
+            for read in served
             if not read.needs_caches
         }
         caches = [read for read in running if read.kind.resource in _CACHE_RESOURCES]
@@ -62,7 +62,7 @@ def _run_queries(client: Client, snapshot: Snapshot, queries: Sequence[ListQuery
         for resource in _CACHE_RESOURCES:
             objects = snapshot.objects.get(resource, [])
             known.caches |= {(namespace_of(obj), name_of(obj)) for obj in objects}
-        for read in wanted:
+        for read in served:
             if read.needs_caches:
                 running[read] = executor.submit(_run_query, client, snapshot.namespace, read, known)
         _add_results(snapshot, running)
@@ -91,7 +91,7 @@ def _served_queries(
 
 def _add_results(snapshot: Snapshot, running: Mapping[ListQuery, Future[list[Object]]]) -> None:
     for read, future in running.items():
-        where = query_namespace(read, snapshot.namespace) or ""
+        namespace = query_namespace(read, snapshot.namespace) or ""
         try:
             found = future.result()
         except NotFoundError:
@@ -100,11 +100,13 @@ def _add_results(snapshot: Snapshot, running: Mapping[ListQuery, Future[list[Obj
         except FluidModelError as err:
             denied = isinstance(err, ForbiddenError)
             reason = err.reason or err.message
-            snapshot.read_failures.append(ReadFailure(read.kind.resource, where, reason, denied))
+            snapshot.read_failures.append(
+                ReadFailure(read.kind.resource, namespace, reason, denied)
+            )
             continue
-        held = snapshot.objects.setdefault(read.kind.resource, [])
-        there = {(namespace_of(obj), name_of(obj)) for obj in held}
-        held += [obj for obj in found if (namespace_of(obj), name_of(obj)) not in there]
+        objects = snapshot.objects.setdefault(read.kind.resource, [])
+        known = {(namespace_of(obj), name_of(obj)) for obj in objects}
+        objects += [obj for obj in found if (namespace_of(obj), name_of(obj)) not in known]
         if read.keeps_all:
             snapshot.complete_kinds.append(read.kind.resource)
         if read.labels:
@@ -172,7 +174,7 @@ def _discover_group(client: Client, group: str, queries: Sequence[ListQuery]) ->
     except ClusterUnreachableError:
         raise
     except FluidModelError:
-        return {each.kind.resource: each.kind for each in queries if each.kind.group == group}
+        return {query.kind.resource: query.kind for query in queries if query.kind.group == group}
     return found
 
 

@@ -109,7 +109,7 @@ def _keep_workload(obj: Object, known: KnownCaches) -> Object | None:
 def _keep_pod(obj: Object, known: KnownCaches) -> Object | None:
     """Keep pods of a cache, a staging Job, a graph or Fluid, and pods that read a cache."""
     labels, namespace = labels_of(obj), namespace_of(obj)
-    own = (
+    is_own = (
         names.MODEL_LABEL in labels
         or (namespace, labels.get("release")) in known.caches
         or (namespace, labels.get("targetDataset")) in known.caches
@@ -118,7 +118,7 @@ def _keep_pod(obj: Object, known: KnownCaches) -> Object | None:
         or dynamo.SELECTOR_LABEL in labels
         or namespace == names.SYSTEM_NAMESPACE
     )
-    if own or any((namespace, claim) in known.caches for claim in claim_names(obj)):
+    if is_own or any((namespace, claim) in known.caches for claim in claim_names(obj)):
         return _strip_managed_fields(obj, known)
     return None
 

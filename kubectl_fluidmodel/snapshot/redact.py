@@ -114,7 +114,7 @@ def _redact_mapping(data: Object) -> Object:
     if data.get("kind") == "Secret":
         data = {
             # A key without a value is not a secret, and a check reports it.
-            key: {name: REDACTED if held else held for name, held in value.items()}
+            key: {name: REDACTED if content else content for name, content in value.items()}
             if key in ("data", "stringData") and isinstance(value, dict)
             else value
             for key, value in data.items()
@@ -124,14 +124,16 @@ def _redact_mapping(data: Object) -> Object:
     if isinstance(named, str) and isinstance(value, str):
         hidden = _is_secret(named, value, variable=True)
         return {
-            key: REDACTED if key == "value" and hidden else redact_object(held)
-            for key, held in data.items()
+            key: REDACTED if key == "value" and hidden else redact_object(content)
+            for key, content in data.items()
         }
     return {
         key: REDACTED
-        if isinstance(held, str) and isinstance(key, str) and _is_secret(key, held, variable=False)
-        else redact_object(held)
-        for key, held in data.items()
+        if isinstance(content, str)
+        and isinstance(key, str)
+        and _is_secret(key, content, variable=False)
+        else redact_object(content)
+        for key, content in data.items()
         if key not in _DROPPED_KEYS
     }
 

@@ -215,9 +215,9 @@ def _value_span(text: str, start: int, bare: re.Pattern[str]) -> Span | None:
         found = _QUOTE.search(text, position, line_end)
         if found is None:
             return quote.end(), line_end
-        same = found[2] == quote[2]
+        is_same = found[2] == quote[2]
         escaped = len(found[1]) % 2 == 1 if depth == 0 else len(found[1]) > depth
-        if same and not escaped:
+        if is_same and not escaped:
             return quote.end(), found.start() if depth else found.end() - 1
         position = found.end()
 

@@ -57,8 +57,8 @@ class ReadFailure:
     """Whether RBAC is the reason, not a failing API server."""
 
     def __str__(self) -> str:
-        where = f" in namespace {self.namespace}" if self.namespace else ""
-        return f"{self.resource}{where}: {self.reason}"
+        scope = f" in namespace {self.namespace}" if self.namespace else ""
+        return f"{self.resource}{scope}: {self.reason}"
 
 
 _MAX_NAMED = 4
@@ -73,10 +73,10 @@ def summarize_failures(failures: Iterable[ReadFailure]) -> list[str]:
     )
     lines = []
     if hidden:
-        more = len(hidden) - _MAX_NAMED
-        named = ", ".join(hidden if more < 2 else hidden[:_MAX_NAMED])
-        rest = f" and {more} more" if more >= 2 else ""
-        lines.append(f"no permission to list {named}{rest} (docs/rbac.md)")
+        unnamed = len(hidden) - _MAX_NAMED
+        named = ", ".join(hidden if unnamed < 2 else hidden[:_MAX_NAMED])
+        note = f" and {unnamed} more" if unnamed >= 2 else ""
+        lines.append(f"no permission to list {named}{note} (docs/rbac.md)")
     return lines + [str(each) for each in listed if not each.forbidden]
 
 
@@ -138,12 +138,12 @@ class Snapshot:
 
     def is_absent(self, kind: Kind, name: str, namespace: str = "") -> bool:
         """Whether an object certainly does not exist."""
-        where = namespace if kind.namespaced else ""
-        if self.get(kind, name, where) is not None:
+        scope = namespace if kind.namespaced else ""
+        if self.get(kind, name, scope) is not None:
             return False
         everywhere = self.namespace in (None, namespace) or not kind.namespaced
-        listed = everywhere and kind.resource in self.complete_kinds and self.was_read(kind, where)
-        return listed or f"{kind.resource}/{where}/{name}" in self.absent_objects
+        listed = everywhere and kind.resource in self.complete_kinds and self.was_read(kind, scope)
+        return listed or f"{kind.resource}/{scope}/{name}" in self.absent_objects
 
     def read_failure(self, kind: Kind, namespace: str = "") -> ReadFailure | None:
         """Why a kind (in a namespace, if one is given) was not read; None if it was."""
@@ -193,5 +193,5 @@ class Snapshot:
 
 def _is_about(event: Object, obj: Mapping[str, Any]) -> bool:
     """Whether an event is about this object, not about an earlier one of the same name."""
-    theirs, ours = get_path(event, "involvedObject", "uid"), metadata_of(obj).get("uid")
-    return not theirs or not ours or theirs == ours
+    event_uid, uid = get_path(event, "involvedObject", "uid"), metadata_of(obj).get("uid")
+    return not event_uid or not uid or event_uid == uid

@@ -49,10 +49,10 @@ class SnapshotWatcher:
         self._server, served = collector.discover(self._client, self._wanted)
         self._queries = {read.kind: read for read in served if read.kind not in _UNWATCHED}
         for kind, read in self._queries.items():
-            where = collector.query_namespace(read, self._namespace)
+            scope = collector.query_namespace(read, self._namespace)
             self.informer.start(
                 kind,
-                where,
+                scope,
                 labels=read.labels,
                 fields=read.fields,
                 transform=_watch_transform(read),
@@ -64,13 +64,13 @@ class SnapshotWatcher:
         found = Snapshot(self._namespace, time.time(), self._server)
         found.versions = {kind.resource: kind.version for kind in self._queries}
         for kind, read in self._queries.items():
-            where = collector.query_namespace(read, self._namespace) or ""
+            scope = collector.query_namespace(read, self._namespace) or ""
             if kind in self.informer.denied:
                 reason = self.informer.denied[kind]
-                found.read_failures.append(ReadFailure(kind.resource, where, reason, True))
+                found.read_failures.append(ReadFailure(kind.resource, scope, reason, True))
             elif not self.informer.is_watching(kind):
                 reason = self.informer.last_error or "not listed yet"
-                found.read_failures.append(ReadFailure(kind.resource, where, reason, False))
+                found.read_failures.append(ReadFailure(kind.resource, scope, reason, False))
             else:
                 found.objects[kind.resource] = [
                     _with_kind(kind, obj) for obj in self.informer.list_objects(kind)
@@ -123,8 +123,8 @@ def _strip_pod(obj: Object) -> Object | None:
                 volume for volume in get_list(spec, "volumes") if "persistentVolumeClaim" in volume
             ],
             "containers": [
-                {key: each.get(key) for key in ("name", "volumeMounts", "resources")}
-                for each in get_list(spec, "containers")
+                {key: container.get(key) for key in ("name", "volumeMounts", "resources")}
+                for container in get_list(spec, "containers")
             ],
         },
         "status": {key: status[key] for key in kept if key in status},

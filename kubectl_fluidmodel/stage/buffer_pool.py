@@ -37,7 +37,7 @@ def require_part_fits(
     part = choose_part_size(largest.size, buffer_bytes, options.part_size)
     if part <= buffer_bytes or largest.size <= buffer_bytes:
         return
-    needed = -(-(options.memory - buffer_bytes + part) // (64 * MIB)) * 64
+    required = -(-(options.memory - buffer_bytes + part) // (64 * MIB)) * 64
     reason = (
         f"a part of {largest.path} takes {part // MIB} MiB, and {buffer_bytes // MIB} MiB are left "
         "for it"
@@ -45,7 +45,7 @@ def require_part_fits(
     if part > options.part_size:
         reason += f"; S3 allows {MAX_PARTS:,} parts, so {largest.size >> 30} GiB need large ones"
     raise UsageError(
-        f"--memory {options.memory // MIB}Mi is too little", reason, f"--memory {needed}Mi"
+        f"--memory {options.memory // MIB}Mi is too little", reason, f"--memory {required}Mi"
     )
 
 

@@ -49,8 +49,8 @@ def resolve_store(
             "writing to a bucket requires them",
             "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…, AWS_PROFILE, or --s3-secret NAME",
         )
-    where = f" in Secret {secret}" if secret else ""
-    s3_credentials.require_session_token(store.credentials, where, with_token=True)
+    origin = f" in Secret {secret}" if secret else ""
+    s3_credentials.require_session_token(store.credentials, origin, with_token=True)
     return store
 
 

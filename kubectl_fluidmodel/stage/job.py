@@ -143,7 +143,7 @@ def _pod_spec(plan: StagingPlan, settings: JobSettings) -> Object:
     if settings.node_selector:
         spec["nodeSelector"] = dict(settings.node_selector)
     if settings.tolerations:
-        spec["tolerations"] = [dict(each) for each in settings.tolerations]
+        spec["tolerations"] = [dict(toleration) for toleration in settings.tolerations]
     if settings.shards > 1:
         spec["topologySpreadConstraints"] = [
             {

@@ -38,9 +38,9 @@ def ensure_job(client: Client, job: Object) -> str:
     name, namespace = name_of(job), namespace_of(job)
     cache = labels_of(job).get(names.MODEL_LABEL, "")
     replaced = [
-        _replace_job(client, other)
-        for other in active_jobs(client, cache, namespace)
-        if name_of(other) != name and staged_source(other) == staged_source(job)
+        _replace_job(client, active_job)
+        for active_job in active_jobs(client, cache, namespace)
+        if name_of(active_job) != name and staged_source(active_job) == staged_source(job)
     ]
     existing = client.get_or_none(kinds.JOBS, name, namespace)
     if existing is not None and is_active(existing):

@@ -34,10 +34,10 @@ def choose_part_size(size: int, buffer_bytes: int, requested: int = 0) -> int:
         Bytes of a part: a whole number of MiB, so a multiple of the hash's block size.
     """
     fitting = max(MIN_PART, min(DEFAULT_PART, buffer_bytes // PARTS_IN_FLIGHT // MIB * MIB))
-    needed = -(-size // MAX_PARTS // MIB) * MIB if size else 0
-    while needed * MAX_PARTS < size:
-        needed += MIB
-    return min(MAX_PART, max(requested or fitting, needed))
+    min_size = -(-size // MAX_PARTS // MIB) * MIB if size else 0
+    while min_size * MAX_PARTS < size:
+        min_size += MIB
+    return min(MAX_PART, max(requested or fitting, min_size))
 
 
 def part_count(size: int, part_size: int) -> int:

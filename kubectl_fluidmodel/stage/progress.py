@@ -82,17 +82,19 @@ class ProgressAggregator:
     @property
     def done_bytes(self) -> int:
         """Bytes that are in the store or on their way from the Hub to it."""
-        counted = sum(each.progress.done + each.progress.in_flight for each in self.shards.values())
+        counted = sum(
+            shard.progress.done + shard.progress.in_flight for shard in self.shards.values()
+        )
         return max(self._initial_bytes, counted)
 
     @property
     def files_done(self) -> int:
-        return sum(each.progress.files_done for each in self.shards.values())
+        return sum(shard.progress.files_done for shard in self.shards.values())
 
     @property
     def existing_bytes(self) -> int:
         """Bytes that were in the store before."""
-        return sum(each.progress.already_present for each in self.shards.values())
+        return sum(shard.progress.already_present for shard in self.shards.values())
 
     def snapshot(self) -> ProgressSnapshot:
         """The progress now."""
@@ -109,7 +111,7 @@ class ProgressAggregator:
             return Step(
                 STAGE_STEP, RUNNING if self.waiting_reason else WAITING, self.waiting_reason
             )
-        complete = sum(1 for each in self.shards.values() if each.is_complete)
+        complete = sum(1 for shard in self.shards.values() if shard.is_complete)
         state = DONE if complete >= self.shard_count else RUNNING
         return Step(STAGE_STEP, state, self._detail(complete))
 

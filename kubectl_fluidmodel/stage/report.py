@@ -73,10 +73,10 @@ def format_plan(
     lines += [
         f"  {format_bytes(file.size):>{width}}  {file.path}" for file in largest[:_MAX_LISTED_FILES]
     ]
-    rest = largest[_MAX_LISTED_FILES:]
-    if rest:
-        total = format_bytes(sum(file.size for file in rest))
-        lines.append(f"  {total:>{width}}  in {pluralize(len(rest), 'more file')}")
+    unlisted = largest[_MAX_LISTED_FILES:]
+    if unlisted:
+        total = format_bytes(sum(file.size for file in unlisted))
+        lines.append(f"  {total:>{width}}  in {pluralize(len(unlisted), 'more file')}")
     status_text = _format_status(status, layout) if status is not None else ""
     for paragraph in (format_skipped(plan), unloadable_note(plan), status_text):
         lines += ["", paragraph] if paragraph else []
@@ -174,7 +174,7 @@ def format_verification(
         checked = "every byte read back" if read_content else "sizes, ETags and hashes"
         files = f"{pluralize(report.files, 'file')}, {format_bytes(report.bytes)}"
         lines = [f"{layout.uri} is intact: {files}, as in its manifest and on the Hub ({checked})"]
-    lines += [f"note: {each}" for each in report.notes]
+    lines += [f"note: {note}" for note in report.notes]
     return escape_control("\n".join(lines) + "\n")
 
 

@@ -40,7 +40,7 @@ class StagedFiles:
         try:
             self._listed = self._list_files()
             objects = self.bucket.list_objects(self.layout.checkpoints_prefix)
-            self._checkpoint_keys = {each.key for each in objects}
+            self._checkpoint_keys = {obj.key for obj in objects}
         except OperationUnavailableError:
             self._listed = self._checkpoint_keys = None
         text = self.bucket.read_object(self.layout.manifest_key, missing_if_denied=True)
@@ -69,7 +69,7 @@ class StagedFiles:
         if listed is not None and listed[0] != file.size:
             return ""
         entries = self._manifest_entries()
-        recorded_etag = next((each.etag for each in entries if each.file == file), None)
+        recorded_etag = next((entry.etag for entry in entries if entry.file == file), None)
         if recorded_etag is not None and listed is not None and recorded_etag == listed[1]:
             return recorded_etag
         info = self.bucket.head_object(key)
@@ -175,7 +175,7 @@ class StagedFiles:
 
     def _list_files(self) -> _Listing:
         objects = self.bucket.list_objects(f"{self.layout.files_prefix}/")
-        return {each.key: (each.size, each.etag) for each in objects}
+        return {obj.key: (obj.size, obj.etag) for obj in objects}
 
     def drop_upload(self, file: PlanFile) -> None:
         """Abort a file's started upload, and delete its checkpoint."""

@@ -61,11 +61,11 @@ def verify_staged_model(
         if tree is not None and by_path.get(file.path) != file:
             report.problems.append(f"{file.path}: the Hub has another file at this commit")
         problems = _object_problems(bucket, layout.object_key(file.path), entry)
-        if read_content and not any(each.is_final for each in problems):
+        if read_content and not any(problem.is_final for problem in problems):
             key = layout.object_key(file.path)
             if not _content_matches(bucket, key, file):
                 problems.append(_Problem("its bytes do not match their hash"))
-        report.problems += [f"{file.path}: {each.text}" for each in problems]
+        report.problems += [f"{file.path}: {problem.text}" for problem in problems]
     _report_unlisted(report, bucket, {layout.object_key(file.path) for file in manifest.files})
     return report
 

@@ -97,16 +97,16 @@ def _cache_texts(
     state: UpdateState, options: UpdateOptions, staging: StagingFacts, desired: DesiredCache
 ) -> list[str]:
     placement = desired.placement
-    where = f"on {', '.join(placement.names)}" if placement else "on a node of its choice"
+    location = f"on {', '.join(placement.names)}" if placement else "on a node of its choice"
     quota = f"{format_bytes(desired.quota)} of {_MEDIA.get(desired.medium.type, 'disk')}"
     time = downtime(staging.files.bytes, len(staging.files.files), state.template)
     if not options.in_place:
         room = f"{quota} per node" if desired.replicas > 1 else quota
         load = "" if state.is_cached else f", {time} to load"
-        return [f"{state.name} {where}: {room}{load}"]
-    texts = [f"{state.name} is recreated {where}: nothing can read it for {time}"]
+        return [f"{state.name} {location}: {room}{load}"]
+    texts = [f"{state.name} is recreated {location}: nothing can read it for {time}"]
     if state.target is not None and state.target.readers and not state.is_cached:
-        pods = ", ".join(each.name for each in state.target.readers[:5])
+        pods = ", ".join(reader.name for reader in state.target.readers[:5])
         texts.append(f"pods that read it have to be stopped first: {pods}")
         for text, command in stop_texts(graph_stops(state.target)):
             texts += [text, command] if command else [text]

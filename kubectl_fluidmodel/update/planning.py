@@ -130,7 +130,7 @@ def _known_commit(caches: Sequence[Cache], revision: str) -> str:
     """Return the commit of a cache that a revision abbreviates; empty if there is none."""
     if not _COMMIT_PREFIX.fullmatch(revision):
         return ""
-    commits = {commit_of(each) for each in caches if commit_of(each).startswith(revision)}
+    commits = {commit_of(cache) for cache in caches if commit_of(cache).startswith(revision)}
     return commits.pop() if len(commits) == 1 else ""
 
 
@@ -154,27 +154,31 @@ class Planner:
             FluidModelError: names the obstacle and a solution; nothing was written.
         """
         client, options, state = self.client, self.options, target.state
-        wanted = cache_options(options, state, target.revision)
-        workflow = self.open(wanted)
+        new_options = cache_options(options, state, target.revision)
+        workflow = self.open(new_options)
         staging = staging_of(workflow)
         if read_only:
-            checked = PreflightResult(preflight.existing_objects(client, wanted, state.namespace))
+            checked = PreflightResult(
+                preflight.existing_objects(client, new_options, state.namespace)
+            )
         else:
-            self._require_permissions(state, wanted, staging)
+            self._require_permissions(state, new_options, staging)
             checked = workflow.preflight()
-        secret = self._shared_secret(wanted, state)
-        ahead = self._plan_ahead(state, workflow, checked)
+        secret = self._shared_secret(new_options, state)
+        cache_plan = self._plan_ahead(state, workflow, checked)
         facts = StagingFacts(staging.files, staging.layout, staging.status())
-        steps = plan_steps(state, options, facts, ahead.desired)
-        return UpdatePlan(target, wanted, workflow, checked, ahead, facts, tuple(steps), secret)
+        steps = plan_steps(state, options, facts, cache_plan.desired)
+        return UpdatePlan(
+            target, new_options, workflow, checked, cache_plan, facts, tuple(steps), secret
+        )
 
-    def open(self, wanted: CacheOptions) -> CacheWorkflow:
+    def open(self, options: CacheOptions) -> CacheWorkflow:
         """Return the workflow of the new cache."""
-        check = self.hopeless_check(self.client, wanted.name)
-        return CacheWorkflow.open(self.client, wanted, self.reporter, check)
+        check = self.hopeless_check(self.client, options.name)
+        return CacheWorkflow.open(self.client, options, self.reporter, check)
 
     def _require_permissions(
-        self, state: UpdateState, wanted: CacheOptions, staging: HubStaging
+        self, state: UpdateState, new_options: CacheOptions, staging: HubStaging
     ) -> None:
         owned = [
             obj
@@ -183,7 +187,7 @@ class Planner:
         ]
         permissions.require_permissions(
             self.client,
-            required_permissions(self.options.steps, state, wanted, staging, owned),
+            required_permissions(self.options.steps, state, new_options, staging, owned),
             task=f"update a cache in {state.namespace}",
             docs=RBAC_DOCS,
         )
@@ -211,10 +215,10 @@ class Planner:
                 f"{err.hint}; or {command}, in which nothing can read the cache for {lasts}",
             ) from err
 
-    def _shared_secret(self, wanted: CacheOptions, state: UpdateState) -> Object | None:
+    def _shared_secret(self, new_options: CacheOptions, state: UpdateState) -> Object | None:
         """Return the old cache's Secret if `cache` made it, so that it is removed with it."""
-        name = wanted.store.s3_secret
-        if not name or state.template.name == wanted.name:
+        name = new_options.store.s3_secret
+        if not name or state.template.name == new_options.name:
             return None
         secret = self.client.get_or_none(kinds.SECRETS, name, state.namespace)
         if secret is None or not names.is_managed(secret):

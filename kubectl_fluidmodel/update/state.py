@@ -136,7 +136,7 @@ def _staging_hint(cache: Cache) -> str:
     if not source.startswith("s3://") or len(parts) < 2:
         return ""
     repo, rest = "/".join(parts[-2:]), "/".join((bucket, *parts[:-2]))
-    endpoint = next((each.endpoint for each in mount_targets(cache)), "")
+    endpoint = next((target.endpoint for target in mount_targets(cache)), "")
     command = kubectl(
         *("fluidmodel", "cache", Operand(repo), "--to", f"s3://{rest}"),
         *(("--endpoint", endpoint) if endpoint else ()),
@@ -164,27 +164,27 @@ def find_state(
     found = caches_to_update(caches, namespace, name)
     named = next((each for each in found if each.name == name), found[-1])
     if in_place:
-        others = [each.name for each in found if each is not named]
-        if others:
+        other_names = [each.name for each in found if each is not named]
+        if other_names:
             raise FluidModelError(
                 f"{named.name} cannot be updated in place",
-                f"it is being replaced by or replaces {', '.join(others)}",
+                f"it is being replaced by or replaces {', '.join(other_names)}",
                 kubectl("fluidmodel", "update", Operand(named.name), namespace=namespace),
             )
         return UpdateState(namespace, commit, named.name, named, named, ())
     target = next((each for each in found if commit_of(each) == commit), None)
     old = [each for each in found if each is not target]
     template = named if named is not target or not old else old[-1]
-    own = target.name if target else successor_name(template.name, commit_of(template), commit)
+    new_name = target.name if target else successor_name(template.name, commit_of(template), commit)
     if target is not None and target.runtime is not None:
         template = target
     return UpdateState(
         namespace,
         commit,
-        own,
+        new_name,
         target,
         template,
-        tuple(_old_cache(each, own, target) for each in old),
+        tuple(_old_cache(each, new_name, target) for each in old),
     )
 
 

@@ -52,10 +52,10 @@ def _graph_stop(graph: Object, cache: Cache) -> GraphStop | None:
         before, after = open_graph(graph), open_graph(graph)
     except FluidModelError:  # another object makes its pods
         return None
-    for component, wanted in zip(before.components, after.components, strict=True):
+    for component, planned in zip(before.components, after.components, strict=True):
         if component.replicas and _mounts(component, cache.name):
             component.spec["replicas"] = component.replicas  # it may be there by default alone
-            wanted.spec["replicas"] = 0
+            planned.spec["replicas"] = 0
     stopping = make_patch(before.object, after.object)
     if not stopping:
         return None

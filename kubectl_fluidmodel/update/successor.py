@@ -38,16 +38,16 @@ def cache_options(options: UpdateOptions, state: UpdateState, revision: str) -> 
         UsageError: a flag is invalid.
         FluidModelError: the old cache is not one of a staged commit.
     """
-    template, given = state.template, options.cache
+    template, cache_flags = state.template, options.cache
     layout = staging_layout(template)
     if layout is None:
         raise FluidModelError(f"{template.name} is not the cache of a staged commit")
     target = mount_targets(template)[0]
     medium, path, _ = alluxio_runtime.parse_tier(template.runtime or {})
     flags = replace(
-        given,
+        cache_flags,
         name=state.name,
-        replicas=None if given.nodes else wanted_replicas(template.runtime) or 1,
+        replicas=None if cache_flags.nodes else wanted_replicas(template.runtime) or 1,
         medium=medium or "auto",
         path=path or None,
         high_concurrency=fuse.uses_jnr_fuse(template.runtime),

@@ -118,8 +118,8 @@ def update_document(
             "bytesLeft": status.remaining_bytes,
         },
         "steps": [
-            {"name": each.name, "state": each.state, "details": list(each.details)}
-            for each in steps
+            {"name": step.name, "state": step.state, "details": list(step.details)}
+            for step in steps
         ],
         "moved": list(moved),
         "removed": list(removed),

@@ -144,7 +144,7 @@ class UpdateWorkflow:
             if old.graphs:
                 raise FluidModelError(
                     f"{old.name} is kept",
-                    f"{', '.join(each.reference for each in old.graphs)} mounts it",
+                    f"{', '.join(graph.reference for graph in old.graphs)} mounts it",
                     "the same command again",
                 )
         for old in state.old:

@@ -40,8 +40,8 @@ def key_names(compared: Comparison) -> Iterator[Difference]:
     root = mount.root_mount(mounts) is not None
     for entry in get_list(compared.cache.mount, "encryptOptions"):
         name = str(entry.get("name", ""))
-        wanted = mount.credential_option(name, root=root)
-        if name != wanted:
+        option = mount.credential_option(name, root=root)
+        if name != option:
             yield Difference(
                 f"option {name}",
                 "as an Alluxio property",
@@ -78,8 +78,8 @@ def access_modes(compared: Comparison) -> Iterator[Difference]:
 
 def store_options(compared: Comparison) -> Iterator[Difference]:
     options = compared.options
-    ours = get_map(compared.desired.dataset, "spec", "mounts", 0, "options")
-    if _INHERIT_ACL in ours and str(options.get(_INHERIT_ACL, "")).lower() != "false":
+    generated = get_map(compared.desired.dataset, "spec", "mounts", 0, "options")
+    if _INHERIT_ACL in generated and str(options.get(_INHERIT_ACL, "")).lower() != "false":
         yield Difference(
             "s3.inherit.acl",
             str(options.get(_INHERIT_ACL, NOT_SET)),
@@ -87,7 +87,7 @@ def store_options(compared: Comparison) -> Iterator[Difference]:
             "by default, Alluxio reads the bucket's ACL to find owners",
             "the mount fails if the keys may not read the ACL",
         )
-    if _PATH_STYLE in ours and str(options.get(_PATH_STYLE, "")).lower() != "true":
+    if _PATH_STYLE in generated and str(options.get(_PATH_STYLE, "")).lower() != "true":
         yield Difference(
             "s3.disable.dns.buckets",
             str(options.get(_PATH_STYLE, NOT_SET)),
@@ -96,11 +96,11 @@ def store_options(compared: Comparison) -> Iterator[Difference]:
             "the bucket's host name has to resolve on the cache's nodes",
         )
     secret = set(plaintext_keys(options))
-    rest = [name for name in options if name not in ours and name not in secret]
-    rest = [name for name in rest if name not in (_INHERIT_ACL, _PATH_STYLE)]
-    uploads = [name for name in rest if _UPLOAD.search(name)]
-    timeouts = [name for name in rest if _TIMEOUT.search(name) and name not in uploads]
-    others = [name for name in rest if name not in (*uploads, *timeouts)]
+    unexpected = [name for name in options if name not in generated and name not in secret]
+    unexpected = [name for name in unexpected if name not in (_INHERIT_ACL, _PATH_STYLE)]
+    uploads = [name for name in unexpected if _UPLOAD.search(name)]
+    timeouts = [name for name in unexpected if _TIMEOUT.search(name) and name not in uploads]
+    remaining = [name for name in unexpected if name not in (*uploads, *timeouts)]
     if uploads:
         reason = f"the source is read-only ({summarize(shorten_options(uploads))})"
         yield Difference("upload options", "set", NOT_SET, reason)
@@ -108,8 +108,8 @@ def store_options(compared: Comparison) -> Iterator[Difference]:
         shown = ", ".join(str(options[name]) for name in timeouts)
         reason = f"Alluxio has its own timeouts ({summarize(shorten_options(timeouts))})"
         yield Difference("timeouts", shown, NOT_SET, reason)
-    if others:
-        reason = f"`cache` does not set {summarize(shorten_options(others))}"
+    if remaining:
+        reason = f"`cache` does not set {summarize(shorten_options(remaining))}"
         yield Difference("other options", "set", NOT_SET, reason)
 
 
@@ -171,7 +171,7 @@ def _load_differences(compared: Comparison, load: Object) -> Iterator[Difference
             "it never starts",
         )
     targets = get_list(load, "spec", "target")
-    paths = [str(each.get("path", "/")) for each in targets] or ["/"]
+    paths = [str(target.get("path", "/")) for target in targets] or ["/"]
     complete = ("/", f"/{compared.cache.directory}")
     if not any(path.rstrip("/") in (each.rstrip("/") for each in complete) for path in paths):
         yield Difference(
@@ -181,7 +181,7 @@ def _load_differences(compared: Comparison, load: Object) -> Iterator[Difference
             "an engine reads every file",
             "files outside its paths are read from the store",
         )
-    copies = {int(each.get("replicas") or 1) for each in targets} or {1}
+    copies = {int(target.get("replicas") or 1) for target in targets} or {1}
     if copies != {compared.cache.replicas}:
         yield Difference(
             setting,

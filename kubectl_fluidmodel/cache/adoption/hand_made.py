@@ -73,7 +73,7 @@ class HandMadeCache:
     @property
     def is_adopted(self) -> bool:
         """Whether everything is already adopted."""
-        return all(names.is_adopted(each) for each in self.objects)
+        return all(names.is_adopted(obj) for obj in self.objects)
 
 
 def _as_cache(dataset: Object, runtime: Object | None = None) -> Cache:
@@ -119,7 +119,7 @@ def select_by_source(datasets: Sequence[Object], source: Source | None, namespac
         FluidModelError: none does, or several do.
     """
     uri = source.uri if source else ""
-    found = [each for each in datasets if uri in mounted_sources(each)]
+    found = [dataset for dataset in datasets if uri in mounted_sources(dataset)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -160,10 +160,10 @@ def require_adoptable(
         )
     if runtime is None:
         kind = get_path(dataset, "status", "runtimes", 0, "type", default="")
-        other = f"its runtime is of type {kind}, and only" if kind else "only"
+        reason = f"its runtime is of type {kind}, and only" if kind else "only"
         raise FluidModelError(
             f"Dataset {name} has no AlluxioRuntime with its name",
-            f"{other} caches with Alluxio can be compared with their source",
+            f"{reason} caches with Alluxio can be compared with their source",
             kubectl("fluidmodel", "inspect", Operand(name), namespace=namespace),
         )
     try:

@@ -60,8 +60,8 @@ def parse_adopt_options(
         raise UsageError(
             "--adopt does not stage models", "it cannot be combined with the flags of the Hub"
         )
-    for given in (flags, store, staging):
-        _require_defaults(given)
+    for flag_group in (flags, store, staging):
+        _require_defaults(flag_group)
     options = AdoptOptions(
         name=flags.name or "",
         s3_secret=store.s3_secret,
@@ -85,11 +85,13 @@ def parse_adopt_options(
     return replace(options, source=source)
 
 
-def _require_defaults(given: Any) -> None:
+def _require_defaults(flag_group: Any) -> None:
     """Raises: UsageError: a flag would change the cache."""
-    default = type(given)()
-    for field in fields(given):
-        if field.name in _OWN_FIELDS or getattr(given, field.name) == getattr(default, field.name):
+    default = type(flag_group)()
+    for field in fields(flag_group):
+        if field.name in _OWN_FIELDS or getattr(flag_group, field.name) == getattr(
+            default, field.name
+        ):
             continue
         flag = _FLAG_BY_FIELD.get(field.name, f"--{field.name.replace('_', '-')}")
         raise UsageError(

@@ -66,7 +66,7 @@ def _wrap(text: str) -> str:
 def summary_text(adoption: Adoption) -> str:
     """Return the result, and the next commands."""
     cache, verification = adoption.cache, adoption.verification
-    where = f", on {', '.join(adoption.nodes)}" if adoption.nodes else ""
+    location = f", on {', '.join(adoption.nodes)}" if adoption.nodes else ""
     if verification is None:
         head = f"{cache.name} is adopted; nothing was compared with its source"
     else:
@@ -74,7 +74,7 @@ def summary_text(adoption: Adoption) -> str:
         if verification.files is not None:
             files = pluralize(verification.files, "file")
             amount = f"{files}, {format_bytes(verification.bytes)}, every byte proven"
-        head = f"{cache.name} is adopted: {amount}{where}"
+        head = f"{cache.name} is adopted: {amount}{location}"
     lines = [head, f"next: {_plugin(adoption, 'pin', Operand(cache.name), 'GRAPH')}"]
     lines.append(f"to release it: {_release(adoption)}")
     return "".join(f"{line}\n" for line in lines)

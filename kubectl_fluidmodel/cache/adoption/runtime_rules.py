@@ -47,22 +47,22 @@ def quota(compared: Comparison) -> Iterator[Difference]:
     medium, _, quota = alluxio_runtime.parse_tier(compared.cache.runtime)
     if compared.model_bytes is None or quota is None:
         return
-    needed = sizing.quota_for(compared.model_bytes)
+    required = sizing.quota_for(compared.model_bytes)
     reason = f"the model has {format_bytes(compared.model_bytes)}, and Alluxio evicts at 95%"
     if sizing.max_model_bytes(quota) < compared.model_bytes:
         yield Difference(
             "quota",
             format_bytes(quota),
-            format_bytes(needed),
+            format_bytes(required),
             reason,
             "parts of the model may never be cached, or may be evicted",
         )
-    elif quota > needed * _GENEROUS:
-        wasted = format_bytes(quota - needed)
+    elif quota > required * _GENEROUS:
+        wasted = format_bytes(quota - required)
         follows = (
             f"{wasted} of a node's memory are reserved unnecessarily" if medium == "MEM" else ""
         )
-        yield Difference("quota", format_bytes(quota), format_bytes(needed), reason, follows)
+        yield Difference("quota", format_bytes(quota), format_bytes(required), reason, follows)
 
 
 def tier(compared: Comparison) -> Iterator[Difference]:
@@ -95,23 +95,27 @@ def tier(compared: Comparison) -> Iterator[Difference]:
 def memory(compared: Comparison) -> Iterator[Difference]:
     current, desired = compared.cache.runtime, compared.desired.runtime
     heaps = {part: alluxio_runtime.jvm_option_bytes(current, part, "-Xmx") for part in _PARTS}
-    ours = {part: alluxio_runtime.jvm_option_bytes(desired, part, "-Xmx") for part in heaps}
-    if any(heaps[part] > ours[part] for part in heaps):
-        more = format_bytes(sum(max(0, heaps[part] - ours[part]) for part in ("worker", "fuse")))
+    generated = {part: alluxio_runtime.jvm_option_bytes(desired, part, "-Xmx") for part in heaps}
+    if any(heaps[part] > generated[part] for part in heaps):
+        surplus = format_bytes(
+            sum(max(0, heaps[part] - generated[part]) for part in ("worker", "fuse"))
+        )
         yield Difference(
             "JVM heaps",
             _gib(heaps),
-            _gib(ours),
+            _gib(generated),
             "a model has a few hundred large files, not millions of small ones",
-            f"up to {more} of the node's memory are not available to the engine",
+            f"up to {surplus} of the node's memory are not available to the engine",
         )
     tier = alluxio_runtime.parse_tier(current)
     tier_bytes = tier[2] or 0 if tier[0] == "MEM" else 0
     requested = quantity_to_int(
         get_path(current, "spec", "worker", "resources", "requests", "memory")
     )
-    needed = quantity_to_int(get_path(desired, "spec", "worker", "resources", "requests", "memory"))
-    if (requested or 0) <= tier_bytes and needed:
+    required = quantity_to_int(
+        get_path(desired, "spec", "worker", "resources", "requests", "memory")
+    )
+    if (requested or 0) <= tier_bytes and required:
         yield Difference(
             "worker's memory request",
             "the quota alone" if requested else "none",
@@ -123,13 +127,13 @@ def memory(compared: Comparison) -> Iterator[Difference]:
 
 def properties(compared: Comparison) -> Iterator[Difference]:
     properties = compared.properties
-    ours = get_map(compared.desired.runtime, "spec", "properties")
-    if _BLOCK_SIZE in ours and _bytes_of(properties.get(_BLOCK_SIZE)) != sizing.BLOCK_BYTES:
+    generated = get_map(compared.desired.runtime, "spec", "properties")
+    if _BLOCK_SIZE in generated and _bytes_of(properties.get(_BLOCK_SIZE)) != sizing.BLOCK_BYTES:
         size = str(properties.get(_BLOCK_SIZE) or "Fluid's 16MB")
         yield Difference(
             "block size",
             size,
-            str(ours[_BLOCK_SIZE]),
+            str(generated[_BLOCK_SIZE]),
             "a large model then has ten thousand small blocks",
             "each read has a cost per block",
         )
@@ -140,10 +144,10 @@ def properties(compared: Comparison) -> Iterator[Difference]:
     if write_types:
         reason = "no data is written through the cache"
         yield Difference("write type", write_types[0], NOT_SET, reason)
-    known = {*ours, _BLOCK_SIZE, _READ_TYPE, *_WRITE_TYPES, *plaintext_keys(properties)}
-    others = [name for name in properties if name not in known]
-    if others:
-        reason = f"`cache` does not set {summarize(shorten_options(others))}"
+    known = {*generated, _BLOCK_SIZE, _READ_TYPE, *_WRITE_TYPES, *plaintext_keys(properties)}
+    unknown = [name for name in properties if name not in known]
+    if unknown:
+        reason = f"`cache` does not set {summarize(shorten_options(unknown))}"
         yield Difference("other properties", "set", NOT_SET, reason)
 
 
@@ -162,9 +166,9 @@ def fuse(compared: Comparison) -> Iterator[Difference]:
 def other_fields(compared: Comparison) -> Iterator[Difference]:
     """Return fields that somebody set and `cache` does not; Fluid's defaults do not count."""
     paths = [*_set_paths(compared.cache.dataset), *_set_paths(compared.cache.runtime)]
-    others = sorted(path for path in paths if path not in _KNOWN_FIELDS)
-    if others:
-        reason = f"`cache` does not set {summarize(others)}"
+    unknown = sorted(path for path in paths if path not in _KNOWN_FIELDS)
+    if unknown:
+        reason = f"`cache` does not set {summarize(unknown)}"
         yield Difference("other fields", "set", NOT_SET, reason)
 
 

@@ -32,17 +32,17 @@ def read_adopted_source(client: Client, cache: HandMadeCache, options: AdoptOpti
         FluidModelError: the source or its keys cannot be read, or it contains no model.
         UnreachableError: the store does not respond.
     """
-    wanted = cache_options(cache, listed=True)
+    listed_options = cache_options(cache, listed=True)
     try:
         if cache.source.scheme == "s3":
-            found = _read_s3(client, cache, options, wanted)
+            found = _read_s3(client, cache, options, listed_options)
         elif cache.source.scheme in ("http", "https"):
-            found = read_source(wanted, client, cache.namespace)
+            found = read_source(listed_options, client, cache.namespace)
         else:
             return read_source(cache_options(cache, listed=False), client, cache.namespace)
     except UnreachableError as err:
-        again = "the same command on a machine that can reach the store"
-        raise type(err)(err.message, err.reason, again) from err
+        hint = "the same command on a machine that can reach the store"
+        raise type(err)(err.message, err.reason, hint) from err
     return replace(found, listing=_in_claim(found.listing, cache.directory))
 
 
@@ -62,7 +62,7 @@ def cache_options(cache: HandMadeCache, *, listed: bool) -> CacheOptions:
 
 
 def _read_s3(
-    client: Client, cache: HandMadeCache, options: AdoptOptions, wanted: CacheOptions
+    client: Client, cache: HandMadeCache, options: AdoptOptions, listed_options: CacheOptions
 ) -> SourceInfo:
     target = cache.target
     if options.s3_secret:
@@ -71,7 +71,7 @@ def _read_s3(
     else:
         store = mounted_store(client, target)
     keys = SecretKeys(store_secret_name(cache.name), ACCESS_KEY, SECRET_KEY)
-    listing, notes = list_s3_source(wanted, store, client, cache.namespace)
+    listing, notes = list_s3_source(listed_options, store, client, cache.namespace)
     return SourceInfo(MountCredentials(target.endpoint, target.region, keys), listing, None, notes)
 
 

@@ -61,9 +61,9 @@ class Adoption:
 
 def required_permissions(options: AdoptOptions, namespace: str, *, write: bool) -> list[Permission]:
     """Return the permissions required to adopt a cache; `write` is false for dry runs."""
-    wanted = (names.DATASETS, names.ALLUXIO_RUNTIMES, names.DATA_LOADS)
+    resources = (names.DATASETS, names.ALLUXIO_RUNTIMES, names.DATA_LOADS)
     verbs = ("get", "list", "watch", *(("patch",) if write else ()))
-    found = [Permission(verb, kind, namespace) for kind in wanted for verb in verbs]
+    found = [Permission(verb, kind, namespace) for kind in resources for verb in verbs]
     if write and options.load:
         found += [Permission(verb, names.DATA_LOADS, namespace) for verb in ("create", "delete")]
     if write and options.wait:

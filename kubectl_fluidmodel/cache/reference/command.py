@@ -79,7 +79,7 @@ def summary_text(reference: Reference) -> str:
     from kubectl_fluidmodel.output.shell import Operand, kubectl
     from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
-    name, place = reference.options.name, "/".join(reference.options.source)
+    name, source = reference.options.name, "/".join(reference.options.source)
     verification = reference.verification
     state = "; run the same command again to wait for it"
     if verification is not None:
@@ -89,7 +89,7 @@ def summary_text(reference: Reference) -> str:
             count = pluralize(verification.files, "file")
             state = f": {count}, {amount}, all cached by the list of its master"
     pin = kubectl("fluidmodel", "pin", Operand(name), "GRAPH", namespace=reference.namespace)
-    return f"{name} refers to {place}{state}\nnext: {pin}\n"
+    return f"{name} refers to {source}{state}\nnext: {pin}\n"
 
 
 def summary_document(reference: Reference) -> dict[str, Any]:

@@ -52,8 +52,8 @@ def parse_reference_options(
     Raises:
         UsageError: SOURCE has another form, or a flag does not apply to a reference.
     """
-    namespace, _, rest = source.removeprefix(f"{SCHEME}://").rstrip("/").partition("/")
-    name, _, directory = rest.partition("/")
+    namespace, _, path = source.removeprefix(f"{SCHEME}://").rstrip("/").partition("/")
+    name, _, directory = path.partition("/")
     if not is_valid_name(name) or not namespace:
         raise UsageError(
             f"'{source}' is not a cache of another namespace",
@@ -66,16 +66,16 @@ def parse_reference_options(
             "a reference shows the whole cache",
             command("kubectl", "fluidmodel", "cache", reference_uri(namespace, name)),
         )
-    for given in (flags, *others):
-        _require_defaults(given, reference_uri(namespace, name))
+    for flag_group in (flags, *others):
+        _require_defaults(flag_group, reference_uri(namespace, name))
     return ReferenceOptions((namespace, name), validate_name(flags.name or name), *waiting)
 
 
-def _require_defaults(given: Any, uri: str) -> None:
+def _require_defaults(flag_group: Any, uri: str) -> None:
     """Raises: UsageError: a flag is for caches with workers of their own."""
-    default = type(given)()
-    for field in fields(given):
-        if field.name == "name" or getattr(given, field.name) == getattr(default, field.name):
+    default = type(flag_group)()
+    for field in fields(flag_group):
+        if field.name == "name" or getattr(flag_group, field.name) == getattr(default, field.name):
             continue
         flag = _FLAG_BY_FIELD.get(field.name, f"--{field.name.replace('_', '-')}")
         raise UsageError(

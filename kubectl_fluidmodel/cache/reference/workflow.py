@@ -143,38 +143,40 @@ def wait_and_verify(
 
 def _require_source(client: Client, options: ReferenceOptions, namespace: str) -> Object:
     """Raises: FluidModelError: the Dataset cannot be referred to."""
-    place, name = options.source
-    uri = reference_uri(place, name)
-    if place == namespace:
+    source_namespace, name = options.source
+    uri = reference_uri(source_namespace, name)
+    if source_namespace == namespace:
         raise FluidModelError(
             f"{uri} is in this namespace",
             "graphs can use it without a reference",
             str(kubectl("fluidmodel", "pin", Operand(name), "GRAPH", namespace=namespace)),
         )
-    source = client.get_or_none(names.DATASETS, name, place)
+    source = client.get_or_none(names.DATASETS, name, source_namespace)
     if source is None:
         raise FluidModelError(
-            f"{uri} does not exist", "", str(kubectl("get", "datasets", namespace=place))
+            f"{uri} does not exist", "", str(kubectl("get", "datasets", namespace=source_namespace))
         )
-    other = referred_dataset(source)
-    if other is not None:
+    origin = referred_dataset(source)
+    if origin is not None:
         raise FluidModelError(
             f"{uri} is a reference itself",
             "Fluid follows only one",
-            str(command("kubectl", "fluidmodel", "cache", reference_uri(*other))),
+            str(command("kubectl", "fluidmodel", "cache", reference_uri(*origin))),
         )
     phase = status.parse_dataset(source).phase
     if phase != "Bound" or is_terminating(source):
         state = "being deleted" if is_terminating(source) else phase
         raise FluidModelError(
-            f"{uri} is {state}", "only a Bound cache can be referred to", str(doctor(name, place))
+            f"{uri} is {state}",
+            "only a Bound cache can be referred to",
+            str(doctor(name, source_namespace)),
         )
     return source
 
 
 def _require_name_available(client: Client, options: ReferenceOptions, namespace: str) -> None:
     """Raises: FluidModelError: something else has the name, or would collide with the reference."""
-    name, wanted = options.name, reference_uri(*options.source)
+    name, uri = options.name, reference_uri(*options.source)
     existing = client.get_or_none(names.DATASETS, name, namespace)
     if existing is not None and is_terminating(existing):
         raise FluidModelError(
@@ -183,7 +185,7 @@ def _require_name_available(client: Client, options: ReferenceOptions, namespace
             str(doctor(name, namespace)),
         )
     if existing is not None and (
-        not names.is_managed(existing) or names.source_uri(existing) != wanted
+        not names.is_managed(existing) or names.source_uri(existing) != uri
     ):
         raise FluidModelError(
             f"the name {name} is taken in namespace {namespace}",

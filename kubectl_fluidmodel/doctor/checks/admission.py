@@ -40,11 +40,11 @@ def cache_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
     cache = context.cache
     for part, workload in cache.workloads.items():
         have = [pod for _, pod in observations.cache_pods(cache, part)]
-        wanted = get_int(workload, "spec", "replicas")
+        replicas = get_int(workload, "spec", "replicas")
         if part == FUSE:
-            wanted = get_int(workload, "status", "desiredNumberScheduled")
+            replicas = get_int(workload, "status", "desiredNumberScheduled")
         warning = observations.warning_event(context, workload, "", "FailedCreate")
-        if warning is None or len(have) >= wanted:
+        if warning is None or len(have) >= replicas:
             continue
         if part == MASTER and not (
             _EXCEEDED_QUOTA.search(warning.text) or _POD_SECURITY.search(warning.text)
@@ -53,7 +53,7 @@ def cache_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
         cause, fix = _explain_refusal(workload, warning.text)
         yield Finding(
             object_reference(workload),
-            f"the {part} has {len(have)} of {wanted} pods: {cause}",
+            f"the {part} has {len(have)} of {replicas} pods: {cause}",
             (warning,),
             fix,
         )
@@ -83,8 +83,8 @@ def graph_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
             owner = {**get_map(event, "involvedObject")}
             owner_object = {"kind": owner.get("kind"), "metadata": owner}
             message = str(event.get("message") or "")
-            same = namespace_of(owner_object) == use.graph.namespace
-            if not same or not name_of(owner_object).startswith(f"{use.graph.name}-"):
+            in_namespace = namespace_of(owner_object) == use.graph.namespace
+            if not in_namespace or not name_of(owner_object).startswith(f"{use.graph.name}-"):
                 continue
             if ".fluid.io" in message:
                 continue

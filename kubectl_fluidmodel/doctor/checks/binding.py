@@ -61,7 +61,7 @@ def referenced_dataset_is_bound(context: CheckContext) -> Iterator[Finding]:
     NotBound.
     """
     cache = context.cache
-    where = Evidence(
+    evidence = Evidence(
         cache_reference(cache),
         "spec.mounts[0].mountPoint",
         str(get_path(cache.dataset, "spec", "mounts", 0, "mountPoint", default="")),
@@ -72,21 +72,21 @@ def referenced_dataset_is_bound(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             cache_reference(cache),
             f"it refers to {missing}, which does not exist",
-            (where,),
+            (evidence,),
             Fix(command("kubectl", "get", "datasets", "-n", namespace), "advice"),
         )
     elif cache.origin is not None and cache.refers_to is not None:
-        other = cache.origin.dataset
-        phase = fluid_status.parse_dataset(other).phase if other else "without a Dataset"
-        if other is not None and is_terminating(other):
+        source = cache.origin.dataset
+        phase = fluid_status.parse_dataset(source).phase if source else "without a Dataset"
+        if source is not None and is_terminating(source):
             phase = "being deleted"
         if phase not in ("Bound", "New"):
             yield Finding(
                 cache_reference(cache),
                 f"it refers to {'/'.join(cache.refers_to)}, which is {phase}",
                 (
-                    where,
-                    *((observations.field_evidence(other, "status", "phase"),) if other else ()),
+                    evidence,
+                    *((observations.field_evidence(source, "status", "phase"),) if source else ()),
                 ),
                 observations.advice(
                     cache.origin, "fluidmodel", "doctor", Operand(cache.refers_to[1])
@@ -133,9 +133,9 @@ def dataset_is_bound(context: CheckContext) -> Iterator[Finding]:
 def _seconds_unbound(context: CheckContext, dataset: Object) -> float:
     """Seconds since the Dataset was created, or was last Bound."""
     changed = [
-        time.parse_time(each.get("lastTransitionTime"))
-        for each in get_list(dataset, "status", "conditions")
-        if each.get("type") == "Ready"
+        time.parse_time(condition.get("lastTransitionTime"))
+        for condition in get_list(dataset, "status", "conditions")
+        if condition.get("type") == "Ready"
     ]
     return min(
         [context.age(dataset), *(context.snapshot.taken_at - each for each in changed if each)]

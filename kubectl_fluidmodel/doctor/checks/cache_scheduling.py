@@ -125,20 +125,20 @@ def _caches_in_the_way(context: CheckContext, found: UnschedulablePod) -> list[C
         if each.filter is Filter.OTHERS
         for holder in each.holders
     }
-    wanted = {
+    suitable = {
         name_of(node)
         for node in context.snapshot.of_kind(kinds.NODES)
         if selects_node(found.pod, node)
     }
-    own = (context.cache.namespace, context.cache.name)
+    own_key = (context.cache.namespace, context.cache.name)
     return [
-        each
-        for each in context.caches
-        if (each.namespace, each.name) != own
+        cache
+        for cache in context.caches
+        if (cache.namespace, cache.name) != own_key
         and (
-            any(full_name(pod) in keeping for pod in each.pods.get(WORKER, []))
+            any(full_name(pod) in keeping for pod in cache.pods.get(WORKER, []))
             if keeping
-            else wanted & set(each.node_names)
+            else suitable & set(cache.node_names)
         )
     ]
 
@@ -164,10 +164,10 @@ def node_affinity_matches_a_node(context: CheckContext) -> Iterator[Finding]:
         part, pod = found.component, found.pod
         terms = terms_of(get_path(pod, "spec", "affinity")) or []
         hosts = placement.bound_hostnames(context.cache.dataset or {})
-        there = {
+        hostnames = {
             labels_of(node).get(HOSTNAME_LABEL) for node in context.snapshot.of_kind(kinds.NODES)
         }
-        missing = [host for host in hosts if host not in there]
+        missing = [host for host in hosts if host not in hostnames]
         selector = get_path(pod, "spec", "nodeSelector", default={})
         wants = node_selector.describe(terms) if terms else f"nodeSelector {selector}"
         cause = (
@@ -214,14 +214,14 @@ def cache_pods_tolerate_taints(context: CheckContext) -> Iterator[Finding]:
             for taint in untolerated_taints(pod, found.nodes[name]):
                 by_taint.setdefault(taint, []).append(name)
         text = ", ".join(
-            f"{taint} of node{'s' if len(where) > 1 else ''} {summarize(where)}"
-            for taint, where in sorted(by_taint.items())
+            f"{taint} of node{'s' if len(tainted) > 1 else ''} {summarize(tainted)}"
+            for taint, tainted in sorted(by_taint.items())
         )
-        rest = found.describe_nodes(exclude=set(nodes)) if found.is_explained else ""
+        remaining = found.describe_nodes(exclude=set(nodes)) if found.is_explained else ""
         yield Finding(
             object_reference(pod),
             f"it does not tolerate the taint {text or 'of the nodes it may run on'}"
-            + (f", which fit otherwise; {rest}" if rest else "")
+            + (f", which fit otherwise; {remaining}" if remaining else "")
             + scheduling_fix.oversized_quota_hint(context.cache, found),
             found.evidence(),
             scheduling_fix.add_tolerations(context.cache, found),
@@ -246,11 +246,11 @@ def cache_ports_are_free(context: CheckContext) -> Iterator[Finding]:
         if found.sibling_nodes:
             yield _more_workers_than_nodes(context.cache, found)
             continue
-        wanted = sorted(port for port, _, _ in host_ports(found.pod))
+        ports = sorted(port for port, _, _ in host_ports(found.pod))
         cause = (
             found.describe_nodes()
             if found.is_explained
-            else f"its ports {', '.join(map(str, wanted))} are taken on every node it may run on"
+            else f"its ports {', '.join(map(str, ports))} are taken on every node it may run on"
         )
         yield Finding(
             object_reference(found.pod),
@@ -262,25 +262,25 @@ def cache_ports_are_free(context: CheckContext) -> Iterator[Finding]:
 
 def _more_workers_than_nodes(cache: Cache, found: UnschedulablePod) -> Finding:
     runtime = cache.runtime or {}
-    wanted = runtimes.wanted_replicas(cache.runtime) or 0
-    there = sorted(found.sibling_nodes)
-    take = "takes one" if len(there) == 1 else "take one each"
-    cause = f"{pluralize(wanted, 'worker')}, and only {pluralize(len(there), 'node')} {take} "
-    more = found.gpu_tainted_nodes()
-    rest = found.describe_nodes(exclude={*found.sibling_nodes, *more})
-    cause += f"({summarize(there, 5)})" + (f"; {rest}" if rest else "")
-    if more:
+    replicas = runtimes.wanted_replicas(cache.runtime) or 0
+    occupied = sorted(found.sibling_nodes)
+    take = "takes one" if len(occupied) == 1 else "take one each"
+    cause = f"{pluralize(replicas, 'worker')}, and only {pluralize(len(occupied), 'node')} {take} "
+    tainted = found.gpu_tainted_nodes()
+    remaining = found.describe_nodes(exclude={*found.sibling_nodes, *tainted})
+    cause += f"({summarize(occupied, 5)})" + (f"; {remaining}" if remaining else "")
+    if tainted:
         taints = {
-            taint for name in more for taint in untolerated_taints(found.pod, found.nodes[name])
+            taint for name in tainted for taint in untolerated_taints(found.pod, found.nodes[name])
         }
         cause += (
             f"; tolerations on the Dataset for {', '.join(sorted(taints))} would add "
-            f"{summarize(more)}"
+            f"{summarize(tainted)}"
         )
     if cache.dataset is not None and names.has_own_spec(cache.dataset):
-        fix = Fix(fix_commands.rebuild_cache(cache, "--replicas", str(len(there))))
+        fix = Fix(fix_commands.rebuild_cache(cache, "--replicas", str(len(occupied))))
     else:
-        fix = Fix(fix_commands.patch_object(runtime, {"spec": {"replicas": len(there)}}))
+        fix = Fix(fix_commands.patch_object(runtime, {"spec": {"replicas": len(occupied)}}))
     return Finding(
         object_reference(found.pod),
         cause,

@@ -129,17 +129,17 @@ def node_memory_holds_its_caches(context: CheckContext) -> Iterator[Finding]:
         return
     for node, have in _nodes_with_memory(context):
         beside = [each for each in context.caches if name_of(node) in each.node_names]
-        needed = sum(
+        required = sum(
             runtimes.memory_tier_bytes(each.runtime) + sum(_heap_sizes(each).values())
             for each in beside
         )
-        if needed <= have:
+        if required <= have:
             continue
-        others = [f"{each.namespace}/{each.name}" for each in beside if each is not cache]
-        caches_on_node = f"this cache and {', '.join(others)}" if others else "this cache"
+        neighbors = [f"{each.namespace}/{each.name}" for each in beside if each is not cache]
+        caches_on_node = f"this cache and {', '.join(neighbors)}" if neighbors else "this cache"
         yield Finding(
             object_reference(node),
-            f"{caches_on_node} may take {format_bytes(needed)} of its memory, and it has "
+            f"{caches_on_node} may take {format_bytes(required)} of its memory, and it has "
             f"{format_bytes(have)}",
             (
                 observations.field_evidence(node, "status", "allocatable", "memory"),

@@ -102,10 +102,10 @@ def namespaces_are_not_terminating(context: CheckContext) -> Iterator[Finding]:
         found = context.snapshot.get(kinds.NAMESPACES, name)
         if found is None or not is_terminating(found):
             continue
-        left = [
-            str(each.get("message"))
-            for each in get_list(found, "status", "conditions")
-            if each.get("status") == "True" and "Remain" in str(each.get("type"))
+        remaining = [
+            str(condition.get("message"))
+            for condition in get_list(found, "status", "conditions")
+            if condition.get("status") == "True" and "Remain" in str(condition.get("type"))
         ]
         reference = f"namespace {name}"
         yield Finding(
@@ -117,7 +117,7 @@ def namespaces_are_not_terminating(context: CheckContext) -> Iterator[Finding]:
                     "metadata.deletionTimestamp",
                     str(metadata_of(found).get("deletionTimestamp")),
                 ),
-                *(Evidence(reference, "status.conditions", text) for text in left),
+                *(Evidence(reference, "status.conditions", text) for text in remaining),
             ),
             Fix(command("kubectl", "get", "namespace", Operand(name), "-o", "yaml"), "advice"),
         )

@@ -198,12 +198,12 @@ def _unavailable_findings(
 ) -> Iterator[Finding]:
     """A finding if a Deployment that should have a ready pod has none."""
     name = name_of(controller)
-    where = object_reference(controller)
+    reference = object_reference(controller)
     if get_path(controller, "spec", "replicas", default=1) == 0:
         yield Finding(
-            where,
+            reference,
             f"Fluid's {name} is scaled to 0: {reported}",
-            (Evidence(where, "spec.replicas", "0"),),
+            (Evidence(reference, "spec.replicas", "0"),),
             Fix(installation.scale_up_command(name)),
             severity,
         )
@@ -216,7 +216,7 @@ def _unavailable_findings(
                     for text in pod_problems.find_pod_problems(pod)
                 ]
         yield Finding(
-            where,
+            reference,
             f"Fluid's {name} has no ready pod: {reported}",
             tuple(evidence),
             observations.fluid_advice("describe", "pods", "-l", f"control-plane={name}"),
@@ -264,7 +264,7 @@ def fluid_pods_are_running(context: CheckContext) -> Iterator[Finding]:
 
 
 def _pod_logs(context: CheckContext, pod: Object) -> str:
-    names_of = [str(each.get("name", "")) for each in get_list(pod, "spec", "containers")]
+    names_of = [str(container.get("name", "")) for container in get_list(pod, "spec", "containers")]
     return "\n".join(
         context.container_log(pod, name, previous=previous)
         for name in names_of

@@ -83,8 +83,8 @@ def csi_plugin_is_ready(context: CheckContext) -> Iterator[Finding]:
             Fix(installation.upgrade_command("--set", "csi.enabled=true"), "advice"),
         )
         return
-    wanted = _status_number(found, "desiredNumberScheduled")
-    if wanted == 0:
+    desired = _status_number(found, "desiredNumberScheduled")
+    if desired == 0:
         yield Finding(
             reference,
             "Fluid's CSI plugin runs on no node: nothing mounts a cache into a pod",
@@ -93,15 +93,15 @@ def csi_plugin_is_ready(context: CheckContext) -> Iterator[Finding]:
         )
         return
     ready = _status_number(found, "numberReady")
-    if ready >= wanted:
+    if ready >= desired:
         return
     down = _unready_plugin_pods(context)
     readers = {reader.node for cache in context.caches for reader in cache.readers}
     affected = sorted(readers & set(down))
-    where = f" ({', '.join(sorted(down)[:5])})" if down else ""
+    nodes = f" ({', '.join(sorted(down)[:5])})" if down else ""
     yield Finding(
         reference,
-        f"Fluid's CSI plugin is ready on {ready} of {wanted} nodes{where}"
+        f"Fluid's CSI plugin is ready on {ready} of {desired} nodes{nodes}"
         + (f"; pods that read a cache are on {', '.join(affected)}" if affected else ""),
         (
             observations.field_evidence(found, "status", "numberReady"),
@@ -124,8 +124,10 @@ def _unready_plugin_pods(context: CheckContext) -> dict[str, Object]:
     """The CSI plugin's pods that are not ready, by node name."""
     found = {}
     for pod in context.snapshot.of_kind(kinds.PODS):
-        own = namespace_of(pod) == SYSTEM and name_of(pod).startswith(installation.NODE_PLUGIN)
-        if own and not pod_problems.is_ready(pod):
+        is_plugin = namespace_of(pod) == SYSTEM and name_of(pod).startswith(
+            installation.NODE_PLUGIN
+        )
+        if is_plugin and not pod_problems.is_ready(pod):
             found[_assigned_node(pod)] = pod
     return found
 

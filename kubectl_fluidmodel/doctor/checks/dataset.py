@@ -117,9 +117,9 @@ def _setup_error_is_resolved(context: CheckContext, cache: Cache, text: str) -> 
     if _TIER_TOO_LARGE.search(text) and is_installed:
         return True
     renewed = [
-        parse_time(each.get("lastUpdateTime"))
-        for each in get_list(cache.dataset, "status", "conditions")
-        if each.get("type") == "NotReady"
+        parse_time(condition.get("lastUpdateTime"))
+        for condition in get_list(cache.dataset, "status", "conditions")
+        if condition.get("type") == "NotReady"
     ]
     return any(renewed) and context.snapshot.taken_at - max(renewed) > _SETUP_RETRY_INTERVAL
 
@@ -170,20 +170,20 @@ def placement_allows_sharing_nodes(context: CheckContext) -> Iterator[Finding]:
     cache = context.cache
     if not _has_workers(cache) or get_path(cache.dataset, "spec", "placement") == "Shared":
         return
-    others = sum(
+    neighbors = sum(
         _has_workers(each)
         for each in context.caches
         if each.namespace == cache.namespace and each.name != cache.name
     )
-    if not others or context.cached(
+    if not neighbors or context.cached(
         "dataset: repelled", lambda: _worker_waits_for_free_node(context.caches)
     ):
         return
-    chosen = get_path(cache.dataset, "spec", "placement") or "not set, which means Exclusive"
+    placement = get_path(cache.dataset, "spec", "placement") or "not set, which means Exclusive"
     yield Finding(
         cache_reference(cache),
-        f"this cache does not share its node, and there {_count_others(others)}",
-        (Evidence(cache_reference(cache), "spec.placement", str(chosen)),),
+        f"this cache does not share its node, and there {_count_others(neighbors)}",
+        (Evidence(cache_reference(cache), "spec.placement", str(placement)),),
         Fix(_share_nodes_command(cache)),
     )
 
@@ -297,9 +297,9 @@ def source_size_is_known(context: CheckContext) -> Iterator[Finding]:
     if text != "[Calculating]" or cache.dataset is None:
         return
     ready = [
-        parse_time(each.get("lastTransitionTime"))
-        for each in get_list(cache.dataset, "status", "conditions")
-        if each.get("type") == "Ready"
+        parse_time(condition.get("lastTransitionTime"))
+        for condition in get_list(cache.dataset, "status", "conditions")
+        if condition.get("type") == "Ready"
     ]
     since = context.snapshot.taken_at - max(ready) if any(ready) else context.age(cache.dataset)
     if since < _COUNT_TIMEOUT:
@@ -389,13 +389,13 @@ def source_scheme_is_supported(context: CheckContext) -> Iterator[Finding]:
         hub = _HUB_URL.match(point)
         if found in _SUPPORTED_SCHEMES and not hub:
             continue
-        where = (Evidence(cache_reference(cache), f"spec.mounts[{number}].mountPoint", point),)
+        evidence = (Evidence(cache_reference(cache), f"spec.mounts[{number}].mountPoint", point),)
         if hub:
             model = hub[1] or "ORG/MODEL"
             yield Finding(
                 cache_reference(cache),
                 "Fluid cannot read from the Hugging Face Hub",
-                where,
+                evidence,
                 Fix(
                     fix_commands.recreate_cache(cache, source=model, flags=("--to", "s3://BUCKET"))
                 ),
@@ -404,7 +404,7 @@ def source_scheme_is_supported(context: CheckContext) -> Iterator[Finding]:
             yield Finding(
                 cache_reference(cache),
                 f"Fluid with Alluxio cannot read {found + '://' if found else point}",
-                where,
+                evidence,
                 Fix("kubectl fluidmodel cache --help lists the supported sources", "advice"),
             )
 

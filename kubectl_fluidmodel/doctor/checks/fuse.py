@@ -46,10 +46,10 @@ def fuse_clients_are_running(context: CheckContext) -> Iterator[Finding]:
     if daemons is None:
         return
     reading = {reader.node for reader in cache.readers}
-    there: set[str] = set()
+    nodes: set[str] = set()
     for _, pod in observations.cache_pods(cache, FUSE):
         node = _assigned_node(pod)
-        there.add(node)
+        nodes.add(node)
         if pod_problems.is_ready(pod):
             continue
         is_recent = context.age(pod) < FUSE_START_TIMEOUT and not _not_ready_cause(context, pod)[0]
@@ -63,7 +63,7 @@ def fuse_clients_are_running(context: CheckContext) -> Iterator[Finding]:
         )
     selector = get_path(daemons, "spec", "template", "spec", "nodeSelector", default={})
     key = next((key for key in selector if key.startswith("fluid.io/f-")), "")
-    for node in sorted(reading - there - {""}):
+    for node in sorted(reading - nodes - {""}):
         found = context.snapshot.get(kinds.NODES, node)
         if not key or found is None or labels_of(found).get(key) != "true":
             continue

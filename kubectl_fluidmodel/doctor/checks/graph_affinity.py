@@ -34,12 +34,12 @@ from kubectl_fluidmodel.output.units import summarize
 
 def _possible_nodes_without_cache(context: CheckContext, use: ComponentUsage) -> list[str]:
     """Nodes without the cache that the component's pods may run on."""
-    here = set(context.cache.node_names)
+    cache_nodes = set(context.cache.node_names)
     spec, needs = use.component.pod_spec(), use.component.gpus()
     return [
         name_of(node)
         for node in context.snapshot.of_kind(kinds.NODES)
-        if name_of(node) not in here
+        if name_of(node) not in cache_nodes
         and not scheduling.unschedulable_reasons(spec, node, needs)
         and gpus.has_enough(needs, gpus.allocatable_gpus(node))
     ]
@@ -47,11 +47,11 @@ def _possible_nodes_without_cache(context: CheckContext, use: ComponentUsage) ->
 
 def _pods_off_cache_nodes(context: CheckContext, use: ComponentUsage) -> list[Object]:
     """The component's pods that run on other nodes than the cache's."""
-    here = set(context.cache.node_names)
+    cache_nodes = set(context.cache.node_names)
     return [
         pod
         for pod in use.pods
-        if str(get_path(pod, "spec", "nodeName", default="")) not in {"", *here}
+        if str(get_path(pod, "spec", "nodeName", default="")) not in {"", *cache_nodes}
     ]
 
 
@@ -162,7 +162,7 @@ def required_labels_are_on_a_node(context: CheckContext) -> Iterator[Finding]:
     """
     on_nodes = context.cached("labels of nodes", lambda: _labels_of_nodes(context))
     right = node_label_keys(context.cache)
-    others = {
+    other_keys = {
         key
         for cache in context.caches
         if cache is not context.cache
@@ -172,7 +172,7 @@ def required_labels_are_on_a_node(context: CheckContext) -> Iterator[Finding]:
         stale = [
             key
             for key in required_cache_labels(use.component.pod_spec())
-            if key not in on_nodes and key not in right and key not in others
+            if key not in on_nodes and key not in right and key not in other_keys
         ]
         if stale and (use.claim_mount or use.pin_note):
             yield Finding(

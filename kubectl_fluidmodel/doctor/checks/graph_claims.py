@@ -72,23 +72,27 @@ def graph_claims_are_in_its_namespace(context: CheckContext) -> Iterator[Finding
     A pod can only mount a claim of its own namespace. Create the cache there too (its data is read
     once more), or move the graph.
     """
-    here = {(cache.namespace, cache.name) for cache in context.caches}
+    existing = {(cache.namespace, cache.name) for cache in context.caches}
     for graph in all_graphs(context):
         namespace = namespace_of(graph)
         for claim in sorted(claims_in(graph.get("spec"))):
-            others = _namespaces_with_cache(context, claim, namespace)
+            namespaces = _namespaces_with_cache(context, claim, namespace)
             claimed = context.snapshot.get(kinds.PVCS, claim, namespace)
-            if not others or (namespace, claim) in here or claimed is not None:
+            if not namespaces or (namespace, claim) in existing or claimed is not None:
                 continue
-            there = next(e for e in context.caches if (e.namespace, e.name) == (others[0], claim))
+            other_cache = next(
+                e for e in context.caches if (e.namespace, e.name) == (namespaces[0], claim)
+            )
             yield Finding(
                 object_reference(graph),
-                f"it mounts claim {claim}, and that cache is in namespace {', '.join(others)}",
+                f"it mounts claim {claim}, and that cache is in namespace {', '.join(namespaces)}",
                 (
                     Evidence(object_reference(graph), "spec", f"claim {claim}"),
-                    Evidence(f"dataset {others[0]}/{claim}", "metadata.namespace", others[0]),
+                    Evidence(
+                        f"dataset {namespaces[0]}/{claim}", "metadata.namespace", namespaces[0]
+                    ),
                 ),
-                Fix(fix_commands.cache_command(there, namespace=namespace)),
+                Fix(fix_commands.cache_command(other_cache, namespace=namespace)),
             )
 
 
@@ -106,7 +110,7 @@ def _namespaces_with_cache(context: CheckContext, claim: str, namespace: str) ->
 def _missing_claims(context: CheckContext) -> Iterator[tuple[Object, str, Evidence]]:
     """Graphs with missing claims: graph, claim, and evidence."""
     by_name = {(namespace_of(each), name_of(each)): each for each in all_graphs(context)}
-    seen = set()
+    reported = set()
     for pod in context.snapshot.of_kind(kinds.PODS):
         name = labels_of(pod).get(resources.GRAPH_LABEL) or labels_of(pod).get(
             resources.SELECTOR_LABEL
@@ -114,23 +118,23 @@ def _missing_claims(context: CheckContext) -> Iterator[tuple[Object, str, Eviden
         graph = by_name.get((namespace_of(pod), str(name)))
         for condition in get_list(pod, "status", "conditions") if graph else ():
             match = _CLAIM_NOT_FOUND.search(str(condition.get("message")))
-            if graph and match and (id(graph), match[1]) not in seen:
-                seen.add((id(graph), match[1]))
+            if graph and match and (id(graph), match[1]) not in reported:
+                reported.add((id(graph), match[1]))
                 location = f"condition {condition.get('type')}"
                 message = " ".join(str(condition.get("message")).split())
                 yield graph, match[1], Evidence(object_reference(pod), location, message)
     for graph in by_name.values():
         for condition in get_list(graph, "status", "conditions"):
             match = _LISTED_CLAIM_NOT_FOUND.search(str(condition.get("message")))
-            if match and (id(graph), match[1]) not in seen:
-                seen.add((id(graph), match[1]))
+            if match and (id(graph), match[1]) not in reported:
+                reported.add((id(graph), match[1]))
                 location = f"condition {condition.get('type')}"
                 text = str(condition.get("message"))
                 yield graph, match[1], Evidence(object_reference(graph), location, text)
     for graph in by_name.values():
         for claim, component in _absent_claims(context, graph):
-            if (id(graph), claim) not in seen:
-                seen.add((id(graph), claim))
+            if (id(graph), claim) not in reported:
+                reported.add((id(graph), claim))
                 location = f"component {component}, volumes"
                 yield graph, claim, Evidence(object_reference(graph), location, f"claim {claim}")
 
@@ -147,9 +151,9 @@ def _absent_claims(context: CheckContext, graph: Object) -> Iterator[tuple[str, 
         if each.get("create") is True
     }
     for component in opened[0].components:
-        own = get_path(component.spec, "pvc", default={})
-        if own.get("create") is True:
-            created.add(str(own.get("name")))
+        pvc = get_path(component.spec, "pvc", default={})
+        if pvc.get("create") is True:
+            created.add(str(pvc.get("name")))
         claims = [*component.claims_by_volume().values()]
         claims.append(str(get_path(component.spec, "compilationCache", "pvcName", default="")))
         for claim in claims:
@@ -176,9 +180,9 @@ def _claim_name_pointers(value: Any, claim: str, path: str) -> Iterator[str]:
             yield from _claim_name_pointers(item, claim, f"{path}/{index}")
     elif isinstance(value, dict):
         for key, item in value.items():
-            here = f"{path}/{escape_key(key)}"
+            pointer = f"{path}/{escape_key(key)}"
             listed = key == "name" and _CLAIM_NAME_PATH.search(path)
             if item == claim and (key == "claimName" or listed):
-                yield here
+                yield pointer
             else:
-                yield from _claim_name_pointers(item, claim, here)
+                yield from _claim_name_pointers(item, claim, pointer)

@@ -76,11 +76,11 @@ def engine_paths_are_in_the_mount(context: CheckContext) -> Iterator[Finding]:
             or command_mentions(use, engine, mount)
         ):
             continue
-        others = [
+        mounts = [
             (v, p.rstrip("/")) for v, p in use.component.container_mounts(engine.container_path)
         ]
-        other = next((volume for volume, p in others if p and is_within(path, p)), "")
-        location = f"is in volume {other}" if other else "is in no volume"
+        other_volume = next((volume for volume, p in mounts if p and is_within(path, p)), "")
+        location = f"is in volume {other_volume}" if other_volume else "is in no volume"
         yield Finding(
             use.about,
             f"component {use.component.name} reads {path}, which {location}; the cache is at "
@@ -106,16 +106,16 @@ def engine_paths_hold_the_model(context: CheckContext) -> Iterator[Finding]:
         folder, _, file = requested.rpartition("/")
         found = expected_directory(context, mount, requested)
         if models is not None:
-            there = not models or requested in models or (folder in models and "." in file)
-            found = None if there else sort_by_similarity(requested, models)[0]
+            is_present = not models or requested in models or (folder in models and "." in file)
+            found = None if is_present else sort_by_similarity(requested, models)[0]
         if found is None:
             continue
         right = f"{mount.rstrip('/')}/{found}".rstrip("/")
         reference = f"dataset {context.cache.namespace}/{context.cache.name}"
         listed = ", ".join(each or "at its root" for each in models or [found])
         by_pin = use.pin_fix("--use-model-path")
-        where = f"{use.about} component {use.component.name}, model path"
-        by_hand = Fix(right, "advice", where)
+        location = f"{use.about} component {use.component.name}, model path"
+        by_hand = Fix(right, "advice", location)
         yield Finding(
             use.about,
             f"component {use.component.name} reads {engine.value}, and the model is at {right}",
@@ -166,7 +166,7 @@ def model_keeps_its_name(context: CheckContext) -> Iterator[Finding]:
     """
     for use, engine, mount in engines_with_mount(context):
         if is_within(engine.value, mount) and not engine.has_served_name:
-            where = f"{use.about} component {use.component.name}, args"
+            location = f"{use.about} component {use.component.name}, args"
             yield Finding(
                 use.about,
                 f"component {use.component.name} serves the model under the name {engine.value}",
@@ -174,7 +174,7 @@ def model_keeps_its_name(context: CheckContext) -> Iterator[Finding]:
                     command_evidence(use, engine),
                     use.field_evidence("arguments", f"no {SERVED_NAME_FLAG}"),
                 ),
-                Fix(f"{SERVED_NAME_FLAG} ORG/MODEL", "advice", where),
+                Fix(f"{SERVED_NAME_FLAG} ORG/MODEL", "advice", location),
             )
 
 
@@ -257,5 +257,5 @@ def _mount_path_fix(use: ComponentUsage, path: str) -> Fix:
     """Change the path at which a component mounts the cache."""
     volume = use.claim_mount.volume if use.claim_mount else ""
     mounts = (m for _, c in use.component.containers() for m in get_list(c, "volumeMounts"))
-    volume_mount = next((each for each in mounts if each.get("name") == volume), {})
+    volume_mount = next((mount for mount in mounts if mount.get("name") == volume), {})
     return use.set_field_fix(volume_mount, "mountPath", path)

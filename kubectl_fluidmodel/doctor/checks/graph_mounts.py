@@ -26,7 +26,8 @@ def cache_is_mounted_read_only(context: CheckContext) -> Iterator[Finding]:
     for use in component_usages(context):
         mounted = use.claim_mount
         volumes = {
-            str(each.get("name")): each for each in get_list(use.component.pod_spec(), "volumes")
+            str(volume.get("name")): volume
+            for volume in get_list(use.component.pod_spec(), "volumes")
         }
         if mounted is None or mounted.volume not in volumes:
             continue

@@ -113,15 +113,15 @@ def all_workers_mount_the_cache(context: CheckContext) -> Iterator[Finding]:
         bare = [use for use in without if not any(use.component.claims_by_volume().values())]
         if len(without) < len(workers):
             for use in bare:
-                there = next(other for other in workers if other.claim_mount)
+                mounting = next(worker for worker in workers if worker.claim_mount)
                 yield Finding(
                     use.about,
                     f"component {use.component.name} does not mount the cache, and "
-                    f"{there.component.name} does",
+                    f"{mounting.component.name} does",
                     (
                         use.field_evidence("volumes", f"no claim {use.cache.name}"),
-                        there.field_evidence(
-                            "mount", there.claim_mount.path if there.claim_mount else ""
+                        mounting.field_evidence(
+                            "mount", mounting.claim_mount.path if mounting.claim_mount else ""
                         ),
                     ),
                     use.pin_fix(),
@@ -161,7 +161,7 @@ def _components_bypassing_cache(context: CheckContext) -> Iterator[Finding]:
 
 
 def _mount_points(cache: Cache) -> list[str]:
-    return [str(each.get("mountPoint", "")) for each in get_list(cache.dataset, "spec", "mounts")]
+    return [str(mount.get("mountPoint", "")) for mount in get_list(cache.dataset, "spec", "mounts")]
 
 
 def _mountable_sources(cache: Cache) -> set[str]:
@@ -252,7 +252,7 @@ def mount_is_in_the_graph(context: CheckContext) -> Iterator[Finding]:
     A DynamoComponentDeployment that belongs to a graph is rewritten whenever the graph changes, so
     a mount that was added to it will be lost. Pin the graph.
     """
-    mounting = {(str(each.get("kind")), name_of(each)) for each in context.cache.graphs}
+    mounting = {(str(graph.get("kind")), name_of(graph)) for graph in context.cache.graphs}
     for obj in context.snapshot.of_kind(queries.COMPONENTS):
         owners = get_list(obj, "metadata", "ownerReferences")
         if namespace_of(obj) != context.cache.namespace or not owners:

@@ -118,11 +118,11 @@ def rollout_can_complete(context: CheckContext) -> Iterator[Finding]:
             continue
         for pod, message in _unschedulable_pods(use):
             older = [
-                other
-                for other in use.pods
-                if _pod_generation(other) != _pod_generation(pod)
-                and get_path(other, "spec", "nodeName")
-                and labels_of(other).get(_TEMPLATE_HASH_LABEL)
+                old_pod
+                for old_pod in use.pods
+                if _pod_generation(old_pod) != _pod_generation(pod)
+                and get_path(old_pod, "spec", "nodeName")
+                and labels_of(old_pod).get(_TEMPLATE_HASH_LABEL)
             ]
             holding = [
                 o for o in older if get_path(o, "spec", "nodeName") in context.cache.node_names
@@ -163,9 +163,11 @@ def pods_are_replaced_when_graph_changes(context: CheckContext) -> Iterator[Find
     """
     reported: set[str] = set()
     for use in reading_workers(context):
-        where = annotations_of(use.graph.object)
+        graph_annotations = annotations_of(use.graph.object)
         spec = get_path(use.graph.object, "spec", "annotations", default={})
-        value = where.get(GROVE_STRATEGY_ANNOTATION) or spec.get(GROVE_STRATEGY_ANNOTATION)
+        value = graph_annotations.get(GROVE_STRATEGY_ANNOTATION) or spec.get(
+            GROVE_STRATEGY_ANNOTATION
+        )
         old = _outdated_pods(context, use)
         if value != "OnDelete" or not old or use.about in reported:
             continue

@@ -61,8 +61,8 @@ def covers_all_mounts(cache: Cache, load: Object) -> bool:
     """Whether a load covers everything that the Dataset mounts."""
     paths = [target.path.rstrip("/") for target in load_targets(load) if target.path]
     mounts = get_list(cache.dataset, "spec", "mounts")
-    wanted = [alluxio_path(each).rstrip("/") for each in mounts]
-    return "" in paths or bool(wanted and all(path in paths for path in wanted))
+    mount_paths = [alluxio_path(mount).rstrip("/") for mount in mounts]
+    return "" in paths or bool(mount_paths and all(path in paths for path in mount_paths))
 
 
 @register_check(
@@ -145,11 +145,11 @@ def load_is_complete(context: CheckContext) -> Iterator[Finding]:
     is_recent = seconds is not None and seconds < COUNTING_DELAY
     partly = not covers_all_mounts(cache, load)
     copies = f" of {found.copies} copies" if found.copies > 1 else ""
-    wanted = (found.source_bytes or 0) * found.copies
+    expected_bytes = (found.source_bytes or 0) * found.copies
     yield Finding(
         object_reference(cache.dataset),
         f"the load is Complete, and {format_bytes(found.cached_bytes)} of "
-        f"{format_bytes(wanted)}{copies} are cached"
+        f"{format_bytes(expected_bytes)}{copies} are cached"
         + ("; Fluid may not have counted yet" if is_recent else ""),
         (
             observations.field_evidence(cache.dataset, "status", "cacheStates", "cached"),

@@ -80,13 +80,15 @@ def loader_pod_is_running(context: CheckContext) -> Iterator[Finding]:
         message = observations.scheduling_failure(pod)
         if message:
             without = explain_pod(context, "loader", pod, message)
-            wanted = without.tolerations() if without.reason == TAINT else []
+            tolerations = without.tolerations() if without.reason == TAINT else []
             yield Finding(
                 object_reference(pod),
                 "no node fits the "
                 f"loader{f': {without.describe_nodes()}' if without.is_explained else ''}",
                 without.evidence(),
-                Fix(_load_with_tolerations(load, wanted)) if wanted else observations.describe(pod),
+                Fix(_load_with_tolerations(load, tolerations))
+                if tolerations
+                else observations.describe(pod),
             )
 
 
@@ -95,7 +97,7 @@ def _load_with_tolerations(load: Object, tolerations: list[Object]) -> Command:
     kept = get_list(load, "spec", "tolerations")
     spec = {
         **load["spec"],
-        "tolerations": kept + [each for each in tolerations if each not in kept],
+        "tolerations": kept + [toleration for toleration in tolerations if toleration not in kept],
     }
     load_with_tolerations = {
         "apiVersion": names.DATA_LOADS.api_version,

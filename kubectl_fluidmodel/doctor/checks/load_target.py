@@ -110,7 +110,7 @@ def load_has_dataset(context: CheckContext) -> Iterator[Finding]:
 
 def _is_known_cache(context: CheckContext, name: str, namespace: str) -> bool:
     """Whether a runtime with the name exists, so that only the Dataset is missing."""
-    return any((each.namespace, each.name) == (namespace, name) for each in context.caches)
+    return any((cache.namespace, cache.name) == (namespace, name) for cache in context.caches)
 
 
 @register_check(
@@ -161,14 +161,14 @@ def load_makes_all_copies(context: CheckContext) -> Iterator[Finding]:
     other nodes hold only parts of the model.
     """
     cache = context.cache
-    load, wanted = latest_load(cache), runtimes.wanted_copies(cache.runtime)
-    if load is None or wanted < 2:
+    load, copies = latest_load(cache), runtimes.wanted_copies(cache.runtime)
+    if load is None or copies < 2:
         return
     for target in load_targets(load):
-        if target.copies < wanted:
+        if target.copies < copies:
             yield Finding(
                 object_reference(load),
-                f"it makes {target.copies} of the {wanted} copies of {target.path}",
+                f"it makes {target.copies} of the {copies} copies of {target.path}",
                 (
                     observations.field_evidence(load, "spec", "target"),
                     observations.field_evidence(cache.runtime or {}, "spec", "data", "replicas"),

@@ -96,8 +96,8 @@ def _provide_object_fix(cache: Cache, match: re.Match[str] | None) -> Fix:
     secret = match["name"] if match and match["name"] else ""
     secret = secret or next((name for name, _ in _referenced_secret_keys(cache)), "SECRET")
     keys = [key for name, key in _referenced_secret_keys(cache) if name == secret] or ["KEY"]
-    there = not (match and match["name"])  # only a key is missing
-    return Fix(fix_commands.set_secret_keys(cache.namespace, secret, keys, exists=there))
+    exists = not (match and match["name"])  # only a key is missing
+    return Fix(fix_commands.set_secret_keys(cache.namespace, secret, keys, exists=exists))
 
 
 @register_check("FM311", "the master is ready", needs=(kinds.PODS,), explains=("FM323", *NO_MASTER))
@@ -138,11 +138,11 @@ def master_is_ready(context: CheckContext) -> Iterator[Finding]:
             *([stuck[1]] if stuck else []),
         ]
         evidence = evidence or [_container_state(pod)]
-        again = f" and was restarted {restarts} times" if restarts else ""
+        restarted = f" and was restarted {restarts} times" if restarts else ""
         text = f": {cause}" if cause else ("; it is still starting" if is_recent else "")
         yield Finding(
             object_reference(pod),
-            f"the master is not ready{again}{text}",
+            f"the master is not ready{restarted}{text}",
             tuple(evidence),
             None if is_recent else _not_ready_fix(cache, pod, cause),
             Severity.WARNING if is_recent else None,
@@ -226,12 +226,12 @@ def host_names_resolve(context: CheckContext) -> Iterator[Finding]:
     """
     cache = context.cache
     for part, pod in observations.cache_pods(cache, MASTER, WORKER):
-        own = {str(get_path(pod, "spec", "nodeName", default="")), name_of(pod)}
-        own |= {each.partition(".")[0] for each in own}
+        own_names = {str(get_path(pod, "spec", "nodeName", default="")), name_of(pod)}
+        own_names |= {each.partition(".")[0] for each in own_names}
         if pod_problems.is_ready(pod):
             continue
         for host, line in _unknown_hosts(context, pod):
-            if host.partition(".")[0] in own:
+            if host.partition(".")[0] in own_names:
                 yield Finding(
                     object_reference(pod),
                     f"the {part} cannot resolve the name of its own host, {host}",

@@ -41,12 +41,16 @@ def mount_leads_to_the_model(context: CheckContext) -> Iterator[Finding]:
     or it has one directory too many. Buckets have no directories that could be missing, so Fluid
     binds such a Dataset without an error.
     """
-    empty = [one for one in results_in_state(context, ProbeState.EMPTY) if one.result.nearest]
+    empty = [
+        empty_result
+        for empty_result in results_in_state(context, ProbeState.EMPTY)
+        if empty_result.result.nearest
+    ]
     if not empty:
         empty = [
-            one
-            for one, found in _listed_contents_or_none(context)
-            if one.result.nearest and not found.models and not found.weights
+            empty_result
+            for empty_result, found in _listed_contents_or_none(context)
+            if empty_result.result.nearest and not found.models and not found.weights
         ]
     for mount_result in empty:
         result = mount_result.result
@@ -102,16 +106,16 @@ def _damage_findings(context: CheckContext, kind: str, files: str) -> Iterator[F
     unread = ""
     for mount_result, found in completely_listed_contents(context):
         unread = unread or found.unread
-        for each in found.remarks:
-            if each.kind != kind or not each.fatal:
+        for remark in found.remarks:
+            if remark.kind != kind or not remark.fatal:
                 continue
             known = True
             yield Finding(
                 dataset_reference(context),
-                f"{mount_result.result.mount}: {each.text}",
+                f"{mount_result.result.mount}: {remark.text}",
                 tuple(
-                    Evidence(f"store {mount_result.result.mount}", path, each.text)
-                    for path in each.paths or (mount_result.result.mount,)
+                    Evidence(f"store {mount_result.result.mount}", path, remark.text)
+                    for path in remark.paths or (mount_result.result.mount,)
                 ),
                 restage_fix(context, mount_result.result)
                 or Fix(
@@ -151,8 +155,8 @@ def model_has_configuration(context: CheckContext) -> Iterator[Finding]:
                 f"{mount_result.result.mount} has {pluralize(found.files, 'file')} and no "
                 "config.json",
                 tuple(
-                    Evidence(f"store {mount_result.result.mount}", "file", each)
-                    for each in found.paths
+                    Evidence(f"store {mount_result.result.mount}", "file", path)
+                    for path in found.paths
                 ),
                 restage_fix(context, mount_result.result)
                 or Fix(
@@ -199,13 +203,13 @@ def hub_cache_kept_its_links(context: CheckContext) -> Iterator[Finding]:
     links (`aws s3 sync` does).
     """
     for mount_result, found in completely_listed_contents(context):
-        for each in found.remarks:
-            if each.kind == LINKS:
+        for remark in found.remarks:
+            if remark.kind == LINKS:
                 yield Finding(
                     dataset_reference(context),
-                    f"{mount_result.result.mount}: {each.text}",
-                    (Evidence(f"store {mount_result.result.mount}", "listing", each.text),),
-                    _stage_from_hub_fix(context, mount_result, each.hub_model),
+                    f"{mount_result.result.mount}: {remark.text}",
+                    (Evidence(f"store {mount_result.result.mount}", "listing", remark.text),),
+                    _stage_from_hub_fix(context, mount_result, remark.hub_model),
                 )
 
 
@@ -234,12 +238,12 @@ def engines_agree_on_the_model(context: CheckContext) -> Iterator[Finding]:
     for mount_result, found in listed_contents(context):
         if not found.models:
             continue  # FM533
-        for each in found.remarks:
-            if not each.fatal:
+        for remark in found.remarks:
+            if not remark.fatal:
                 yield Finding(
                     dataset_reference(context),
-                    f"{mount_result.result.mount}: {each.text}",
-                    (Evidence(f"store {mount_result.result.mount}", "files", each.text),),
+                    f"{mount_result.result.mount}: {remark.text}",
+                    (Evidence(f"store {mount_result.result.mount}", "files", remark.text),),
                 )
 
 

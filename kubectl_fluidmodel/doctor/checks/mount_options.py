@@ -104,21 +104,21 @@ def referenced_secrets_exist(context: CheckContext) -> Iterator[Finding]:
     looks only at the names of the keys.
     """
     cache = context.cache
-    wanted: dict[str, list[str]] = {}
+    referenced: dict[str, list[str]] = {}
     for option in encrypt_options(cache.dataset):
         ref = get_path(option, "valueFrom", "secretKeyRef", default={})
         if isinstance(ref, dict) and ref.get("name"):
-            wanted.setdefault(str(ref["name"]), []).append(str(ref.get("key") or ""))
-    if not wanted:
+            referenced.setdefault(str(ref["name"]), []).append(str(ref.get("key") or ""))
+    if not referenced:
         return
     if not context.snapshot.was_read(kinds.SECRETS, cache.namespace):
         raise CheckSkippedError(f"no permission to get secrets in namespace {cache.namespace}")
-    for name, keys in wanted.items():
+    for name, keys in referenced.items():
         secret = context.snapshot.get(kinds.SECRETS, name, cache.namespace)
-        where = f"secret {cache.namespace}/{name}"
+        secret_location = f"secret {cache.namespace}/{name}"
         if secret is None:
             yield Finding(
-                where,
+                secret_location,
                 f"Secret {name}, which the Dataset names, does not exist",
                 (Evidence(cache_reference(cache), "encryptOptions", f"secretKeyRef {name}"),),
                 Fix(fix_commands.set_secret_keys(cache.namespace, name, keys, exists=False)),
@@ -128,15 +128,15 @@ def referenced_secrets_exist(context: CheckContext) -> Iterator[Finding]:
         for key in dict.fromkeys(keys):
             if key and not data.get(key):
                 problem = "is empty" if key in data else "does not exist"
-                there = ", ".join(sorted(data)) or "none"
+                present = ", ".join(sorted(data)) or "none"
                 yield Finding(
-                    where,
+                    secret_location,
                     f"key {key} of Secret {name}, which the Dataset names, {problem}",
                     (
                         Evidence(
                             cache_reference(cache), "encryptOptions", f"secretKeyRef {name}, {key}"
                         ),
-                        Evidence(where, "data", there),
+                        Evidence(secret_location, "data", present),
                     ),
                     Fix(fix_commands.set_secret_keys(cache.namespace, name, [key], exists=True)),
                 )

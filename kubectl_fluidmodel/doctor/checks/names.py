@@ -209,20 +209,22 @@ def _unpaired_caches(context: CheckContext, namespace: str) -> dict[str, list[Ca
 
     def build() -> dict[str, dict[str, list[Cache]]]:
         found: dict[str, dict[str, list[Cache]]] = {}
-        for each in context.caches:
-            here = found.setdefault(each.namespace, {"datasets": [], "runtimes": []})
-            if each.dataset is None:
-                here["runtimes"].append(each)
-            elif not each.runtimes:
-                here["datasets"].append(each)
+        for cache in context.caches:
+            unpaired = found.setdefault(cache.namespace, {"datasets": [], "runtimes": []})
+            if cache.dataset is None:
+                unpaired["runtimes"].append(cache)
+            elif not cache.runtimes:
+                unpaired["datasets"].append(cache)
         return found
 
     return context.cached("naming: alone", build).get(namespace, {"datasets": [], "runtimes": []})
 
 
-def _likely_match(cache: Cache, others: list[Cache]) -> Cache | None:
+def _likely_match(cache: Cache, candidates: list[Cache]) -> Cache | None:
     """The cache that was probably meant: the one with a similar name, or the only one."""
-    by_name = {each.name: each for each in others if each.name != cache.name}
+    by_name = {
+        candidate.name: candidate for candidate in candidates if candidate.name != cache.name
+    }
     close = most_similar(cache.name, by_name, cutoff=0.5)
     if close:
         return by_name[close]
@@ -260,21 +262,21 @@ def runtime_is_unique(context: CheckContext) -> Iterator[Finding]:
         ),
         cache.runtimes[0],
     )
-    others = [each for each in cache.runtimes if each is not kept]
+    rejected = [each for each in cache.runtimes if each is not kept]
     evidence = [
         Evidence(object_reference(each), "kind", str(each.get("kind"))) for each in cache.runtimes
     ]
-    for other in others:
+    for runtime in rejected:
         evidence += [
             event_evidence(each)
-            for each in events_with_reason(context, other, "ErrorProcessRuntime")
+            for each in events_with_reason(context, runtime, "ErrorProcessRuntime")
         ][-1:]
     kinds = " and ".join(str(each.get("kind")) for each in cache.runtimes)
     yield Finding(
         cache_reference(cache),
         f"{kinds} all have the name {cache.name}, and a Dataset has only one runtime",
         tuple(evidence),
-        Fix(fix_commands.delete_objects(*others)),
+        Fix(fix_commands.delete_objects(*rejected)),
     )
 
 
@@ -293,37 +295,38 @@ def volume_name_is_free(context: CheckContext) -> Iterator[Finding]:
     1.0.8). As long as neither has a volume, the younger one can be created under another name.
     """
     cache = context.cache
-    wanted = names.volume_name(cache.namespace, cache.name)
-    volume = context.snapshot.get(k.PVS, wanted)
+    volume_name = names.volume_name(cache.namespace, cache.name)
+    volume = context.snapshot.get(k.PVS, volume_name)
     if volume is None:
-        yield from _future_name_conflict(context, wanted)
+        yield from _future_name_conflict(context, volume_name)
         return
     claim = get_path(volume, "spec", "claimRef", default={})
     owner = (namespace_of({"metadata": claim}), name_of({"metadata": claim}))
     if owner == (cache.namespace, cache.name):
         return
-    theirs = "/".join(owner).strip("/") or "nobody"
+    holder = "/".join(owner).strip("/") or "nobody"
     yield Finding(
         cache_reference(cache),
-        f"PersistentVolume {wanted}, which Fluid would create for this cache, belongs to {theirs}",
-        (Evidence(object_reference(volume), "spec.claimRef", theirs),),
+        f"PersistentVolume {volume_name}, which Fluid would create for this cache, "
+        f"belongs to {holder}",
+        (Evidence(object_reference(volume), "spec.claimRef", holder),),
         Fix(
-            f"stop the pods that read {theirs}, because Fluid removes its volume together with "
-            f"this cache; remove both caches, make {theirs} again, and this one under another "
+            f"stop the pods that read {holder}, because Fluid removes its volume together with "
+            f"this cache; remove both caches, make {holder} again, and this one under another "
             f"name: {fix_commands.cache_command(cache, fix_commands.alternative_name(cache))}",
             "advice",
         ),
     )
 
 
-def _future_name_conflict(context: CheckContext, wanted: str) -> Iterator[Finding]:
+def _future_name_conflict(context: CheckContext, volume_name: str) -> Iterator[Finding]:
     """An older Dataset whose volume, not created yet, will have the same name."""
     cache = context.cache
     older = [
         each
         for each in context.caches
         if each.dataset is not None
-        and names.volume_name(each.namespace, each.name) == wanted
+        and names.volume_name(each.namespace, each.name) == volume_name
         and _age_order(each) < _age_order(cache)
     ]
     if cache.dataset is None or not older:
@@ -331,7 +334,7 @@ def _future_name_conflict(context: CheckContext, wanted: str) -> Iterator[Findin
     first = older[0]
     yield Finding(
         cache_reference(cache),
-        f"Fluid would create PersistentVolume {wanted} for this cache and for the older "
+        f"Fluid would create PersistentVolume {volume_name} for this cache and for the older "
         f"{first.namespace}/{first.name}",
         (Evidence(cache_reference(first), "metadata.creationTimestamp", _age_order(first)[0]),),
         Fix(fix_commands.recreate_cache(cache, fix_commands.alternative_name(cache)))

@@ -107,21 +107,21 @@ def fuse_labels_agree(context: CheckContext) -> Iterator[Finding]:
     """
     cache = context.cache
     daemons = cache.workloads.get(FUSE)
-    wanted = _csi_fuse_label(cache)
+    label = _csi_fuse_label(cache)
     selector = get_path(daemons, "spec", "template", "spec", "nodeSelector", default={})
     have = [key for key in selector if key.startswith("fluid.io/f-")]
-    if daemons is None or not wanted or not have or wanted in have:
+    if daemons is None or not label or not have or label in have:
         return
     volume = cache.volume
     path = ("spec", "csi", "volumeAttributes", "mount_pod_node_selector_key")
     yield Finding(
         object_reference(daemons),
-        f"the FUSE pods need nodes with {have[0]}, but the CSI plugin labels them {wanted}",
+        f"the FUSE pods need nodes with {have[0]}, but the CSI plugin labels them {label}",
         (
             Evidence(
                 object_reference(daemons), "spec.template.spec.nodeSelector", f"{have[0]}: true"
             ),
-            observations.field_evidence(volume or {}, *path, text=wanted)
+            observations.field_evidence(volume or {}, *path, text=label)
             if get_path(volume, *path)
             else observations.field_evidence(cache.dataset or {}, "metadata", "uid"),
         ),

@@ -107,11 +107,11 @@ def cache_medium_is_fast(context: CheckContext) -> Iterator[Finding]:
     cache = context.cache
     for tier in runtimes.storage_tiers(cache.runtime):
         if tier.medium == "HDD" and cache.runtime is not None:
-            place = ("spec", "tieredstore", "levels", 0, "mediumtype")
+            path = ("spec", "tieredstore", "levels", 0, "mediumtype")
             yield Finding(
                 object_reference(cache.runtime),
                 f"its tier at {tier.path} is a hard disk",
-                (observations.field_evidence(cache.runtime, *place, text="HDD"),),
+                (observations.field_evidence(cache.runtime, *path, text="HDD"),),
                 Fix(fix_commands.rebuild_cache(cache, "--medium", "auto")),
             )
             return
@@ -202,7 +202,7 @@ def every_copy_is_read(context: CheckContext) -> Iterator[Finding]:
     idle = [name for name in cache.node_names if name not in read]
     if not idle or any(not reader.node for reader in cache.readers):
         return
-    needed = max(1, len(cache.node_names) - len(idle))
+    min_readers = max(1, len(cache.node_names) - len(idle))
     yield Finding(
         object_reference(cache.runtime or {}),
         f"nothing reads the copy on {', '.join(idle)}",
@@ -213,7 +213,7 @@ def every_copy_is_read(context: CheckContext) -> Iterator[Finding]:
                 for reader in cache.readers[:3]
             ),
         ),
-        Fix(fix_commands.recreate_cache(cache, flags=("--replicas", str(needed)))),
+        Fix(fix_commands.recreate_cache(cache, flags=("--replicas", str(min_readers)))),
     )
 
 
@@ -228,10 +228,10 @@ def cache_is_in_use(context: CheckContext) -> Iterator[Finding]:
     age = context.age(cache.dataset or {})
     if cache.dataset is None or cache.readers or cache.graphs or age < UNUSED_AFTER:
         return
-    held = cache_usage(cache).cached_bytes
+    cached = cache_usage(cache).cached_bytes
     yield Finding(
         object_reference(cache.dataset),
-        f"nothing reads it, and it is {format_duration(age)} old and holds {format_bytes(held)}",
+        f"nothing reads it, and it is {format_duration(age)} old and holds {format_bytes(cached)}",
         (observations.field_evidence(cache.dataset, "metadata", "creationTimestamp"),),
         Fix(fix_commands.remove_cache(cache)),
     )

@@ -162,7 +162,7 @@ def cache_disks_have_room(context: CheckContext) -> Iterator[Finding]:
             "is full"
         )
         total = cache_usage(cache).source_bytes
-        where = f"{object_reference(cache.runtime or pod)} spec.tieredstore.levels[0]"
+        location = f"{object_reference(cache.runtime or pod)} spec.tieredstore.levels[0]"
         yield Finding(
             object_reference(pod),
             cause,
@@ -174,7 +174,9 @@ def cache_disks_have_room(context: CheckContext) -> Iterator[Finding]:
             )
             if full and total
             else Fix(
-                "set path to a directory on a larger disk, and recreate the cache", "advice", where
+                "set path to a directory on a larger disk, and recreate the cache",
+                "advice",
+                location,
             ),
         )
 

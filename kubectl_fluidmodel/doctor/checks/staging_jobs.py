@@ -201,7 +201,7 @@ def latest_staged_commit_is_cached(context: CheckContext) -> Iterator[Finding]:
     commit, moves the graphs to it, and removes the old one.
     """
     cache = context.cache
-    ready = [each for each in staging_jobs(cache.staging_jobs) if each.state == "Complete"]
+    ready = [job for job in staging_jobs(cache.staging_jobs) if job.state == "Complete"]
     have = _cached_commit(cache)
     if not ready or not have or not ready[-1].commit or ready[-1].commit == have:
         return
@@ -234,7 +234,7 @@ def staging_leads_to_a_cache(context: CheckContext) -> Iterator[Finding]:
     The same command continues from what is already staged. Delete the Job if nobody needs the
     model.
     """
-    known = {(each.namespace, each.name) for each in context.caches}
+    known = {(cache.namespace, cache.name) for cache in context.caches}
     newest: dict[tuple[str, str], StagingJob] = {}
     for staging in staging_jobs(context.snapshot.of_kind(kinds.JOBS)):
         key = (namespace_of(staging.job), labels_of(staging.job).get(names.MODEL_LABEL, ""))

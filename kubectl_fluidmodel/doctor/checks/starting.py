@@ -70,7 +70,7 @@ def reader_pods_are_scheduled(context: CheckContext) -> Iterator[Finding]:
         gates, message = rollout.scheduling_gates(pod), observations.scheduling_failure(pod)
         is_recent = context.age(pod) < GATE_TIMEOUT
         age = get_path(pod, "metadata", "creationTimestamp", default="")
-        where = ["describe", "pod", name_of(pod)]
+        describe = ["describe", "pod", name_of(pod)]
         if gates:
             yield Finding(
                 object_reference(pod),
@@ -88,7 +88,7 @@ def reader_pods_are_scheduled(context: CheckContext) -> Iterator[Finding]:
                 object_reference(pod),
                 "the scheduler finds no node for it",
                 (Evidence(object_reference(pod), "condition PodScheduled", message),),
-                observations.advice(pod, *where),
+                observations.advice(pod, *describe),
             )
         elif not message and not is_recent:
             name = get_path(pod, "spec", "schedulerName", default="default-scheduler")
@@ -99,19 +99,19 @@ def reader_pods_are_scheduled(context: CheckContext) -> Iterator[Finding]:
                     observations.field_evidence(pod, "spec", "schedulerName"),
                     observations.field_evidence(pod, "status", "phase"),
                 ),
-                observations.advice(pod, *where),
+                observations.advice(pod, *describe),
             )
 
 
 def _unscheduled_pods(context: CheckContext) -> Iterator[Object]:
     """Readers, and pods of graphs with the cache, that have no node, each once."""
-    seen: set[str] = set()
+    names: set[str] = set()
     pods = [reader.pod for reader in context.cache.readers]
     pods += [pod for use in component_usages(context) if use.claim_mount for pod in use.pods]
     for pod in pods:
         waits = not get_path(pod, "spec", "nodeName") and not is_terminated(pod)
-        if waits and not is_terminating(pod) and name_of(pod) not in seen:
-            seen.add(name_of(pod))
+        if waits and not is_terminating(pod) and name_of(pod) not in names:
+            names.add(name_of(pod))
             yield pod
 
 
@@ -146,9 +146,9 @@ def reader_containers_start(context: CheckContext) -> Iterator[Finding]:
         ):
             continue
         stuck = [
-            seen
-            for _, seen in observations.waiting_containers(pod, _START_ERRORS)
-            if not re.search(known, seen.text)
+            waiting
+            for _, waiting in observations.waiting_containers(pod, _START_ERRORS)
+            if not re.search(known, waiting.text)
         ]
         warning = observations.warning_event(context, pod, "", *_SANDBOX_EVENTS)
         evidence = [*stuck, *observations.as_tuple(warning)]
@@ -162,9 +162,9 @@ def reader_containers_start(context: CheckContext) -> Iterator[Finding]:
             )
             continue
         missing = [
-            each
-            for each in get_list(pod, "status", "conditions")
-            if each.get("type") == "DisruptionTarget" and each.get("status") == "True"
+            condition
+            for condition in get_list(pod, "status", "conditions")
+            if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
         ]
         for each in missing[:1]:
             message = f"{each.get('reason')}: {each.get('message')}"

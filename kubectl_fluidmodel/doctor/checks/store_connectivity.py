@@ -361,7 +361,9 @@ def clocks_agree(context: CheckContext) -> Iterator[Finding]:
     clock; `--probe` shows the clock of a node.
     """
     found = results_in_state(context, ProbeState.SKEW)
-    off = [one for one in mount_results(context) if abs(one.result.clock_skew) >= _MAX_SKEW]
+    off = [
+        skewed for skewed in mount_results(context) if abs(skewed.result.clock_skew) >= _MAX_SKEW
+    ]
     for mount_result in found or off:
         result = mount_result.result
         whose = "a node of the cluster" if result.origin == ProbeOrigin.POD else "this machine"

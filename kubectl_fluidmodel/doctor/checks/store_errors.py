@@ -90,10 +90,10 @@ def credentials_have_not_expired(context: CheckContext) -> Iterator[Finding]:
     access.
     """
     for mount_result in results_in_state(context, ProbeState.EXPIRED):
-        where = _keys_location(mount_result)
-        cause = f"the credentials in {where} are temporary and not valid any more"
+        location = _keys_location(mount_result)
+        cause = f"the credentials in {location} are temporary and not valid any more"
         if mount_result.result.message == MISSING_SESSION_TOKEN:
-            cause = f"the key in {where} is temporary, and its session token is missing"
+            cause = f"the key in {location} is temporary, and its session token is missing"
         yield _keys_finding(context, mount_result, f"{cause}: Alluxio needs a permanent key")
 
 

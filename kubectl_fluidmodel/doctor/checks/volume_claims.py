@@ -75,14 +75,14 @@ def claim_is_bound(context: CheckContext) -> Iterator[Finding]:
     if phase == "Bound" and volume is not None:
         return
     is_recent = context.age(claim) < CLAIM_BINDING_TIMEOUT and phase == "Pending"
-    wanted = str(get_path(claim, "spec", "volumeName", default=""))
+    volume_name = str(get_path(claim, "spec", "volumeName", default=""))
     evidence = [observations.field_evidence(claim, "status", "phase", text=phase)]
     warning = observations.warning_event(context, claim, "")
     fix: Fix | None = Fix(_recreate_claim(cache, volume))
     if volume is None:
-        cause = f"its volume {wanted} does not exist"
+        cause = f"its volume {volume_name} does not exist"
     elif get_path(volume, "status", "phase") == "Released":
-        cause = f"its volume {wanted} still belongs to an earlier claim of this name"
+        cause = f"its volume {volume_name} still belongs to an earlier claim of this name"
         evidence.append(observations.field_evidence(volume, "status", "phase"))
         fix = Fix(fix_commands.delete_objects(volume))
     else:

@@ -107,12 +107,12 @@ def _mount_failures(context: CheckContext) -> list[tuple[ReaderPod, Evidence]]:
                 (evidence for evidence in stuck if re.search(pattern, evidence.text)), None
             )
             found += [(reader, warning)] if warning else []
-        rest = [
+        unexplained = [
             event
             for event in events
             if not any(re.search(p, str(event.get("message"))) for p in MOUNT_FAILURES.values())
         ]
-        warning = observations.latest_event(rest, "", *_MOUNT_EVENT_REASONS)
+        warning = observations.latest_event(unexplained, "", *_MOUNT_EVENT_REASONS)
         found += [(reader, warning)] if warning else []
     return found
 
@@ -310,8 +310,8 @@ def _may_have_readers(context: CheckContext) -> bool:
 
     It may be if a graph uses the cache, or if the namespace has no other.
     """
-    near = [each for each in context.caches if each.namespace == context.cache.namespace]
-    return bool(context.cache.graphs) or len(near) == 1
+    neighbors = [cache for cache in context.caches if cache.namespace == context.cache.namespace]
+    return bool(context.cache.graphs) or len(neighbors) == 1
 
 
 @register_check("FM441", "the readers find their claim", needs=(kinds.PODS,))
@@ -355,8 +355,10 @@ def readers_mount_the_cache(context: CheckContext) -> Iterator[Finding]:
             context, reader, warning
         )
         volume = names.volume_name(context.cache.namespace, context.cache.name)
-        other = next((each for each in _EVENT_VOLUME.findall(warning.text) if each != volume), "")
-        mounted = f"volume {other}" if other else "the cache"
+        other_volume = next(
+            (each for each in _EVENT_VOLUME.findall(warning.text) if each != volume), ""
+        )
+        mounted = f"volume {other_volume}" if other_volume else "the cache"
         yield Finding(
             object_reference(reader.pod),
             f"node {reader.node} cannot mount {mounted} into it",

@@ -42,16 +42,17 @@ def all_workers_are_ready(context: CheckContext) -> Iterator[Finding]:
     runtime, workers = cache.runtime, cache.workloads.get(WORKER)
     if runtime is None or workers is None:
         return
-    wanted = get_int(runtime, "spec", "replicas")
+    replicas = get_int(runtime, "spec", "replicas")
     have = get_int(workers, "status", "readyReplicas")
-    if have >= wanted:
+    if have >= replicas:
         return
     is_recent = context.age(workers) < WORKER_START_TIMEOUT
     phase = get_path(cache.dataset, "status", "phase", default="")
-    still = ", and the Dataset still says Bound" if phase == "Bound" else ""
+    bound_note = ", and the Dataset still says Bound" if phase == "Bound" else ""
     yield Finding(
         object_reference(workers),
-        f"{have} of {pluralize(wanted, 'worker')} {'is' if wanted == 1 else 'are'} ready{still}",
+        f"{have} of {pluralize(replicas, 'worker')} {'is' if replicas == 1 else 'are'} ready"
+        f"{bound_note}",
         (
             observations.field_evidence(workers, "status", "readyReplicas", text=str(have)),
             observations.field_evidence(runtime, "spec", "replicas"),

@@ -52,14 +52,14 @@ _MAX_REFERENCED = 20
 
 def _read_referenced_datasets(client: Client, snapshot: Snapshot) -> None:
     """Read the Datasets of other namespaces that Datasets of this namespace refer to."""
-    wanted = dict.fromkeys(
+    namespaces = dict.fromkeys(
         each.refers_to
         for each in build_caches(snapshot)
         if each.refers_to and each.origin is None and each.refers_to[0] != snapshot.namespace
     )
     if snapshot.namespace is None:
         return
-    for namespace, name in list(wanted)[:_MAX_REFERENCED]:
+    for namespace, name in list(namespaces)[:_MAX_REFERENCED]:
         try:
             found = client.get_or_none(names.DATASETS, name, namespace)
         except FluidModelError:

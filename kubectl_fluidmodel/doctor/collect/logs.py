@@ -59,42 +59,51 @@ def collect_logs(
     """
     requests = select_logs(caches, snapshot, all_logs=all_logs)
     with ThreadPoolExecutor(_MAX_PARALLEL) as pool:
-        answers = pool.map(lambda each: _read_log(client, each), requests)
-        for each, answer in zip(requests, answers, strict=True):
-            if isinstance(answer, ReadFailure):
-                known = {(one.resource, one.namespace) for one in snapshot.read_failures}
-                if (answer.resource, answer.namespace) not in known:
-                    snapshot.read_failures.append(answer)
-            elif answer:
-                key = container_log_key(each.pod, each.container, previous=each.previous)
-                snapshot.logs[key] = answer
+        results = pool.map(lambda request: _read_log(client, request), requests)
+        for request, result in zip(requests, results, strict=True):
+            if isinstance(result, ReadFailure):
+                known = {
+                    (failure.resource, failure.namespace) for failure in snapshot.read_failures
+                }
+                if (result.resource, result.namespace) not in known:
+                    snapshot.read_failures.append(result)
+            elif result:
+                key = container_log_key(request.pod, request.container, previous=request.previous)
+                snapshot.logs[key] = result
 
 
 def select_logs(
     caches: Sequence[Cache], snapshot: Snapshot, *, all_logs: bool = False
 ) -> list[LogRequest]:
     """Select the logs to read: those of unhealthy containers of Fluid and of each cache."""
-    found: list[LogRequest] = []
-    seen: set[tuple[str, str, str, bool]] = set()
+    requests: list[LogRequest] = []
+    selected: set[tuple[str, str, str, bool]] = set()
     staging_pods = _staging_pods_by_model(snapshot)
-    for each in _suspect_logs(caches, snapshot):
-        seen.add((namespace_of(each.pod), name_of(each.pod), each.container, each.previous))
-        found.append(each)
-    own = [
+    for request in _suspect_logs(caches, snapshot):
+        selected.add(
+            (namespace_of(request.pod), name_of(request.pod), request.container, request.previous)
+        )
+        requests.append(request)
+    fluid_pods = [
         pod for pod in snapshot.of_kind(kinds.PODS) if namespace_of(pod) == names.SYSTEM_NAMESPACE
     ]
-    groups: list[Iterable[Object]] = [own]
+    groups: list[Iterable[Object]] = [fluid_pods]
     groups += [_cache_pods(cache, staging_pods) for cache in caches]
     for pods in groups:
         count = 0
-        for each in (want for pod in pods for want in _pod_logs(pod, all_logs)):
-            key = (namespace_of(each.pod), name_of(each.pod), each.container, each.previous)
-            if key in seen or count >= MAX_LOGS_PER_CACHE or len(found) >= MAX_LOGS:
+        for request in (want for pod in pods for want in _pod_logs(pod, all_logs)):
+            key = (
+                namespace_of(request.pod),
+                name_of(request.pod),
+                request.container,
+                request.previous,
+            )
+            if key in selected or count >= MAX_LOGS_PER_CACHE or len(requests) >= MAX_LOGS:
                 continue
-            seen.add(key)
-            found.append(each)
+            selected.add(key)
+            requests.append(request)
             count += 1
-    return found
+    return requests
 
 
 def _suspect_logs(caches: Sequence[Cache], snapshot: Snapshot) -> Iterator[LogRequest]:
@@ -109,7 +118,7 @@ def _suspect_logs(caches: Sequence[Cache], snapshot: Snapshot) -> Iterator[LogRe
         for reader in cache.readers:
             messages = (str(event.get("message")) for event in snapshot.events_about(reader.pod))
             if not pod_problems.is_ready(reader.pod) and any(
-                "exit status" in each for each in messages
+                "exit status" in message for message in messages
             ):
                 nodes.add(reader.node)
         if cache.dataset is not None and not cache_usage(cache).is_complete:

@@ -39,8 +39,8 @@ def collect_occupants(client: Client, caches: Sequence[Cache], snapshot: Snapsho
 
 def _pending_pods(cache: Cache) -> Iterator[Object]:
     """Pods, load pods and readers of a cache that are unschedulable."""
-    own = [pod for _, pod in observations.cache_pods(cache)]
-    for pod in (*own, *cache.load_pods, *(reader.pod for reader in cache.readers)):
+    pods = [pod for _, pod in observations.cache_pods(cache)]
+    for pod in (*pods, *cache.load_pods, *(reader.pod for reader in cache.readers)):
         if observations.scheduling_failure(pod):
             yield pod
 

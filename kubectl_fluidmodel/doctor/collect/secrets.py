@@ -23,15 +23,15 @@ def collect_secrets(client: Client, caches: Sequence[Cache], snapshot: Snapshot)
 
     A Secret that does not exist is not in it; one that cannot be read is a read failure.
     """
-    wanted = list(dict.fromkeys(name for cache in caches for name in referenced_secrets(cache)))
+    references = list(dict.fromkeys(name for cache in caches for name in referenced_secrets(cache)))
     found = []
     with ThreadPoolExecutor(_MAX_PARALLEL) as pool:
-        for answer in pool.map(lambda each: _read_secret(client, *each), wanted):
-            if isinstance(answer, ReadFailure):
-                if answer not in snapshot.read_failures:
-                    snapshot.read_failures.append(answer)
-            elif answer is not None:
-                found.append(answer)
+        for result in pool.map(lambda each: _read_secret(client, *each), references):
+            if isinstance(result, ReadFailure):
+                if result not in snapshot.read_failures:
+                    snapshot.read_failures.append(result)
+            elif result is not None:
+                found.append(result)
     snapshot.add(kinds.SECRETS, found)
 
 

@@ -40,10 +40,10 @@ def examine_files(
     Files missing in a listing that is not `complete` are not reported.
     """
     files = [SourceFile(each.path, each.size) for each in listed if not junk_owner(each.path)]
-    own = [each for each in listed if not junk_owner(each.path)]
+    own_files = [each for each in listed if not junk_owner(each.path)]
     paths = {file.path for file in files}
     junk = group_junk((each.path, each.size) for each in listed)
-    newest = sorted(own, key=lambda each: (each.modified, each.path), reverse=True)
+    newest = sorted(own_files, key=lambda each: (each.modified, each.path), reverse=True)
     remarks: tuple[ModelIssue, ...] = ()
     unread = ""
     if complete and files:

@@ -71,7 +71,7 @@ def _probe_all(
     results: dict[MountTarget, ProbeResult] = {}
     with ThreadPoolExecutor(_MAX_PARALLEL) as pool:
         results.update(zip(first.values(), pool.map(probe, first.values()), strict=True))
-        rest = []
+        remaining = []
         for target in targets:
             result = results[first[_endpoint_key(target)]]
             if target in results:
@@ -79,8 +79,8 @@ def _probe_all(
             if result.is_endpoint_failure and not target.skip:
                 results[target] = replace(result, mount=target.mount)
             else:
-                rest.append(target)
-        results.update(zip(rest, pool.map(probe, rest), strict=True))
+                remaining.append(target)
+        results.update(zip(remaining, pool.map(probe, remaining), strict=True))
     return results
 
 

@@ -108,11 +108,11 @@ class S3Probe:
         self._read_one_byte(client, start, entries)
         manifest = self._check_manifest(client, entries) if target.staging_layout else ""
         fetch = range_reader(self.store, target.host, target.path)
-        left = max(0.0, min(SAMPLE_TIMEOUT, self.deadline - time.monotonic()))
-        found = model_files.examine_files(entries, complete, fetch, target.path, left)
-        nearest = () if found.models else tuple(self._find_models_nearby(client))
+        remaining = max(0.0, min(SAMPLE_TIMEOUT, self.deadline - time.monotonic()))
+        contents = model_files.examine_files(entries, complete, fetch, target.path, remaining)
+        nearest = () if contents.models else tuple(self._find_models_nearby(client))
         return replace(
-            self._result(ProbeState.OK), contents=found, manifest=manifest, nearest=nearest
+            self._result(ProbeState.OK), contents=contents, manifest=manifest, nearest=nearest
         )
 
     def _list_objects(self, client: Any, start: str) -> tuple[list[ListedFile], bool]:
@@ -135,8 +135,8 @@ class S3Probe:
     def _explain_empty(self, client: Any) -> ProbeResult:
         target = self.target
         if target.path:
-            same = client.list_objects_v2(Bucket=target.host, Prefix=target.path, MaxKeys=1)
-            if any(entry["Key"] == target.path for entry in same.get("Contents") or []):
+            page = client.list_objects_v2(Bucket=target.host, Prefix=target.path, MaxKeys=1)
+            if any(entry["Key"] == target.path for entry in page.get("Contents") or []):
                 return self._result(
                     ProbeState.EMPTY, message="it is a single object, not a directory"
                 )
@@ -153,10 +153,12 @@ class S3Probe:
         """Read one byte: the credentials may be allowed to list and not to read."""
         filled = [entry for entry in entries if entry.size]
         if filled:
-            chosen = min(filled, key=lambda each: (not identifies_model(each.path), each.size))
-            self._read_key = start + chosen.path
-            got = client.get_object(Bucket=self.target.host, Key=self._read_key, Range="bytes=0-0")
-            got["Body"].read()
+            smallest = min(filled, key=lambda each: (not identifies_model(each.path), each.size))
+            self._read_key = start + smallest.path
+            response = client.get_object(
+                Bucket=self.target.host, Key=self._read_key, Range="bytes=0-0"
+            )
+            response["Body"].read()
 
     def _check_manifest(self, client: Any, entries: list[ListedFile]) -> str:
         """Compare a staged model's manifest with the listing.
@@ -172,8 +174,8 @@ class S3Probe:
         if layout is None:
             return ""
         try:
-            got = client.get_object(Bucket=self.target.host, Key=layout.manifest_key)
-            staged = manifest.parse_manifest(got["Body"].read())
+            response = client.get_object(Bucket=self.target.host, Key=layout.manifest_key)
+            staged = manifest.parse_manifest(response["Body"].read())
         except boto.ClientError as err:
             code = str(err.response.get("Error", {}).get("Code", ""))
             return "absent" if code == "NoSuchKey" else f"it cannot be read: {code}"
@@ -181,8 +183,8 @@ class S3Probe:
             return f"it is damaged: {err}"
         if (staged.repo, staged.commit) != (layout.repo, layout.commit):
             return f"it is for {staged.repo}@{staged.commit}"
-        there = {entry.path: entry.size for entry in entries}
-        wrong = [f.path for f in staged.files if there.get(f.path) != f.size]
+        sizes = {entry.path: entry.size for entry in entries}
+        wrong = [f.path for f in staged.files if sizes.get(f.path) != f.size]
         if wrong:
             return f"it does not agree with {summarize(wrong)}"
         return "valid"
@@ -207,11 +209,11 @@ class S3Probe:
         self._actual_region = self._actual_region or details.region
         action = _ACTIONS.get(err.operation_name, err.operation_name)
         state = ProbeState(details.state)
-        found = self._result(state, code=details.code, message=details.message)
-        found = replace(found, action=action)
+        result = self._result(state, code=details.code, message=details.message)
+        result = replace(result, action=action)
         if state is ProbeState.NO_BUCKET:
-            return replace(found, buckets=tuple(similar_buckets(self.store, self.target.host)))
-        return found
+            return replace(result, buckets=tuple(similar_buckets(self.store, self.target.host)))
+        return result
 
     def _plain_get(self) -> tuple[int, str]:
         """HTTP status and description of the response of a server that is not S3 to a plain GET."""
@@ -222,17 +224,20 @@ class S3Probe:
             pool = proxies.create_pool(
                 proxies.proxy_for(url), retries=False, timeout=3.0, cert_reqs="CERT_NONE"
             )
-            got = pool.request("GET", url, redirect=False)
+            response = pool.request("GET", url, redirect=False)
         except (UnreachableError, urllib3.exceptions.HTTPError) as err:
             return 0, _one_line(err)
         try:
-            headers = {name.lower(): value for name, value in got.headers.items()}
-            error_codes.require_s3_response("", got.status, headers, got.data[:2048])
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            error_codes.require_s3_response("", response.status, headers, response.data[:2048])
         except NotS3StoreError as err:
             if err.state == ProbeState.TLS:
-                return got.status, err.message
-        kind = got.headers.get("Content-Type", "no type").partition(";")[0]
-        return got.status, f"it responds to a GET with HTTP {got.status} and {kind}, unlike S3"
+                return response.status, err.message
+        kind = response.headers.get("Content-Type", "no type").partition(";")[0]
+        return (
+            response.status,
+            f"it responds to a GET with HTTP {response.status} and {kind}, unlike S3",
+        )
 
     def _result(self, state: ProbeState, *, message: str = "", code: str = "") -> ProbeResult:
         target = self.target

@@ -28,20 +28,20 @@ def find_models_nearby(client: Any, bucket: str, prefix: str, deadline: float) -
     parents = [prefix]
     while parents[-1]:
         parents.append(parents[-1].rpartition("/")[0])
-    seen: set[str] = set()
-    left = _MAX_REQUESTS
+    visited: set[str] = set()
+    remaining = _MAX_REQUESTS
     for parent in parents:
         found: list[str] = []
         queue = deque([(parent, 0)])
-        while queue and left > 0 and len(found) < _MAX_FOUND and time.monotonic() < deadline:
-            here, depth = queue.popleft()
-            if here in seen:
+        while queue and remaining > 0 and len(found) < _MAX_FOUND and time.monotonic() < deadline:
+            directory, depth = queue.popleft()
+            if directory in visited:
                 continue
-            seen.add(here)
-            left -= 1
-            below, marked = _list_level(client, bucket, here)
+            visited.add(directory)
+            remaining -= 1
+            below, marked = _list_level(client, bucket, directory)
             if marked:
-                found.append(here)
+                found.append(directory)
             elif depth < _MAX_DEPTH:
                 queue += [(each, depth + 1) for each in sort_by_similarity(prefix, below)]
         found = [each for each in found if each != prefix]

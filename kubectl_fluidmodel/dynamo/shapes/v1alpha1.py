@@ -86,23 +86,23 @@ class V1Alpha1Component(Component):
         # Only v1beta1 operators make a volume for a mount that has none.
         return found if found and found.volume in self.claims_by_volume() else None
 
-    def add_claim_mount(self, log: EditLog, claim: str, where: str) -> list[str]:
+    def add_claim_mount(self, log: EditLog, claim: str, mount_path: str) -> list[str]:
         paths = self.paths_without_mount(claim)
         for path in paths:
-            self.require_free_path(path, where)
+            self.require_free_path(path, mount_path)
         in_service = bool(self.spec.get("volumeMounts"))
         # A service's mount is a volume of the claim's name, which the pod may have for another.
-        taken = claim in super().claims_by_volume()
-        in_container = taken or bool(self.main_container().get("volumeMounts"))
+        is_mounted = claim in super().claims_by_volume()
+        in_container = is_mounted or bool(self.main_container().get("volumeMounts"))
         if in_service and in_container:
             remark = (
                 f"component {self.name} has both volumeMounts and mainContainer.volumeMounts: "
                 "operators 1.2 lose the former; the cache goes with the latter"
             )
-            return [*self._add_volume_mount(log, claim, where, paths), remark]
+            return [*self._add_volume_mount(log, claim, mount_path, paths), remark]
         if in_service and self.main_path in paths:
-            return self._add_service_mount(log, claim, where, paths)
-        return self._add_volume_mount(log, claim, where, paths)
+            return self._add_service_mount(log, claim, mount_path, paths)
+        return self._add_volume_mount(log, claim, mount_path, paths)
 
     def claim_edits(self, claim: str) -> list[dict[str, Any]]:
         in_service = [
@@ -113,7 +113,7 @@ class V1Alpha1Component(Component):
         return [*super().claim_edits(claim), *in_service]
 
     def _add_service_mount(
-        self, log: EditLog, claim: str, where: str, paths: list[Path]
+        self, log: EditLog, claim: str, mount_path: str, paths: list[Path]
     ) -> list[str]:
         if len(claim) > 63 or "." in claim:
             raise FluidModelError(
@@ -121,10 +121,10 @@ class V1Alpha1Component(Component):
                 "v1alpha1 names the volume like the claim, and it is no legal volume name",
                 "move the component's volumeMounts to extraPodSpec.volumes",
             )
-        log.append(("volumeMounts",), {"name": claim, "mountPoint": where})
-        others = [path for path in paths if path != self.main_path]
+        log.append(("volumeMounts",), {"name": claim, "mountPoint": mount_path})
+        other_paths = [path for path in paths if path != self.main_path]
         return [
-            *self._add_volume_mount(log, claim, where, others),
+            *self._add_volume_mount(log, claim, mount_path, other_paths),
             f"component {self.name} mounts the cache writable: v1alpha1 volumeMounts have no "
             "readOnly",
         ]

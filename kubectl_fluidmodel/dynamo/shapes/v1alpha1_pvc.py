@@ -33,14 +33,14 @@ class V1Alpha1PvcComponent(V1Alpha1Component):
 
     def claim_edits(self, claim: str) -> list[dict[str, Any]]:
         found = self._service_claim()
-        own = [{"set": "pvc", "is": self.spec["pvc"]}] if found and found[0] == claim else []
-        return [*super().claim_edits(claim), *own]
+        edits = [{"set": "pvc", "is": self.spec["pvc"]}] if found and found[0] == claim else []
+        return [*super().claim_edits(claim), *edits]
 
-    def add_claim_mount(self, log: EditLog, claim: str, where: str) -> list[str]:
+    def add_claim_mount(self, log: EditLog, claim: str, mount_path: str) -> list[str]:
         paths = self.paths_without_mount(claim)
         for path in paths:
-            self.require_free_path(path, where)
+            self.require_free_path(path, mount_path)
         if self._service_claim() is None and self.main_path in paths:
-            log.set_value(("pvc",), {"name": claim, "mountPoint": where})
+            log.set_value(("pvc",), {"name": claim, "mountPoint": mount_path})
             paths.remove(self.main_path)
-        return self._add_volume_mount(log, claim, where, paths)
+        return self._add_volume_mount(log, claim, mount_path, paths)

@@ -109,15 +109,15 @@ def _check_multinode(
 ) -> Iterator[PreflightFinding]:
     """Find replicas that span more nodes than have the cache."""
     for worker in workers:
-        wanted, count = worker.nodes_per_replica, len(suitable[worker.name])
-        if worker.replicas and wanted > count:
+        span, count = worker.nodes_per_replica, len(suitable[worker.name])
+        if worker.replicas and span > count:
             yield PreflightFinding(
                 level,
-                f"component {worker.name} spreads each replica over {wanted} nodes, and only "
+                f"component {worker.name} spreads each replica over {span} nodes, and only "
                 f"{pluralize(count, 'cache node')} {'suits' if count == 1 else 'suit'} it",
                 "gang scheduling may not prevent this: operators before Dynamo's #7905 require "
                 "only one pod of each role, and the pods that start wait for the rest",
-                f"`cache` with --replicas {wanted}, or --preferred",
+                f"`cache` with --replicas {span}, or --preferred",
             )
 
 
@@ -140,16 +140,18 @@ def _check_gpus(
     if unplaced:
         yield _too_few_gpus(workers, unplaced, allocatable, level)
         return
-    others = {
+    other_pods = {
         name: [pod for pod in listed if not context.owns_pod(pod)]
         for name, listed in context.cache.pods.items()
         if name in nodes
     }
-    free = {name: gpus.free_gpus(nodes[name], listed) for name, listed in others.items()}
-    known = [(name, needs, tuple(n for n in where if n in free)) for name, needs, where in pods]
+    free = {name: gpus.free_gpus(nodes[name], listed) for name, listed in other_pods.items()}
+    known = [
+        (name, needs, tuple(n for n in candidates if n in free)) for name, needs, candidates in pods
+    ]
     unplaced = Counter(pack_pods(known, free))
     if unplaced:
-        yield _gpus_in_use(unplaced, others, len(nodes), level)
+        yield _gpus_in_use(unplaced, other_pods, len(nodes), level)
 
 
 def _check_growth(
@@ -164,12 +166,12 @@ def _check_growth(
         if missing is None or context.request.preferred:
             continue
         source = names.source_uri(cache.dataset) if cache.dataset else ""
-        more = ("--name", cache.name, "--replicas", str(missing.nodes_needed))
+        flags = ("--name", cache.name, "--replicas", str(missing.nodes_needed))
         yield PreflightFinding(
             WARN,
             f"component {worker.name} {missing}",
             "",
-            str(kubectl("fluidmodel", "cache", Operand(source), *more, namespace=cache.namespace))
+            str(kubectl("fluidmodel", "cache", Operand(source), *flags, namespace=cache.namespace))
             if source and missing.nodes_needed
             else "--preferred",
         )
@@ -198,16 +200,21 @@ def _too_few_gpus(
 
 
 def _gpus_in_use(
-    unplaced: Counter[str], others: dict[str, list[Object]], node_count: int, level: str
+    unplaced: Counter[str], other_pods: dict[str, list[Object]], node_count: int, level: str
 ) -> PreflightFinding:
     """Return a refusal for too few free GPUs; a warning if some nodes' pods were not read."""
-    is_partial = len(others) < node_count
+    is_partial = len(other_pods) < node_count
     holders = sorted(
-        {full_name(pod) for listed in others.values() for pod in listed if gpus.used_gpus([pod])}
+        {
+            full_name(pod)
+            for listed in other_pods.values()
+            for pod in listed
+            if gpus.used_gpus([pod])
+        }
     )
     shown = summarize(holders)
     missing = ", ".join(f"{count} of {name}" for name, count in unplaced.items())
-    checked = f" (checked {len(others)} of {node_count})" if is_partial else ""
+    checked = f" (checked {len(other_pods)} of {node_count})" if is_partial else ""
     return PreflightFinding(
         WARN if is_partial else level,
         f"the cache nodes have no free GPUs for {pluralize(sum(unplaced.values()), 'pod')}"

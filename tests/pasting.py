@@ -44,7 +44,7 @@ class ShellResult:
 def run_commands_in_bash(commands: Sequence[str], **env: str) -> list[ShellResult]:
     """Each command as bash takes it."""
     bash = shutil.which("bash")
-    assert bash, "no bash: the judge of these tests"
+    assert bash, "no bash, which these tests compare with"
     with tempfile.TemporaryDirectory() as folder:
         noted, errors = Path(folder, "noted"), Path(folder, "errors")
         noted.touch()

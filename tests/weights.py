@@ -1,4 +1,4 @@
-"""Files of a model that are what their names say, of any size: what the judge of models takes."""
+"""Files of a model that are what their names say, of any size, for the assessment of models."""
 
 from __future__ import annotations
 

@@ -44,25 +44,25 @@ def check_source(
             "kubectl fluidmodel cache --help",
         )
     sampled = sample.read_sample(listing.files, fetch)
-    verdict = assessment.assess_model(listing.files, sampled, options.source.path)
-    if verdict.errors:
-        texts = [each.text for each in verdict.errors]
+    assessed = assessment.assess_model(listing.files, sampled, options.source.path)
+    if assessed.errors:
+        texts = [each.text for each in assessed.errors]
         raise FluidModelError(
             f"{uri} is not a model that an engine can load",
             summarize(texts, _MAX_ERRORS, "; "),
-            _fix_command(options, verdict, location),
+            _fix_command(options, assessed, location),
         )
-    notes = [f"{uri}: {warning.text}" for warning in verdict.warnings[:_MAX_WARNINGS]]
-    if len(verdict.warnings) > _MAX_WARNINGS:
-        notes.append(f"{uri}: and {len(verdict.warnings) - _MAX_WARNINGS} more of these")
+    notes = [f"{uri}: {warning.text}" for warning in assessed.warnings[:_MAX_WARNINGS]]
+    if len(assessed.warnings) > _MAX_WARNINGS:
+        notes.append(f"{uri}: and {len(assessed.warnings) - _MAX_WARNINGS} more of these")
     if sampled.incomplete_reason:
         notes.append(f"{uri} was only partially checked: {sampled.incomplete_reason}")
     return notes
 
 
-def _fix_command(options: CacheOptions, verdict: ModelAssessment, location: CacheLocation) -> str:
+def _fix_command(options: CacheOptions, assessed: ModelAssessment, location: CacheLocation) -> str:
     """Return the command that fixes the source."""
-    source, worst = options.source, verdict.errors[0]
+    source, worst = options.source, assessed.errors[0]
     endpoint = ("--endpoint", location.endpoint) if location.endpoint else ()
     aws_endpoint = ("--endpoint-url", location.endpoint) if location.endpoint else ()
     namespace = ("-n", location.namespace) if location.namespace not in ("", "default") else ()
@@ -77,7 +77,7 @@ def _fix_command(options: CacheOptions, verdict: ModelAssessment, location: Cach
         model = Operand(f"{options.origin.removeprefix('hf://')}@{options.commit}")
         bucket = source.uri.removesuffix(f"/{model.text.replace('@', '/')}")
         return command("kubectl", "fluidmodel", "stage", model, "--to", bucket, *endpoint)
-    first = next((each.paths[0] for each in verdict.errors if each.paths), "")
+    first = next((each.paths[0] for each in assessed.errors if each.paths), "")
     if source.scheme == "s3" and first:
         copy = command("aws", "s3", "cp", first, f"{source.uri}/{first}", *aws_endpoint)
         return f"{copy}, and the same command again"

@@ -98,7 +98,7 @@ def _read_s3(
 def list_s3_source(
     options: CacheOptions, store: S3Store, client: Client | None, namespace: str
 ) -> tuple[FileListing | None, tuple[str, ...]]:
-    """List a bucket's prefix, and judge it as a model.
+    """List a bucket's prefix, and assess it as a model.
 
     Args:
         options: With the source.

@@ -1,6 +1,6 @@
 """What a check is, what it finds, and the registry of all checks. Pure.
 
-A check judges one CheckContext (the cluster, or one cache) and reads nothing itself. Its code is
+A check evaluates one CheckContext (the cluster, or one cache) and reads nothing itself. Its code is
 stable: it names a section of docs/reference/checks.md, and an annotation silences it by its code.
 The first digit is the area. The code of a removed check is not reused.
 """
@@ -45,7 +45,7 @@ class Severity(Enum):
 
 
 class Scope(Enum):
-    """What one run of a check judges."""
+    """What one run of a check evaluates."""
 
     CLUSTER = "cluster"
     CACHE = "cache"
@@ -118,19 +118,19 @@ class RequiredKind:
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What a check judges."""
+    """What a check evaluates."""
 
     snapshot: Snapshot
     caches: tuple[Cache, ...]
     """All caches of the snapshot: one cache may block another."""
     subject: Cache | None = None
-    """The cache that a check of Scope.CACHE judges; None for a check of the cluster."""
+    """The cache that a check of Scope.CACHE evaluates; None for a check of the cluster."""
     memo: dict[str, Any] = field(default_factory=dict)
     """Values of `cached`; shared by all contexts of a run."""
 
     @property
     def cache(self) -> Cache:
-        """The cache that a check of Scope.CACHE judges."""
+        """The cache that a check of Scope.CACHE evaluates."""
         if self.subject is None:
             raise LookupError("a check of the cluster asked for a cache")
         return self.subject
@@ -176,7 +176,7 @@ class Check:
     scope: Scope = Scope.CACHE
     severity: Severity = Severity.ERROR
     needs: tuple[Kind | RequiredKind, ...] = ()
-    """Kinds that it cannot judge without; where RBAC hides one, it is skipped and says so.
+    """Kinds that it cannot evaluate without; where RBAC hides one, it is skipped and says so.
 
     A Kind is looked for in the cache's namespace (of a check of the cluster: in all that was
     asked for), a Need in its own.
@@ -227,12 +227,12 @@ def register_check(
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Register a check function; its docstring is the section of docs/reference/checks.md."""
 
-    def register(judge: CheckFunction) -> CheckFunction:
-        doc = inspect.cleandoc(judge.__doc__ or "")
+    def register(function: CheckFunction) -> CheckFunction:
+        doc = inspect.cleandoc(function.__doc__ or "")
         REGISTRY.register(
-            Check(code, title, judge, scope, severity, needs, explains, fallback, doc)
+            Check(code, title, function, scope, severity, needs, explains, fallback, doc)
         )
-        return judge
+        return function
 
     return register
 

@@ -135,7 +135,7 @@ def diagnose(
 ) -> Diagnosis:
     """Run the checks of the cluster once, and those of a cache for each cache.
 
-    `namespace` and `name` narrow down which caches are judged; all of them are known to each.
+    `namespace` and `name` narrow down which caches are checked; all of them are known to each.
     """
     caches = tuple(build_caches(snapshot))
     selected = [

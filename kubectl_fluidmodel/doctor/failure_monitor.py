@@ -119,7 +119,7 @@ class FailureMonitor:
                 ):
                     return problem
             if now - self._diagnosed_at >= self.interval:
-                self._thread = threading.Thread(target=self._diagnose, name="judge", daemon=True)
+                self._thread = threading.Thread(target=self._diagnose, name="doctor", daemon=True)
                 self._thread.start()
         return None
 

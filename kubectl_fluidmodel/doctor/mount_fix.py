@@ -1,7 +1,7 @@
 """The command that corrects a Dataset's mounts. Pure.
 
-Several checks judge the mounts: whether they are at the root, whether keys are in plain text, and
-whether workers read the keys. All print the same command, so the user can follow any of them.
+Several checks evaluate the mounts: whether they are at the root, whether keys are in plain text,
+and whether workers read the keys. All print the same command, so the user can follow any of them.
 """
 
 from __future__ import annotations

@@ -196,10 +196,10 @@ def explain_pod(
 ) -> UnschedulablePod:
     """Explain why a pod is unschedulable; `message` is the scheduler's."""
     view = context.cached("nodeless: view", lambda: _scheduler_view(context))
-    verdicts = view.obstacles_by_node(pod)
+    all_obstacles = view.obstacles_by_node(pod)
     eligible = {
         name: found
-        for name, found in verdicts.items()
+        for name, found in all_obstacles.items()
         if not any(each.filter in _EXCLUDING_FILTERS for each in found)
     }
     nodes = {name_of(node): node for node in view.nodes}
@@ -214,7 +214,7 @@ def explain_pod(
         component,
         pod,
         message,
-        eligible or verdicts,
+        eligible or all_obstacles,
         nodes,
         "",
         sibling_nodes,

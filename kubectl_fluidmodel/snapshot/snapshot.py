@@ -1,6 +1,6 @@
 """What was read of a cluster at one time, and what could not be read, and why.
 
-A Snapshot holds plain objects and answers look-ups; it does not judge. Every view and check works
+A Snapshot holds plain objects and answers look-ups; it has no opinion. Every view and check works
 on one, so they can be tested from a file and run offline on a support bundle.
 """
 

@@ -1,6 +1,6 @@
 """Doctor in the test's own process on a live cluster: many looks at one area in little time.
 
-`doctoring.py` runs the command itself; here a Snapshot is taken and judged without starting it.
+`doctoring.py` runs the command itself; here a Snapshot is taken and checked without starting it.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class Doctor:
         later: float = 0.0,
         **how: Any,
     ) -> Diagnosis:
-        """Take a Snapshot, ask the stores and read the logs if told to, and judge.
+        """Take a Snapshot, ask the stores and read the logs if told to, and run the checks.
 
-        `later` is how many seconds hence it is judged, for what is only wrong when it lasts.
+        `later` is how many seconds hence it is checked, for what is only wrong when it lasts.
         """
         client = client or self.client
         self.snapshot = collector.collect(

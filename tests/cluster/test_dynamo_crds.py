@@ -15,16 +15,16 @@ import pytest
 
 from tests.cluster.api import Object
 from tests.cluster.cluster import Cluster
+from tests.cluster.dynamo.crd_responses import GRAPHS, RECORD, CrdResponses, ask
 from tests.cluster.dynamo.crds import GENERATIONS, given, ours, real
 from tests.cluster.dynamo.pods import published
-from tests.cluster.dynamo.verdicts import GRAPHS, RECORD, Verdicts, ask
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")
-def recorded() -> Verdicts:
-    found: Verdicts = json.loads(RECORD.read_text())
+def recorded() -> CrdResponses:
+    found: CrdResponses = json.loads(RECORD.read_text())
     return found
 
 
@@ -36,24 +36,26 @@ def copies() -> Path:
 
 
 def test_our_crds_validate_prune_and_default_like_the_real_ones(
-    cluster: Cluster, recorded: Verdicts
+    cluster: Cluster, recorded: CrdResponses
 ) -> None:
     said = ask(cluster.api, "ours", GRAPHS)
     for generation in GENERATIONS:
         assert said[generation] == recorded[generation], generation
 
 
-def test_the_record_has_every_kind_of_verdict(recorded: Verdicts) -> None:
+def test_the_record_has_every_kind_of_response(recorded: CrdResponses) -> None:
     """Else the test before would hold nothing."""
-    for generation, verdicts in recorded.items():
-        refused = [each for each in verdicts.values() if "refused" in each]
+    for generation, responses in recorded.items():
+        refused = [each for each in responses.values() if "refused" in each]
         assert len(refused) > 20, generation
-        assert any(each.get("pruned") for each in verdicts.values()), generation
-        assert any(each == {"pruned": [], "filled": {}} for each in verdicts.values()), generation
+        assert any(each.get("pruned") for each in responses.values()), generation
+        assert any(each == {"pruned": [], "filled": {}} for each in responses.values()), generation
 
 
 @pytest.mark.real_crds
-def test_the_record_is_of_the_real_ones(cluster: Cluster, recorded: Verdicts, copies: Path) -> None:
+def test_the_record_is_of_the_real_ones(
+    cluster: Cluster, recorded: CrdResponses, copies: Path
+) -> None:
     assert ask(cluster.api, "real", GRAPHS) == recorded
 
 

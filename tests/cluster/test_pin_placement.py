@@ -154,14 +154,14 @@ def settle(cluster: Cluster, namespace: str, count: int) -> list[Object]:
     while True:
         found = pods(cluster, namespace)
         state = sorted((p["metadata"]["name"], p["spec"].get("nodeName", "")) for p in found)
-        judged = all(
+        settled = all(
             p["spec"].get("nodeName")
             or any(c.get("reason") == "Unschedulable" for c in p["status"].get("conditions") or [])
             for p in found
         )
         if state != last:
             last, since = state, time.monotonic()
-        if judged and len(found) == count and time.monotonic() - since > 3:
+        if settled and len(found) == count and time.monotonic() - since > 3:
             return found
         assert time.monotonic() < deadline, f"{len(found)} of {count} pods, not settled"
         time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""The judge of "why does this pod not fit on this node" against kube-scheduler itself.
+"""Why a pod does not fit on a node, compared with kube-scheduler itself.
 
 Each case is one node, the pods that are on it, and one pod that may run nowhere else: all drawn
 from dice, so that what the filters do together is tried and not only each alone.
@@ -242,7 +242,7 @@ def everyone(cluster: Cluster, pods: list[Object]) -> None:
         list(pool.map(cluster.api.create, pods))
 
 
-def judged(cluster: Cluster, namespace: str, names: set[str]) -> list[Object]:
+def settled_pods(cluster: Cluster, namespace: str, names: set[str]) -> list[Object]:
     """All pods, once each of those was placed or turned away, and that stays so."""
     deadline = time.monotonic() + 180
     last: Any = None
@@ -256,7 +256,7 @@ def judged(cluster: Cluster, namespace: str, names: set[str]) -> list[Object]:
             last, since = state, time.monotonic()
         if told and len(asked) == len(names) and time.monotonic() - since > 4:
             return found
-        assert time.monotonic() < deadline, "the scheduler has not judged all pods"
+        assert time.monotonic() < deadline, "the scheduler has not handled all pods"
         time.sleep(0.5)
 
 
@@ -269,7 +269,7 @@ def test_the_scheduler_view_agrees_with_the_scheduler(
     cluster: Cluster, namespace: str, cases: list[Case]
 ) -> None:
     everyone(cluster, [each.pod for each in cases])
-    every = judged(cluster, namespace, {each.pod["metadata"]["name"] for each in cases})
+    every = settled_pods(cluster, namespace, {each.pod["metadata"]["name"] for each in cases})
     pods = {each["metadata"]["name"]: each for each in every}
     nodes = [
         node
@@ -286,9 +286,9 @@ def test_the_scheduler_view_agrees_with_the_scheduler(
     for case in cases:
         one = pods[case.pod["metadata"]["name"]]
         placed = one["spec"].pop("nodeName", "")
-        verdicts = view.obstacles_by_node(one)
-        against = verdicts.pop(case.name)
-        assert all(verdicts.values()), f"{case.name}: its selector lets it go elsewhere"
+        obstacles = view.obstacles_by_node(one)
+        against = obstacles.pop(case.name)
+        assert all(obstacles.values()), f"{case.name}: its selector lets it go elsewhere"
         said = scheduler_message(one)
         if bool(placed) is not (not against):
             wrong.append(f"{case.name}: placed on {placed!r}, but {against}; scheduler: {said}")

@@ -29,7 +29,7 @@ def fetch(path: str, start: int, count: int) -> bytes:
     return HOLDS[path][start : start + count]
 
 
-def test_what_lies_there_is_judged_and_rubbish_is_apart() -> None:
+def test_the_files_are_assessed_and_junk_is_apart() -> None:
     entries = [
         ListedFile(path, len(content), "2026-01-01T00:00:00Z") for path, content in HOLDS.items()
     ]
@@ -44,7 +44,7 @@ def test_what_lies_there_is_judged_and_rubbish_is_apart() -> None:
     assert (remark.kind, remark.fatal) == ("damaged", True)
 
 
-def test_a_listing_that_was_cut_off_is_not_judged() -> None:
+def test_a_listing_that_was_cut_off_is_not_assessed() -> None:
     entries = [ListedFile("a-00001-of-00002.safetensors", 1)]
     assert examine_files(entries, False, fetch).remarks == ()
 

@@ -31,7 +31,7 @@ _COPIES = "adds copies to a running cache; tests/cluster/test_cache.py does, wit
 NOT_TRIED: dict[str, str] = {
     "FM218": "names a bucket that only the user knows",
     "FM312": "takes a node whose kubelet and DNS do not know its name",
-    "FM321": "takes a kernel that kills for memory; the limit is judged in test_runtime.py",
+    "FM321": "takes a kernel that kills for memory; the limit is checked in test_runtime.py",
     "FM334": "takes a node that is gone; the pods of the planes have no kubelet to wait for",
     "FM522": "takes keys that expire; the same command mends FM520 and FM521 on a plane",
     "FM536": _ANEW,

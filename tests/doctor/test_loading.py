@@ -467,7 +467,7 @@ def test_load_checks_are_skipped_without_access_to_loads(code: str) -> None:
     assert b.skip_reasons(snapshot, code) == ["no permission to list dataloads.data.fluid.io"]
 
 
-def test_tag_of_the_runtime_is_judged_before_there_are_workers() -> None:
+def test_tag_of_the_runtime_is_checked_before_there_are_workers() -> None:
     snapshot = b.healthy_snapshot()
     no_load(snapshot)
     b.remove_object(snapshot, kinds.STATEFUL_SETS, "demo-worker")

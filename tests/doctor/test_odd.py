@@ -1,4 +1,4 @@
-"""Nothing that a server or a bundle can hold breaks a judge, and what is hidden is not judged."""
+"""Nothing that a server or a bundle can hold breaks a check, and what is hidden is not checked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KINDS: dict[str, Kind] = {
 
 
 def broken(found: Diagnosis) -> list[str]:
-    """The checks whose judges raised, with what."""
+    """The checks that raised, with what."""
     return [
         f"{o.check.code} {o.skip_reason}"
         for o in found.results

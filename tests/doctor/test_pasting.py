@@ -1,8 +1,8 @@
 """Every fix survives a shell, whatever the names in it are.
 
 Names and values of each row of the tables become hostile ones, consistently, as a bundle or a
-manifest may bring them. bash is the judge: it sees the same commands as with good names, word by
-word, and runs nothing else.
+manifest may bring them. bash itself splits them: it sees the same commands as with good
+names, word by word, and runs nothing else.
 """
 
 from __future__ import annotations

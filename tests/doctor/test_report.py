@@ -213,7 +213,7 @@ def test_skipped_checks_have_a_reason_in_every_format() -> None:
     assert junit.to_junit(found, 1.0).count(f'<skipped message="{why}"/>') == len(skipped)
 
 
-def test_one_judge_that_breaks_hides_no_other() -> None:
+def test_one_check_that_breaks_hides_no_other() -> None:
     def breaks(_: Any) -> list[Finding]:
         raise KeyError("oops")
 

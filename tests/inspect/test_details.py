@@ -309,7 +309,7 @@ class TestFiles:
         assert (found.files, found.files_reason) == (None, "because")
 
 
-class TestVerdict:
+class TestStartupEstimate:
     @pytest.mark.parametrize(
         ("objects", "code", "startup"),
         [

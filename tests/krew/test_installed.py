@@ -72,7 +72,7 @@ def look(plugin: Installed, namespace: str) -> None:
     """What the reading verbs say of a cache that is whole."""
     for output in ((), ("-o", "wide"), ("-o", "tree"), ("-o", "json")):
         assert "tiny" in plugin("inspect", "tiny", "-n", namespace, *output).ok().out
-    # Exit code 1 is a finding, of a cluster where much is played; it has to be a judgement.
+    # Exit code 1 is a finding, of a cluster where much is played; it has to be a diagnosis.
     found = plugin("doctor", "tiny", "-n", namespace, "-o", "json")
     assert found.code in (0, 1), found.err
     checks = json.loads(found.out)["checks"]

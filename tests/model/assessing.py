@@ -1,4 +1,4 @@
-"""Judge files given as bytes, as `cache` and `doctor` do it with what a store holds."""
+"""Assess files given as bytes, as `cache` and `doctor` do it with what a store holds."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_a_long_header_is_read_to_its_end_and_no_further() -> None:
     assert len(asked) == 2 and sum(asked) == 8 + len(text)
 
 
-def test_a_header_that_is_longer_than_we_read_is_not_judged() -> None:
+def test_a_header_that_is_longer_than_we_read_is_not_assessed() -> None:
     content = struct.pack("<Q", MAX_READ_BYTES + 1) + b"{" * 100_000
     found = read_sample(
         [SourceFile("a.safetensors", 1 << 40)], lambda _, at, count: content[at : at + count]
@@ -67,7 +67,7 @@ def test_a_source_that_may_be_listed_and_not_read_is_asked_a_few_times() -> None
     assert len(asked) < 20
 
 
-def test_a_file_that_comes_short_is_not_judged() -> None:
+def test_a_file_that_comes_short_is_not_assessed() -> None:
     found = read_sample(FILES, lambda path, start, count: fetch(path, start, count)[:-1])
     assert (found.texts, found.headers) == ({}, {})
     assert "bytes arrived of" in found.incomplete_reason

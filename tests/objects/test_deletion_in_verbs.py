@@ -1,4 +1,4 @@
-"""No verb rests a verdict on an object that is being deleted: a table of verb and kind."""
+"""No verb relies on an object that is being deleted: a table of verb and kind."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_a_worker_that_is_being_deleted_verifies_nothing() -> None:
 
 
 class Pin:
-    """As much of a pin as the judges of deletion look at."""
+    """As much of a pin as the checks of deletion look at."""
 
     def __init__(self, facts: CacheInfo, before: Object) -> None:
         self.cache, self.before, self.graph = facts, before, self
@@ -207,18 +207,18 @@ def facts() -> CacheInfo:
 def test_pin_refuses_a_cache_that_is_being_deleted(what: str) -> None:
     found = facts()
     terminating((found.dataset if what == "Dataset" else found.claim) or {})
-    (verdict,) = check_cache(Pin(found, {}))  # type: ignore[arg-type]
-    assert verdict.level == REFUSE and verdict.even_if_pinned
-    assert str(verdict).startswith(
+    (finding,) = check_cache(Pin(found, {}))  # type: ignore[arg-type]
+    assert finding.level == REFUSE and finding.even_if_pinned
+    assert str(finding).startswith(
         f"the {what} {NAME} is being deleted: since {GONE}, held by pod chat-decode-0; try: "
     )
 
 
 def test_pin_refuses_a_graph_that_is_being_deleted() -> None:
     graph = terminating(b.healthy_snapshot().objects[queries.GRAPHS.resource][0])
-    (verdict,) = check_graph(Pin(facts(), graph))  # type: ignore[arg-type]
-    assert verdict.level == REFUSE and verdict.even_if_pinned
-    assert "dgd/chat is being deleted" in verdict.message
+    (finding,) = check_graph(Pin(facts(), graph))  # type: ignore[arg-type]
+    assert finding.level == REFUSE and finding.even_if_pinned
+    assert "dgd/chat is being deleted" in finding.message
     assert not list(
         check_graph(Pin(facts(), b.healthy_snapshot().objects[queries.GRAPHS.resource][0]))
     )  # type: ignore[arg-type]

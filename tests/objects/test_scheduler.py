@@ -1,6 +1,6 @@
-"""The judge of "why does this pod not fit on this node", one row for each rule of the scheduler.
+"""Why a pod does not fit on a node, one row for each rule of the scheduler.
 
-`tests/cluster/test_scheduler.py` holds the same judge against kube-scheduler itself.
+`tests/cluster/test_scheduler.py` compares the same with kube-scheduler itself.
 """
 
 from __future__ import annotations

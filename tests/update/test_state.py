@@ -68,7 +68,7 @@ STATES = {
 
 
 def steps(state) -> str:
-    """What is left, as `plan_steps` judges it."""
+    """What is left, as `plan_steps` computes it."""
     left = [] if state.is_cached else ["cache"]
     left += ["pin"] if any(each.graphs or each.rolling for each in state.old) else []
     return " ".join(left + (["retire"] if state.old else []))

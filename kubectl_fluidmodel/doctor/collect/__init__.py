@@ -1,4 +1,4 @@
-"""Reading what doctor judges beyond the lists of a Snapshot: logs, Secrets' keys, pods on nodes.
+"""Reading what doctor needs beyond the lists of a Snapshot: logs, Secrets' keys, pods on nodes.
 
 Start at `collector.py`.
 """

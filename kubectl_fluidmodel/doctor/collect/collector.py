@@ -1,4 +1,4 @@
-"""Read everything that doctor judges: lists first, then logs, Secrets and stores."""
+"""Read everything that doctor checks: lists first, then logs, Secrets and stores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def collect_snapshot(
     pod_probe: PodProbe | None = None,
     all_logs: bool = False,
 ) -> Snapshot:
-    """Read all that doctor judges: lists, logs, Secrets' key names, and the stores.
+    """Read all that doctor checks: lists, logs, Secrets' key names, and the stores.
 
     Args:
         client: Of the cluster.
@@ -63,7 +63,7 @@ def _read_referenced_datasets(client: Client, snapshot: Snapshot) -> None:
         try:
             found = client.get_or_none(names.DATASETS, name, namespace)
         except FluidModelError:
-            continue  # hidden by RBAC: no check judges it
+            continue  # hidden by RBAC: no check reads it
         if found is None:
             snapshot.absent_objects.append(f"{names.DATASETS.resource}/{namespace}/{name}")
         else:

@@ -212,7 +212,7 @@ def test_a_cache_as_this_plugin_makes_it_has_no_difference() -> None:
     assert differences(require_adoptable(same, runtime, [load_])) == {}
 
 
-def test_the_quota_is_not_judged_where_the_source_cannot_be_listed() -> None:
+def test_the_quota_is_not_compared_where_the_source_cannot_be_listed() -> None:
     assert "quota" not in differences(hand_made(), listing=None)
 
 

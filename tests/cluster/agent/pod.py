@@ -312,13 +312,13 @@ class PodRunner(threading.Thread):
             self._pause(self.settings["tick"])
 
     def _probe(self, name: str, current: Container, probe: StartupProbe) -> None:
-        verdict = probe.step(self.enters[name], self.envs[name], self.logs[name])
-        if verdict == "passed":
+        result = probe.step(self.enters[name], self.envs[name], self.logs[name])
+        if result == "passed":
             self.status.started(name)
-        elif verdict in ("failed", "exhausted") and current.exit_code() is None:
+        elif result in ("failed", "exhausted") and current.exit_code() is None:
             said = probe.said[-800:]
             self.status.event("Warning", "Unhealthy", f"Startup probe failed: {said}")
-        if verdict == "exhausted":
+        if result == "exhausted":
             self.status.event(
                 "Normal", "Killing", f"Container {name} failed startup probe, will be restarted"
             )

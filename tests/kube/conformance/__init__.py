@@ -1,5 +1,5 @@
-"""kubectl is the judge of connections: both are run, and what arrives has to be the same."""
+"""Connections as kubectl makes them: both are run, and their requests have to be the same."""
 
 import pytest
 
-pytest.register_assert_rewrite("tests.kube.conformance.judge")
+pytest.register_assert_rewrite("tests.kube.conformance.comparison")

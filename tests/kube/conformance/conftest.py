@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.kube.conformance import pki
-from tests.kube.conformance.judge import Court
+from tests.kube.conformance.comparison import Comparison
 from tests.kube.conformance.servers import Recorder, record
 
 
@@ -31,7 +31,9 @@ def http() -> Iterator[Recorder]:
 
 
 @pytest.fixture
-def court(tmp_path: Path, authority: pki.Authority, https: Recorder, http: Recorder) -> Court:
+def comparison(
+    tmp_path: Path, authority: pki.Authority, https: Recorder, http: Recorder
+) -> Comparison:
     https.forget()
     http.forget()
-    return Court(tmp_path, authority, https, http)
+    return Comparison(tmp_path, authority, https, http)

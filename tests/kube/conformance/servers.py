@@ -17,10 +17,10 @@ _VERSION = json.dumps({"major": "1", "minor": "36", "gitVersion": "v1.36.3"}).en
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReceivedRequest:
     """One request: all of it that says who asks whom."""
 
-    door: str
+    scheme: str
     """`https` or `http`."""
     sni: str
     certificate: str
@@ -42,18 +42,18 @@ class Refusal:
 
 
 class Recorder(ThreadingHTTPServer):
-    """Notes each request in `seen`; `script` has the answers to the next ones."""
+    """Notes each request in `requests`; `script` has the answers to the next ones."""
 
     daemon_threads = True
     allow_reuse_address = True
 
     def __init__(self, certificate: Path | None = None, clients: Path | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.seen: list[Seen] = []
+        self.requests: list[ReceivedRequest] = []
         self.script: list[Refusal] = []
         self.wants: str = ""
         """Without this Authorization the answer is 401."""
-        self.door = "https" if certificate else "http"
+        self.scheme = "https" if certificate else "http"
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
@@ -66,13 +66,13 @@ class Recorder(ThreadingHTTPServer):
             )
 
     def forget(self) -> None:
-        self.seen.clear()
+        self.requests.clear()
         self.script.clear()
         self.wants = ""
 
     @property
     def url(self) -> str:
-        return f"{self.door}://127.0.0.1:{self.server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that does not trust us is no news."""
@@ -96,19 +96,19 @@ class _Handler(BaseHTTPRequestHandler):
                 if name.lower().startswith(_IDENTITY) and value != "identity"
             )
         )
-        seen = Seen(
-            door=self.server.door,
+        request = ReceivedRequest(
+            scheme=self.server.scheme,
             sni=getattr(self.connection, "asked_for", ""),
             certificate=self._common_name(),
             host=self.headers.get("Host", ""),
             path=self.path.partition("?")[0],
             headers=headers,
         )
-        self.server.seen.append(seen)
+        self.server.requests.append(request)
         if self.server.script:
             refusal = self.server.script.pop(0)
             return self._send(refusal.status, b"{}", refusal.headers)
-        if self.server.wants and seen.header("authorization") != [self.server.wants]:
+        if self.server.wants and request.header("authorization") != [self.server.wants]:
             return self._send(401, b"{}", {})
         return self._send(200, _VERSION, {})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.kube.conformance.judge import Court
+from tests.kube.conformance.comparison import Comparison
 from tests.kube.conformance.pki import CLIENT
 
 
@@ -26,15 +26,17 @@ def named(**entries: Any) -> dict[str, Any]:
 
 class TestLists:
     @pytest.fixture
-    def cluster(self, court: Court) -> dict[str, Any]:
-        return {"server": court.https.url, "certificate-authority": str(court.pki.root)}
+    def cluster(self, comparison: Comparison) -> dict[str, Any]:
+        return {"server": comparison.https.url, "certificate-authority": str(comparison.pki.root)}
 
     def listed(self, *files: Path | str) -> str:
         return os.pathsep.join(str(each) for each in files)
 
-    def test_the_first_of_each_name_counts(self, court: Court, cluster: dict[str, Any]) -> None:
-        one = court.write("one", named(user_u={"token": "first"}, current="main"))
-        two = court.write(
+    def test_the_first_of_each_name_counts(
+        self, comparison: Comparison, cluster: dict[str, Any]
+    ) -> None:
+        one = comparison.write("one", named(user_u={"token": "first"}, current="main"))
+        two = comparison.write(
             "two",
             named(
                 user_u={"token": "second", "as": "somebody"},
@@ -43,61 +45,76 @@ class TestLists:
                 current="other",
             ),
         )
-        paths = self.listed(one, "", court.folder / "missing", two, one)
-        seen = court.agree(KUBECONFIG=paths)
-        assert seen.header("authorization") == ["Bearer first"]
-        assert seen.header("impersonate-user") == []
+        paths = self.listed(one, "", comparison.folder / "missing", two, one)
+        request = comparison.assert_same_request(KUBECONFIG=paths)
+        assert request.header("authorization") == ["Bearer first"]
+        assert request.header("impersonate-user") == []
 
-    def test_a_current_context_may_be_anywhere(self, court: Court, cluster: dict[str, Any]) -> None:
-        one = court.write("one", named(cluster_c=cluster, user_u={"token": "t"}, current=""))
-        two = court.write("two", named(context_x={"cluster": "c", "user": "u"}, current="x"))
-        court.agree(KUBECONFIG=self.listed(one, two))
+    def test_a_current_context_may_be_anywhere(
+        self, comparison: Comparison, cluster: dict[str, Any]
+    ) -> None:
+        one = comparison.write("one", named(cluster_c=cluster, user_u={"token": "t"}, current=""))
+        two = comparison.write("two", named(context_x={"cluster": "c", "user": "u"}, current="x"))
+        comparison.assert_same_request(KUBECONFIG=self.listed(one, two))
 
-    def test_paths_are_relative_to_their_file(self, court: Court, cluster: dict[str, Any]) -> None:
-        court.write("far/away/ca.pem", court.pki.root.read_bytes())
-        court.write("far/me.pem", court.pki.client.read_bytes())
-        court.write("far/me.key", court.pki.client_key.read_bytes())
-        court.write("far/token", "t")
+    def test_paths_are_relative_to_their_file(
+        self, comparison: Comparison, cluster: dict[str, Any]
+    ) -> None:
+        comparison.write("far/away/ca.pem", comparison.pki.root.read_bytes())
+        comparison.write("far/me.pem", comparison.pki.client.read_bytes())
+        comparison.write("far/me.key", comparison.pki.client_key.read_bytes())
+        comparison.write("far/token", "t")
         user = {"client-certificate": "me.pem", "client-key": "me.key", "tokenFile": "./token"}
-        one = court.write(
+        one = comparison.write(
             "far/away/one", named(cluster_c={**cluster, "certificate-authority": "ca.pem"})
         )
-        court.write(
+        comparison.write(
             "far/two",
             named(user_u=user, context_x={"cluster": "c", "user": "u"}, current="x"),
         )
-        assert court.agree(KUBECONFIG=self.listed(one, "far/two")).certificate == CLIENT
+        assert (
+            comparison.assert_same_request(KUBECONFIG=self.listed(one, "far/two")).certificate
+            == CLIENT
+        )
 
-    def test_the_flag_takes_precedence_over_the_list(self, court: Court) -> None:
-        court.config({"token": "of-the-list"}, name="list")
-        file = court.config({"token": "of-the-flag"}, name="flag")
-        seen = court.agree(f"--kubeconfig={file}", KUBECONFIG=str(court.folder / "list"))
-        assert seen.header("authorization") == ["Bearer of-the-flag"]
+    def test_the_flag_takes_precedence_over_the_list(self, comparison: Comparison) -> None:
+        comparison.config({"token": "of-the-list"}, name="list")
+        file = comparison.config({"token": "of-the-flag"}, name="flag")
+        request = comparison.assert_same_request(
+            f"--kubeconfig={file}", KUBECONFIG=str(comparison.folder / "list")
+        )
+        assert request.header("authorization") == ["Bearer of-the-flag"]
 
-    def test_the_flag_is_no_list(self, court: Court) -> None:
-        file = court.config(name="one")
-        court.refuse("no such file", "there is no kubeconfig at", f"--kubeconfig={file}:{file}")
+    def test_the_flag_is_no_list(self, comparison: Comparison) -> None:
+        file = comparison.config(name="one")
+        comparison.assert_refused(
+            "no such file", "there is no kubeconfig at", f"--kubeconfig={file}:{file}"
+        )
 
-    def test_a_flag_that_names_nothing(self, court: Court) -> None:
-        court.config()
-        court.refuse("no such file", "there is no kubeconfig at /nope", "--kubeconfig=/nope")
+    def test_a_flag_that_names_nothing(self, comparison: Comparison) -> None:
+        comparison.config()
+        comparison.assert_refused(
+            "no such file", "there is no kubeconfig at /nope", "--kubeconfig=/nope"
+        )
 
-    def test_a_folder_in_the_list(self, court: Court) -> None:
-        court.config()
-        paths = self.listed(court.folder, court.folder / ".kube/config")
-        court.refuse("is a directory", "Is a directory", KUBECONFIG=paths)
+    def test_a_folder_in_the_list(self, comparison: Comparison) -> None:
+        comparison.config()
+        paths = self.listed(comparison.folder, comparison.folder / ".kube/config")
+        comparison.assert_refused("is a directory", "Is a directory", KUBECONFIG=paths)
 
-    def test_an_empty_file_in_the_list(self, court: Court) -> None:
-        court.config()
-        empty = court.write("empty", "")
-        court.agree(KUBECONFIG=self.listed(empty, court.folder / ".kube/config"))
+    def test_an_empty_file_in_the_list(self, comparison: Comparison) -> None:
+        comparison.config()
+        empty = comparison.write("empty", "")
+        comparison.assert_same_request(
+            KUBECONFIG=self.listed(empty, comparison.folder / ".kube/config")
+        )
 
 
 class TestChoice:
     @pytest.fixture
-    def several(self, court: Court) -> None:
-        good = {"server": court.https.url, "certificate-authority": str(court.pki.root)}
-        court.write(
+    def several(self, comparison: Comparison) -> None:
+        good = {"server": comparison.https.url, "certificate-authority": str(comparison.pki.root)}
+        comparison.write(
             ".kube/config",
             named(
                 cluster_good=good,
@@ -124,29 +141,33 @@ class TestChoice:
         ],
         ids=str,
     )
-    def test_by_flags(self, court: Court, flags: tuple[str, ...]) -> None:
-        court.agree(*flags)
+    def test_by_flags(self, comparison: Comparison, flags: tuple[str, ...]) -> None:
+        comparison.assert_same_request(*flags)
 
     @pytest.mark.usefixtures("several")
     @pytest.mark.parametrize("what", ["context", "cluster", "user"])
-    def test_what_is_not_there(self, court: Court, what: str) -> None:
+    def test_what_is_not_there(self, comparison: Comparison, what: str) -> None:
         ours = f"no {what} 'nope'"
-        court.refuse(f'{what.replace("user", "auth info")} "nope" does not exist', ours,
-                     f"--{what}=nope")  # fmt: skip
+        comparison.assert_refused(
+            f'{what.replace("user", "auth info")} "nope" does not exist', ours, f"--{what}=nope"
+        )
 
-    def test_a_current_context_that_is_not_there(self, court: Court) -> None:
-        court.config()
-        file = court.folder / ".kube/config"
+    def test_a_current_context_that_is_not_there(self, comparison: Comparison) -> None:
+        comparison.config()
+        file = comparison.folder / ".kube/config"
         file.write_text(file.read_text().replace("current-context: main", "current-context: x"))
-        court.refuse("context was not found", "no context 'x'")
+        comparison.assert_refused("context was not found", "no context 'x'")
 
-    def test_server_and_token_without_a_file(self, court: Court) -> None:
-        flags = (f"--server={court.https.url}", f"--certificate-authority={court.pki.root}")
-        court.agree(*flags, "--token=t")
+    def test_server_and_token_without_a_file(self, comparison: Comparison) -> None:
+        flags = (
+            f"--server={comparison.https.url}",
+            f"--certificate-authority={comparison.pki.root}",
+        )
+        comparison.assert_same_request(*flags, "--token=t")
 
-    def test_the_server_flag_overrides_the_contexts(self, court: Court) -> None:
-        court.config(server="https://127.0.0.1:1")
-        court.agree(f"--server={court.https.url}")
+    def test_the_server_flag_overrides_the_contexts(self, comparison: Comparison) -> None:
+        comparison.config(server="https://127.0.0.1:1")
+        comparison.assert_same_request(f"--server={comparison.https.url}")
 
 
 class TestContent:
@@ -174,12 +195,14 @@ class TestContent:
         ],
         ids=lambda value: value if isinstance(value, str) else type(value).__name__,
     )
-    def test_of_a_user(self, court: Court, field: str, value: Any) -> None:
-        found = self.written(court)
+    def test_of_a_user(self, comparison: Comparison, field: str, value: Any) -> None:
+        found = self.written(comparison)
         found["users"].append({"name": "unused", "user": {field: value}})
-        court.write(".kube/config", found)
-        words = court.refuse("error loading config file", f"{field}.* of the user 'unused'").words
-        assert "987654" not in words
+        comparison.write(".kube/config", found)
+        message = comparison.assert_refused(
+            "error loading config file", f"{field}.* of the user 'unused'"
+        ).message
+        assert "987654" not in message
 
     @pytest.mark.parametrize(
         ("field", "value"),
@@ -194,39 +217,41 @@ class TestContent:
         ],
         ids=str,
     )
-    def test_of_a_cluster(self, court: Court, field: str, value: Any) -> None:
-        found = self.written(court)
+    def test_of_a_cluster(self, comparison: Comparison, field: str, value: Any) -> None:
+        found = self.written(comparison)
         found["clusters"].append({"name": "unused", "cluster": {field: value}})
-        court.write(".kube/config", found)
-        court.refuse("error loading config file", f"{field}.* of the cluster 'unused'")
+        comparison.write(".kube/config", found)
+        comparison.assert_refused("error loading config file", f"{field}.* of the cluster 'unused'")
 
     @pytest.mark.parametrize("part", ["clusters", "users", "contexts"])
-    def test_a_duplicate_name(self, court: Court, part: str) -> None:
-        found = self.written(court)
+    def test_a_duplicate_name(self, comparison: Comparison, part: str) -> None:
+        found = self.written(comparison)
         found[part] *= 2
-        court.write(".kube/config", found)
-        court.refuse("duplicate name", f"two {part} with the name")
+        comparison.write(".kube/config", found)
+        comparison.assert_refused("duplicate name", f"two {part} with the name")
 
     @pytest.mark.parametrize("change", [{"kind": "Pod"}, {"apiVersion": "v2"}, {"clusters": {}}])
-    def test_another_kind(self, court: Court, change: dict[str, Any]) -> None:
-        court.write(".kube/config", {**self.written(court), **change})
-        court.refuse("error loading config file|no kind|unable to decode", "cannot read the kube")
+    def test_another_kind(self, comparison: Comparison, change: dict[str, Any]) -> None:
+        comparison.write(".kube/config", {**self.written(comparison), **change})
+        comparison.assert_refused(
+            "error loading config file|no kind|unable to decode", "cannot read the kube"
+        )
 
-    def test_nothing_but_the_lists(self, court: Court) -> None:
-        found = self.written(court)
-        court.write(".kube/config", {**found, "apiVersion": None, "kind": None})
-        court.agree()
+    def test_nothing_but_the_lists(self, comparison: Comparison) -> None:
+        found = self.written(comparison)
+        comparison.write(".kube/config", {**found, "apiVersion": None, "kind": None})
+        comparison.assert_same_request()
 
-    def test_unknown_fields(self, court: Court) -> None:
-        found = self.written(court)
+    def test_unknown_fields(self, comparison: Comparison) -> None:
+        found = self.written(comparison)
         found["users"][0]["user"] |= {"colour": 7, "Token": "x"}
         found["preferences"] = {"colors": True}
         found["extensions"] = [{"name": "x", "extension": {"a": 1}}]
-        court.write(".kube/config", found)
-        court.agree()
+        comparison.write(".kube/config", found)
+        comparison.assert_same_request()
 
-    def test_nulls_are_nothing(self, court: Court) -> None:
-        court.config(
+    def test_nulls_are_nothing(self, comparison: Comparison) -> None:
+        comparison.config(
             dict.fromkeys(
                 ("tokenFile", "as", "as-groups", "exec", "auth-provider", "client-key-data")
             )
@@ -235,33 +260,35 @@ class TestContent:
             proxy_url="",
             tls_server_name="",
         )
-        court.agree()
+        comparison.assert_same_request()
 
-    def test_texts_that_yaml_parses_as_times(self, court: Court) -> None:
-        found = self.written(court)
-        text = str(court.write(".kube/config", found).read_text())
+    def test_texts_that_yaml_parses_as_times(self, comparison: Comparison) -> None:
+        found = self.written(comparison)
+        text = str(comparison.write(".kube/config", found).read_text())
         text = text.replace("token: of-the-user", "token: 2026-01-02")
-        court.write(".kube/config", text)
-        assert court.agree().header("authorization") == ["Bearer 2026-01-02"]
+        comparison.write(".kube/config", text)
+        assert comparison.assert_same_request().header("authorization") == ["Bearer 2026-01-02"]
 
     @pytest.mark.parametrize("word", ["n", "Y", "yes", "Off", "null", "1e3", "0o17", "~"])
-    def test_tokens_that_yaml_does_not_parse_as_strings(self, court: Court, word: str) -> None:
-        text = court.config().read_text().replace("token: of-the-user", f"token: {word}")
-        court.write(".kube/config", text)
-        judge, ours = court.both(("--username=me",), {})
-        assert ours.worked is judge.worked
-        assert ours.seen == judge.seen
+    def test_tokens_that_yaml_does_not_parse_as_strings(
+        self, comparison: Comparison, word: str
+    ) -> None:
+        text = comparison.config().read_text().replace("token: of-the-user", f"token: {word}")
+        comparison.write(".kube/config", text)
+        expected, ours = comparison.both(("--username=me",), {})
+        assert ours.worked is expected.worked
+        assert ours.requests == expected.requests
 
-    def test_json(self, court: Court) -> None:
+    def test_json(self, comparison: Comparison) -> None:
         import json
 
-        court.write(".kube/config", json.dumps(self.written(court)))
-        court.agree()
+        comparison.write(".kube/config", json.dumps(self.written(comparison)))
+        comparison.assert_same_request()
 
-    def written(self, court: Court) -> dict[str, Any]:
+    def written(self, comparison: Comparison) -> dict[str, Any]:
         import yaml
 
-        found: dict[str, Any] = yaml.safe_load(court.config().read_text())
+        found: dict[str, Any] = yaml.safe_load(comparison.config().read_text())
         return found
 
 
@@ -278,55 +305,57 @@ class TestAddress:
             "/prefix?query=1#fragment",
         ],
     )
-    def test_paths(self, court: Court, path: str) -> None:
-        court.config(server=court.https.url + path)
-        court.agree()
+    def test_paths(self, comparison: Comparison, path: str) -> None:
+        comparison.config(server=comparison.https.url + path)
+        comparison.assert_same_request()
 
-    def test_capitals(self, court: Court) -> None:
-        court.config(server=court.https.url.replace("https", "HTTPS"))
-        court.agree()
+    def test_capitals(self, comparison: Comparison) -> None:
+        comparison.config(server=comparison.https.url.replace("https", "HTTPS"))
+        comparison.assert_same_request()
 
-    def test_a_name_and_password(self, court: Court) -> None:
-        url = court.https.url.replace("//", "//me:p%40ss@")
-        court.config({}, server=url)
-        judge, ours = court.both(("--token=t",), {})
-        assert judge.worked
-        assert ours.seen == judge.seen
+    def test_a_name_and_password(self, comparison: Comparison) -> None:
+        url = comparison.https.url.replace("//", "//me:p%40ss@")
+        comparison.config({}, server=url)
+        expected, ours = comparison.both(("--token=t",), {})
+        assert expected.worked
+        assert ours.requests == expected.requests
 
-    def test_a_name_and_password_alone(self, court: Court) -> None:
-        court.plain({}, server=court.http.url.replace("//", "//me:p%40ss@"))
-        assert court.agree().header("authorization")
+    def test_a_name_and_password_alone(self, comparison: Comparison) -> None:
+        comparison.plain({}, server=comparison.http.url.replace("//", "//me:p%40ss@"))
+        assert comparison.assert_same_request().header("authorization")
 
     @pytest.mark.parametrize("more", [{}, {"insecure_skip_tls_verify": True}, "ca"], ids=str)
-    def test_without_a_scheme_it_is_plain_http(self, court: Court, more: Any) -> None:
+    def test_without_a_scheme_it_is_plain_http(self, comparison: Comparison, more: Any) -> None:
         """Whatever else the entry says; and so no token is sent."""
-        known = {"certificate_authority": str(court.pki.root)} if more == "ca" else more
-        court.plain(server=court.http.url.removeprefix("http://"), **known)
-        assert court.agree().header("authorization") == []
+        known = {"certificate_authority": str(comparison.pki.root)} if more == "ca" else more
+        comparison.plain(server=comparison.http.url.removeprefix("http://"), **known)
+        assert comparison.assert_same_request().header("authorization") == []
 
     @pytest.mark.parametrize(
         "server", ["127.0.0.1:1/prefix", "ftp://127.0.0.1:1", "https://", "https://h:port", "a b"]
     )
-    def test_no_address(self, court: Court, server: str) -> None:
-        court.config(server=server)
-        court.refuse("", "is not a URL")
+    def test_no_address(self, comparison: Comparison, server: str) -> None:
+        comparison.config(server=server)
+        comparison.assert_refused("", "is not a URL")
 
-    def test_the_standard_port_is_in_the_host(self, court: Court) -> None:
+    def test_the_standard_port_is_in_the_host(self, comparison: Comparison) -> None:
         from tests.proxyserver import connect_proxy
 
-        with connect_proxy(court.https.server_port) as proxy:
+        with connect_proxy(comparison.https.server_port) as proxy:
             url = f"http://127.0.0.1:{proxy.port}"
-            court.config(server="https://api.example:443", proxy_url=url)
-            assert court.agree().host == "api.example:443"
+            comparison.config(server="https://api.example:443", proxy_url=url)
+            assert comparison.assert_same_request().host == "api.example:443"
 
 
 class TestTimeout:
     @pytest.mark.parametrize("text", ["5", "5s", "1m30s", "1h", "0", "500ms", "1.5h"])
-    def test_durations(self, court: Court, text: str) -> None:
-        court.config()
-        court.agree(f"--request-timeout={text}")
+    def test_durations(self, comparison: Comparison, text: str) -> None:
+        comparison.config()
+        comparison.assert_same_request(f"--request-timeout={text}")
 
     @pytest.mark.parametrize("text", ["soon", "5 s", "5d"])
-    def test_no_durations(self, court: Court, text: str) -> None:
-        court.config()
-        court.refuse("(?i)invalid timeout", "is not a duration", f"--request-timeout={text}")
+    def test_no_durations(self, comparison: Comparison, text: str) -> None:
+        comparison.config()
+        comparison.assert_refused(
+            "(?i)invalid timeout", "is not a duration", f"--request-timeout={text}"
+        )

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.kube.conformance.judge import Court
+from tests.kube.conformance.comparison import Comparison
 from tests.kube.conformance.pki import CLIENT
 
 
-def test_a_token(court: Court) -> None:
-    court.config({"token": "t"})
-    assert court.agree().header("authorization") == ["Bearer t"]
+def test_a_token(comparison: Comparison) -> None:
+    comparison.config({"token": "t"})
+    assert comparison.assert_same_request().header("authorization") == ["Bearer t"]
 
 
 class TestImpersonation:
@@ -43,9 +43,11 @@ class TestImpersonation:
         ],
         ids=str,
     )
-    def test_as_somebody(self, court: Court, user: dict[str, Any], flags: tuple[str, ...]) -> None:
-        court.config({"token": "t", **user})
-        court.agree(*flags)
+    def test_as_somebody(
+        self, comparison: Comparison, user: dict[str, Any], flags: tuple[str, ...]
+    ) -> None:
+        comparison.config({"token": "t", **user})
+        comparison.assert_same_request(*flags)
 
     @pytest.mark.parametrize(
         ("user", "flags"),
@@ -60,64 +62,66 @@ class TestImpersonation:
         ids=str,
     )
     def test_without_a_user_is_refused(
-        self, court: Court, user: dict[str, Any], flags: tuple[str, ...]
+        self, comparison: Comparison, user: dict[str, Any], flags: tuple[str, ...]
     ) -> None:
-        court.config({"token": "t", **user})
-        court.refuse("without impersonating a user", "a user", *flags)
+        comparison.config({"token": "t", **user})
+        comparison.assert_refused("without impersonating a user", "a user", *flags)
 
-    def test_over_plain_http_too(self, court: Court) -> None:
-        court.plain(self.FULL)
-        assert court.agree().header("impersonate-user") == ["readonly-bot"]
+    def test_over_plain_http_too(self, comparison: Comparison) -> None:
+        comparison.plain(self.FULL)
+        assert comparison.assert_same_request().header("impersonate-user") == ["readonly-bot"]
 
 
 class TestOrder:
     """What goes first where a user has several ways to log in."""
 
     @pytest.fixture
-    def file(self, court: Court) -> Path:
-        return court.write("token", "  of-the-file\n")
+    def file(self, comparison: Comparison) -> Path:
+        return comparison.write("token", "  of-the-file\n")
 
-    def certificate(self, court: Court) -> dict[str, Any]:
-        pki = court.pki
+    def certificate(self, comparison: Comparison) -> dict[str, Any]:
+        pki = comparison.pki
         return {"client-certificate": str(pki.client), "client-key": str(pki.client_key)}
 
-    def test_a_file_before_a_token(self, court: Court, file: Path) -> None:
-        court.config({"token": "of-the-user", "tokenFile": str(file)})
-        assert court.agree().header("authorization") == ["Bearer of-the-file"]
+    def test_a_file_before_a_token(self, comparison: Comparison, file: Path) -> None:
+        comparison.config({"token": "of-the-user", "tokenFile": str(file)})
+        assert comparison.assert_same_request().header("authorization") == ["Bearer of-the-file"]
 
-    def test_a_token_where_the_file_is_not_there(self, court: Court) -> None:
-        court.config({"token": "of-the-user", "tokenFile": "/nope"})
-        court.agree()
+    def test_a_token_where_the_file_is_not_there(self, comparison: Comparison) -> None:
+        comparison.config({"token": "of-the-user", "tokenFile": "/nope"})
+        comparison.assert_same_request()
 
-    def test_a_file_before_the_flag(self, court: Court, file: Path) -> None:
-        court.config({"tokenFile": str(file)})
-        court.agree("--token=of-the-flag")
+    def test_a_file_before_the_flag(self, comparison: Comparison, file: Path) -> None:
+        comparison.config({"tokenFile": str(file)})
+        comparison.assert_same_request("--token=of-the-flag")
 
-    def test_the_flag_before_a_token(self, court: Court) -> None:
-        court.config()
-        assert court.agree("--token=of-the-flag").header("authorization") == ["Bearer of-the-flag"]
+    def test_the_flag_before_a_token(self, comparison: Comparison) -> None:
+        comparison.config()
+        assert comparison.assert_same_request("--token=of-the-flag").header("authorization") == [
+            "Bearer of-the-flag"
+        ]
 
-    def test_a_file_that_is_not_there(self, court: Court) -> None:
-        court.config({"tokenFile": "/nope/token"})
-        court.refuse("no such file", "No such file")
+    def test_a_file_that_is_not_there(self, comparison: Comparison) -> None:
+        comparison.config({"tokenFile": "/nope/token"})
+        comparison.assert_refused("no such file", "No such file")
 
-    def test_an_empty_file(self, court: Court) -> None:
-        file = court.write("token", "\n")
-        court.config({"tokenFile": str(file)})
-        court.refuse("invalid header field value", "is empty")
+    def test_an_empty_file(self, comparison: Comparison) -> None:
+        file = comparison.write("token", "\n")
+        comparison.config({"tokenFile": str(file)})
+        comparison.assert_refused("invalid header field value", "is empty")
 
-    def test_name_and_password(self, court: Court) -> None:
-        court.config({"username": "me", "password": "pass:word"})
+    def test_name_and_password(self, comparison: Comparison) -> None:
+        comparison.config({"username": "me", "password": "pass:word"})
         pair = base64.b64encode(b"me:pass:word").decode()
-        assert court.agree().header("authorization") == [f"Basic {pair}"]
+        assert comparison.assert_same_request().header("authorization") == [f"Basic {pair}"]
 
-    def test_a_name_without_a_password(self, court: Court) -> None:
-        court.config({"username": "me"})
-        court.agree()
+    def test_a_name_without_a_password(self, comparison: Comparison) -> None:
+        comparison.config({"username": "me"})
+        comparison.assert_same_request()
 
-    def test_name_and_password_by_flags(self, court: Court) -> None:
-        court.config({"username": "me", "password": "x"})
-        court.agree("--username=you", "--password=word")
+    def test_name_and_password_by_flags(self, comparison: Comparison) -> None:
+        comparison.config({"username": "me", "password": "x"})
+        comparison.assert_same_request("--username=you", "--password=word")
 
     @pytest.mark.parametrize(
         ("user", "flags"),
@@ -129,67 +133,74 @@ class TestOrder:
         ids=str,
     )
     def test_two_ways_at_once(
-        self, court: Court, user: dict[str, Any], flags: tuple[str, ...]
+        self, comparison: Comparison, user: dict[str, Any], flags: tuple[str, ...]
     ) -> None:
-        court.config(user)
-        court.refuse("more than one authentication method", "both a token and a name", *flags)
+        comparison.config(user)
+        comparison.assert_refused(
+            "more than one authentication method", "both a token and a name", *flags
+        )
 
-    def test_a_certificate(self, court: Court) -> None:
-        court.config(self.certificate(court))
-        assert court.agree().certificate == CLIENT
+    def test_a_certificate(self, comparison: Comparison) -> None:
+        comparison.config(self.certificate(comparison))
+        assert comparison.assert_same_request().certificate == CLIENT
 
-    def test_a_certificate_by_flags(self, court: Court) -> None:
-        court.config({"token": "t"})
-        pki = court.pki
+    def test_a_certificate_by_flags(self, comparison: Comparison) -> None:
+        comparison.config({"token": "t"})
+        pki = comparison.pki
         flags = (f"--client-certificate={pki.client}", f"--client-key={pki.client_key}")
-        assert court.agree(*flags).certificate == CLIENT
+        assert comparison.assert_same_request(*flags).certificate == CLIENT
 
-    def test_flags_replace_the_data_of_a_kubeconfig(self, court: Court) -> None:
+    def test_flags_replace_the_data_of_a_kubeconfig(self, comparison: Comparison) -> None:
         junk = base64.b64encode(b"junk").decode()
-        court.config({"client-certificate-data": junk, "client-key-data": junk})
-        pki = court.pki
+        comparison.config({"client-certificate-data": junk, "client-key-data": junk})
+        pki = comparison.pki
         flags = (f"--client-certificate={pki.client}", f"--client-key={pki.client_key}")
-        assert court.agree(*flags).certificate == CLIENT
+        assert comparison.assert_same_request(*flags).certificate == CLIENT
 
     @pytest.mark.parametrize("rest", [{"token": "t"}, {"username": "me", "password": "p"}], ids=str)
-    def test_a_certificate_besides(self, court: Court, rest: dict[str, Any]) -> None:
-        court.config({**self.certificate(court), **rest})
-        seen = court.agree()
-        assert seen.certificate == CLIENT
-        assert seen.header("authorization")
+    def test_a_certificate_besides(self, comparison: Comparison, rest: dict[str, Any]) -> None:
+        comparison.config({**self.certificate(comparison), **rest})
+        request = comparison.assert_same_request()
+        assert request.certificate == CLIENT
+        assert request.header("authorization")
 
-    def test_the_flag_leaves_the_certificate(self, court: Court) -> None:
-        court.config(self.certificate(court))
-        seen = court.agree("--token=of-the-flag")
-        assert (seen.certificate, seen.header("authorization")) == (CLIENT, ["Bearer of-the-flag"])
+    def test_the_flag_leaves_the_certificate(self, comparison: Comparison) -> None:
+        comparison.config(self.certificate(comparison))
+        request = comparison.assert_same_request("--token=of-the-flag")
+        assert (request.certificate, request.header("authorization")) == (
+            CLIENT,
+            ["Bearer of-the-flag"],
+        )
 
-    def test_a_client_key_without_a_certificate(self, court: Court) -> None:
-        court.config({"token": "t", "client-key": str(court.pki.client_key)})
-        court.agree()
+    def test_a_client_key_without_a_certificate(self, comparison: Comparison) -> None:
+        comparison.config({"token": "t", "client-key": str(comparison.pki.client_key)})
+        comparison.assert_same_request()
 
-    def test_a_certificate_alone(self, court: Court) -> None:
-        court.config({"client-certificate": str(court.pki.client)})
-        court.refuse("client-key must be specified", "no client-key")
+    def test_a_certificate_alone(self, comparison: Comparison) -> None:
+        comparison.config({"client-certificate": str(comparison.pki.client)})
+        comparison.assert_refused("client-key must be specified", "no client-key")
 
     @pytest.mark.parametrize("what", ["client-certificate", "client-key"])
-    def test_a_file_and_data(self, court: Court, what: str) -> None:
-        data = base64.b64encode(court.pki.client.read_bytes()).decode()
-        court.config({**self.certificate(court), f"{what}-data": data})
-        court.refuse("are both specified", f"both {what} and {what}-data")
+    def test_a_file_and_data(self, comparison: Comparison, what: str) -> None:
+        data = base64.b64encode(comparison.pki.client.read_bytes()).decode()
+        comparison.config({**self.certificate(comparison), f"{what}-data": data})
+        comparison.assert_refused("are both specified", f"both {what} and {what}-data")
 
-    def test_a_key_of_another_certificate(self, court: Court) -> None:
-        court.config({**self.certificate(court), "client-key": str(court.pki.server)})
-        court.refuse("does not match", "(?i)mismatch")
+    def test_a_key_of_another_certificate(self, comparison: Comparison) -> None:
+        comparison.config(
+            {**self.certificate(comparison), "client-key": str(comparison.pki.server)}
+        )
+        comparison.assert_refused("does not match", "(?i)mismatch")
 
     @pytest.mark.parametrize("rest", [{"token": "t"}, {"username": "me"}, "certificate"], ids=str)
-    def test_the_plugin_is_not_asked(self, court: Court, rest: Any) -> None:
-        known = self.certificate(court) if rest == "certificate" else rest
-        court.config({**court.plugin("exit 1"), **known})
-        court.agree()
+    def test_the_plugin_is_not_asked(self, comparison: Comparison, rest: Any) -> None:
+        known = self.certificate(comparison) if rest == "certificate" else rest
+        comparison.config({**comparison.plugin("exit 1"), **known})
+        comparison.assert_same_request()
 
-    def test_the_plugin_is_not_asked_where_a_flag_has_a_token(self, court: Court) -> None:
-        court.config(court.plugin("exit 1"))
-        court.agree("--token=t")
+    def test_the_plugin_is_not_asked_where_a_flag_has_a_token(self, comparison: Comparison) -> None:
+        comparison.config(comparison.plugin("exit 1"))
+        comparison.assert_same_request("--token=t")
 
 
 class TestPlainHttp:
@@ -206,37 +217,47 @@ class TestPlainHttp:
         ],
         ids=str,
     )
-    def test_no_secret(self, court: Court, user: dict[str, Any], flags: tuple[str, ...]) -> None:
-        court.plain(user)
-        assert court.agree(*flags).header("authorization") == []
+    def test_no_secret(
+        self, comparison: Comparison, user: dict[str, Any], flags: tuple[str, ...]
+    ) -> None:
+        comparison.plain(user)
+        assert comparison.assert_same_request(*flags).header("authorization") == []
 
-    def test_the_plugin_is_not_asked(self, court: Court) -> None:
-        court.plain(court.plugin("exit 1"))
-        court.agree()
+    def test_the_plugin_is_not_asked(self, comparison: Comparison) -> None:
+        comparison.plain(comparison.plugin("exit 1"))
+        comparison.assert_same_request()
 
-    def test_the_entry_is_judged_all_the_same(self, court: Court) -> None:
-        court.plain({"token": "t", "username": "me"})
-        court.refuse("more than one authentication method", "both a token and a name")
+    def test_the_entry_is_validated_all_the_same(self, comparison: Comparison) -> None:
+        comparison.plain({"token": "t", "username": "me"})
+        comparison.assert_refused("more than one authentication method", "both a token and a name")
 
-    def test_trust_does_not_matter(self, court: Court) -> None:
-        court.plain(insecure_skip_tls_verify=True, certificate_authority=str(court.pki.root))
-        court.agree()
+    def test_trust_does_not_matter(self, comparison: Comparison) -> None:
+        comparison.plain(
+            insecure_skip_tls_verify=True, certificate_authority=str(comparison.pki.root)
+        )
+        comparison.assert_same_request()
 
 
 class TestHeaders:
     @pytest.mark.parametrize("token", ["two\nlines", "t\r\nX-Remote-User: root", "nul\0"])
-    def test_a_token_that_is_no_header(self, court: Court, token: str) -> None:
-        court.config({"token": token})
-        court.refuse("invalid header field value", "has a character that is invalid in a header")
+    def test_a_token_that_is_no_header(self, comparison: Comparison, token: str) -> None:
+        comparison.config({"token": token})
+        comparison.assert_refused(
+            "invalid header field value", "has a character that is invalid in a header"
+        )
 
-    def test_nor_may_a_name(self, court: Court) -> None:
-        court.config({"token": "t", "as": "a\nImpersonate-Group: system:masters"})
-        court.refuse("invalid header field value", "has a character that is invalid in a header")
+    def test_nor_may_a_name(self, comparison: Comparison) -> None:
+        comparison.config({"token": "t", "as": "a\nImpersonate-Group: system:masters"})
+        comparison.assert_refused(
+            "invalid header field value", "has a character that is invalid in a header"
+        )
 
-    def test_compression(self, court: Court) -> None:
-        court.config()
-        assert court.agree().header("accept-encoding") == ["gzip"]
+    def test_compression(self, comparison: Comparison) -> None:
+        comparison.config()
+        assert comparison.assert_same_request().header("accept-encoding") == ["gzip"]
 
-    def test_no_compression(self, court: Court) -> None:
-        court.config()
-        assert court.agree("--disable-compression").header("accept-encoding") != ["gzip"]
+    def test_no_compression(self, comparison: Comparison) -> None:
+        comparison.config()
+        assert comparison.assert_same_request("--disable-compression").header(
+            "accept-encoding"
+        ) != ["gzip"]

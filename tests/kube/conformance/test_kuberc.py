@@ -7,29 +7,33 @@ from typing import Any
 
 import pytest
 
-from tests.kube.conformance.judge import Court
+from tests.kube.conformance.comparison import Comparison
 
-ANSWER = "echo '" + json.dumps(
-    {
-        "apiVersion": "client.authentication.k8s.io/v1",
-        "kind": "ExecCredential",
-        "status": {"token": "t"},
-    }
-) + "'"  # fmt: skip
+ANSWER = (
+    "echo '"
+    + json.dumps(
+        {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "kind": "ExecCredential",
+            "status": {"token": "t"},
+        }
+    )
+    + "'"
+)
 
 
 @pytest.fixture(autouse=True)
-def _plugin(court: Court) -> None:
-    court.config(court.plugin(ANSWER, command="plugin.sh"))
+def _plugin(comparison: Comparison) -> None:
+    comparison.config(comparison.plugin(ANSWER, command="plugin.sh"))
 
 
-def kuberc(court: Court, name: str = ".kube/kuberc", **fields: Any) -> str:
+def kuberc(comparison: Comparison, name: str = ".kube/kuberc", **fields: Any) -> str:
     head = {"apiVersion": "kubectl.config.k8s.io/v1beta1", "kind": "Preference"}
-    return str(court.write(name, {**head, **fields}))
+    return str(comparison.write(name, {**head, **fields}))
 
 
-def path(court: Court) -> str:
-    return f"{court.folder}:/usr/bin:/bin"
+def path(comparison: Comparison) -> str:
+    return f"{comparison.folder}:/usr/bin:/bin"
 
 
 def allowed(*names: str) -> dict[str, Any]:
@@ -40,42 +44,47 @@ def allowed(*names: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("policy", ["", "AllowAll"])
-def test_all(court: Court, policy: str) -> None:
-    kuberc(court, credentialPluginPolicy=policy)
-    court.agree(PATH=path(court))
+def test_all(comparison: Comparison, policy: str) -> None:
+    kuberc(comparison, credentialPluginPolicy=policy)
+    comparison.assert_same_request(PATH=path(comparison))
 
 
-def test_none(court: Court) -> None:
-    kuberc(court, credentialPluginPolicy="DenyAll")
-    found = court.refuse("not allowed: policy set to", "DenyAll", PATH=path(court))
+def test_none(comparison: Comparison) -> None:
+    kuberc(comparison, credentialPluginPolicy="DenyAll")
+    found = comparison.assert_refused(
+        "not allowed: policy set to", "DenyAll", PATH=path(comparison)
+    )
     assert found.runs == 0
 
 
-def test_no_plugin_is_needed_for_a_token(court: Court) -> None:
-    kuberc(court, credentialPluginPolicy="DenyAll")
-    court.agree("--token=t", PATH=path(court))
+def test_no_plugin_is_needed_for_a_token(comparison: Comparison) -> None:
+    kuberc(comparison, credentialPluginPolicy="DenyAll")
+    comparison.assert_same_request("--token=t", PATH=path(comparison))
 
 
 @pytest.mark.parametrize("name", ["plugin.sh", "FOLDER/plugin.sh"])
-def test_those_of_a_list(court: Court, name: str) -> None:
-    kuberc(court, **allowed("other", name.replace("FOLDER", str(court.folder))))
-    court.agree(PATH=path(court))
+def test_those_of_a_list(comparison: Comparison, name: str) -> None:
+    kuberc(comparison, **allowed("other", name.replace("FOLDER", str(comparison.folder))))
+    comparison.assert_same_request(PATH=path(comparison))
 
 
-def test_the_older_name_for_it(court: Court) -> None:
+def test_the_older_name_for_it(comparison: Comparison) -> None:
     kuberc(
-        court,
+        comparison,
         credentialPluginPolicy="Allowlist",
         credentialPluginAllowlist=[{"name": "plugin.sh"}],
     )
-    court.agree(PATH=path(court))
+    comparison.assert_same_request(PATH=path(comparison))
 
 
 @pytest.mark.parametrize("name", ["other", "/elsewhere/plugin.sh", "plugin"])
-def test_not_in_the_list(court: Court, name: str) -> None:
-    kuberc(court, **allowed(name))
-    court.refuse("not permitted by the credential plugin allowlist", "not in the credentialPlugin",
-                 PATH=path(court))  # fmt: skip
+def test_not_in_the_list(comparison: Comparison, name: str) -> None:
+    kuberc(comparison, **allowed(name))
+    comparison.assert_refused(
+        "not permitted by the credential plugin allowlist",
+        "not in the credentialPlugin",
+        PATH=path(comparison),
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,30 +99,32 @@ def test_not_in_the_list(court: Court, name: str) -> None:
     ],
     ids=str,
 )
-def test_a_policy_that_is_none(court: Court, fields: dict[str, Any]) -> None:
-    kuberc(court, **fields)
-    court.refuse("", "credentialPlugin", PATH=path(court))
+def test_a_policy_that_is_none(comparison: Comparison, fields: dict[str, Any]) -> None:
+    kuberc(comparison, **fields)
+    comparison.assert_refused("", "credentialPlugin", PATH=path(comparison))
 
 
-def test_another_file(court: Court) -> None:
-    file = kuberc(court, "other", credentialPluginPolicy="DenyAll")
-    court.refuse("not allowed", "DenyAll", PATH=path(court), KUBERC=file)
+def test_another_file(comparison: Comparison) -> None:
+    file = kuberc(comparison, "other", credentialPluginPolicy="DenyAll")
+    comparison.assert_refused("not allowed", "DenyAll", PATH=path(comparison), KUBERC=file)
 
 
-def test_a_file_that_is_named_and_not_there(court: Court) -> None:
-    court.refuse("no such file", "cannot be read", PATH=path(court), KUBERC="/nope")
+def test_a_file_that_is_named_and_not_there(comparison: Comparison) -> None:
+    comparison.assert_refused(
+        "no such file", "cannot be read", PATH=path(comparison), KUBERC="/nope"
+    )
 
 
 @pytest.mark.parametrize("off", [{"KUBERC": "off"}, {"KUBECTL_KUBERC": "false"}], ids=str)
-def test_switched_off(court: Court, off: dict[str, str]) -> None:
-    kuberc(court, credentialPluginPolicy="DenyAll")
-    court.agree(PATH=path(court), **off)
+def test_switched_off(comparison: Comparison, off: dict[str, str]) -> None:
+    kuberc(comparison, credentialPluginPolicy="DenyAll")
+    comparison.assert_same_request(PATH=path(comparison), **off)
 
 
 @pytest.mark.parametrize(
     "content",
     ["", "---\n", "kind: Other\n", "apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preference\n"],
 )
-def test_a_file_without_a_policy(court: Court, content: str) -> None:
-    court.write(".kube/kuberc", content)
-    court.agree(PATH=path(court))
+def test_a_file_without_a_policy(comparison: Comparison, content: str) -> None:
+    comparison.write(".kube/kuberc", content)
+    comparison.assert_same_request(PATH=path(comparison))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.kube.conformance.judge import Court
+from tests.kube.conformance.comparison import Comparison
 from tests.kube.conformance.pki import CLIENT
 
 V1 = "client.authentication.k8s.io/v1"
@@ -20,47 +20,51 @@ def answer(version: str = V1, **status: Any) -> str:
     return f"cat <<'END'\n{json.dumps(found)}\nEND"
 
 
-def test_a_token(court: Court) -> None:
-    court.config(court.plugin(answer(token="of-the-plugin")))
-    assert court.agree().header("authorization") == ["Bearer of-the-plugin"]
+def test_a_token(comparison: Comparison) -> None:
+    comparison.config(comparison.plugin(answer(token="of-the-plugin")))
+    assert comparison.assert_same_request().header("authorization") == ["Bearer of-the-plugin"]
 
 
-def test_a_certificate(court: Court) -> None:
+def test_a_certificate(comparison: Comparison) -> None:
     pair = {
-        "clientCertificateData": court.pki.client.read_text(),
-        "clientKeyData": court.pki.client_key.read_text(),
+        "clientCertificateData": comparison.pki.client.read_text(),
+        "clientKeyData": comparison.pki.client_key.read_text(),
     }
-    court.config(court.plugin(answer(**pair)))
-    assert court.agree().certificate == CLIENT
+    comparison.config(comparison.plugin(answer(**pair)))
+    assert comparison.assert_same_request().certificate == CLIENT
 
 
-def test_yaml(court: Court) -> None:
+def test_yaml(comparison: Comparison) -> None:
     body = f"printf 'apiVersion: {V1}\\nkind: ExecCredential\\nstatus: {{token: t}}\\n'"
-    court.config(court.plugin(body))
-    court.agree()
+    comparison.config(comparison.plugin(body))
+    comparison.assert_same_request()
 
 
 class TestInteractiveMode:
     @pytest.mark.parametrize(
         ("version", "mode"), [(V1, "Never"), (V1, "IfAvailable"), (BETA, None), (BETA, "Never")]
     )
-    def test_taken(self, court: Court, version: str, mode: str | None) -> None:
+    def test_taken(self, comparison: Comparison, version: str, mode: str | None) -> None:
         body = answer(version, token="t")
-        court.config(court.plugin(body, apiVersion=version, interactiveMode=mode))
-        court.agree()
+        comparison.config(comparison.plugin(body, apiVersion=version, interactiveMode=mode))
+        comparison.assert_same_request()
 
     @pytest.mark.parametrize("mode", [None, ""])
-    def test_v1_asks_for_one(self, court: Court, mode: str | None) -> None:
-        court.config(court.plugin(answer(token="t"), interactiveMode=mode))
-        court.refuse("interactiveMode must be specified", "has no interactiveMode")
+    def test_v1_asks_for_one(self, comparison: Comparison, mode: str | None) -> None:
+        comparison.config(comparison.plugin(answer(token="t"), interactiveMode=mode))
+        comparison.assert_refused("interactiveMode must be specified", "has no interactiveMode")
 
-    def test_of_another_kind(self, court: Court) -> None:
-        court.config(court.plugin(answer(token="t"), interactiveMode="Sometimes"))
-        court.refuse("invalid interactiveMode", "not one of Never, IfAvailable, Always")
+    def test_of_another_kind(self, comparison: Comparison) -> None:
+        comparison.config(comparison.plugin(answer(token="t"), interactiveMode="Sometimes"))
+        comparison.assert_refused(
+            "invalid interactiveMode", "not one of Never, IfAvailable, Always"
+        )
 
-    def test_without_a_terminal(self, court: Court) -> None:
-        court.config(court.plugin(answer(token="t"), interactiveMode="Always"))
-        court.refuse("standard input is not a terminal", "standard input is not a terminal")
+    def test_without_a_terminal(self, comparison: Comparison) -> None:
+        comparison.config(comparison.plugin(answer(token="t"), interactiveMode="Always"))
+        comparison.assert_refused(
+            "standard input is not a terminal", "standard input is not a terminal"
+        )
 
 
 class TestEntry:
@@ -76,60 +80,62 @@ class TestEntry:
         ids=str,
     )
     def test_that_cannot_work(
-        self, court: Court, fields: dict[str, Any], kubectl: str, ours: str
+        self, comparison: Comparison, fields: dict[str, Any], kubectl: str, ours: str
     ) -> None:
-        court.config(court.plugin(answer(token="t"), **fields))
-        court.refuse(kubectl, ours)
+        comparison.config(comparison.plugin(answer(token="t"), **fields))
+        comparison.assert_refused(kubectl, ours)
 
-    def test_beside_a_provider(self, court: Court) -> None:
+    def test_beside_a_provider(self, comparison: Comparison) -> None:
         provider = {"auth-provider": {"name": "oidc", "config": {}}}
-        court.config({**court.plugin(answer(token="t")), **provider})
-        court.refuse("authProvider cannot be provided in combination", "both an auth-provider")
+        comparison.config({**comparison.plugin(answer(token="t")), **provider})
+        comparison.assert_refused(
+            "authProvider cannot be provided in combination", "both an auth-provider"
+        )
 
     @pytest.mark.parametrize("name", ["./plugin.sh", "sub/../plugin.sh"])
-    def test_beside_the_kubeconfig(self, court: Court, name: str) -> None:
-        (court.folder / "sub").mkdir()
-        court.config(court.plugin(answer(token="t"), command=name), name="config")
-        court.agree(KUBECONFIG=str(court.folder / "config"))
+    def test_beside_the_kubeconfig(self, comparison: Comparison, name: str) -> None:
+        (comparison.folder / "sub").mkdir()
+        comparison.config(comparison.plugin(answer(token="t"), command=name), name="config")
+        comparison.assert_same_request(KUBECONFIG=str(comparison.folder / "config"))
 
-    def test_on_path(self, court: Court) -> None:
-        court.config(court.plugin(answer(token="t"), command="plugin.sh"))
-        court.agree(PATH=f"{court.folder}:/usr/bin:/bin")
+    def test_on_path(self, comparison: Comparison) -> None:
+        comparison.config(comparison.plugin(answer(token="t"), command="plugin.sh"))
+        comparison.assert_same_request(PATH=f"{comparison.folder}:/usr/bin:/bin")
 
-    def test_on_a_path_of_its_own(self, court: Court) -> None:
-        env = [{"name": "PATH", "value": f"{court.folder}:/usr/bin:/bin"}]
-        court.config(court.plugin(answer(token="t"), command="plugin.sh", env=env))
-        court.refuse("not found", "is not on PATH", PATH="/usr/bin:/bin")
+    def test_on_a_path_of_its_own(self, comparison: Comparison) -> None:
+        env = [{"name": "PATH", "value": f"{comparison.folder}:/usr/bin:/bin"}]
+        comparison.config(comparison.plugin(answer(token="t"), command="plugin.sh", env=env))
+        comparison.assert_refused("not found", "is not on PATH", PATH="/usr/bin:/bin")
 
-    def test_arguments_and_variables(self, court: Court) -> None:
-        body = f'echo "$1|$2|$WHO|$EMPTY" >> {court.folder}/got\n{answer(token="t")}'
+    def test_arguments_and_variables(self, comparison: Comparison) -> None:
+        body = f'echo "$1|$2|$WHO|$EMPTY" >> {comparison.folder}/got\n{answer(token="t")}'
         env = [{"name": "WHO", "value": "me"}, {"name": "EMPTY", "value": None}]
-        court.config(court.plugin(body, args=["--x", None], env=env))
-        court.agree(WHO="nobody")
-        first, second = (court.folder / "got").read_text().splitlines()
+        comparison.config(comparison.plugin(body, args=["--x", None], env=env))
+        comparison.assert_same_request(WHO="nobody")
+        first, second = (comparison.folder / "got").read_text().splitlines()
         assert first == second == "--x||me|"
 
 
 class TestWhatItIsTold:
     """KUBERNETES_EXEC_INFO, whose words have to be the same."""
 
-    def told(self, court: Court, cluster: dict[str, Any], **fields: Any) -> Any:
-        court.config(
-            court.plugin(
-                f'printf "%s" "$KUBERNETES_EXEC_INFO" > $(mktemp {court.folder}/told.XXXXXX)\n'
+    def told(self, comparison: Comparison, cluster: dict[str, Any], **fields: Any) -> Any:
+        comparison.config(
+            comparison.plugin(
+                f'printf "%s" "$KUBERNETES_EXEC_INFO" > $(mktemp {comparison.folder}/told.XXXXXX)\n'
                 + answer(fields.get("apiVersion", V1), token="t"),
                 **fields,
             ),
             **cluster,
         )
-        court.agree()
-        one, other = (json.loads(file.read_text()) for file in court.folder.glob("told.*"))
+        comparison.assert_same_request()
+        one, other = (json.loads(file.read_text()) for file in comparison.folder.glob("told.*"))
         assert one == other
         return one
 
     @pytest.mark.parametrize("version", [V1, BETA])
-    def test_without_the_cluster(self, court: Court, version: str) -> None:
-        told = self.told(court, {}, apiVersion=version)
+    def test_without_the_cluster(self, comparison: Comparison, version: str) -> None:
+        told = self.told(comparison, {}, apiVersion=version)
         assert told["spec"] == {"interactive": False}
 
     @pytest.mark.parametrize(
@@ -151,15 +157,15 @@ class TestWhatItIsTold:
         ],
         ids=str,
     )
-    def test_of_the_cluster(self, court: Court, cluster: dict[str, Any]) -> None:
-        assert self.told(court, cluster, provideClusterInfo=True)["spec"]["cluster"]
+    def test_of_the_cluster(self, comparison: Comparison, cluster: dict[str, Any]) -> None:
+        assert self.told(comparison, cluster, provideClusterInfo=True)["spec"]["cluster"]
 
     @pytest.mark.parametrize("path", ["/", "/k8s/clusters/c-x", "/prefix/?query#part"])
-    def test_the_address_is_not_changed(self, court: Court, path: str) -> None:
-        self.told(court, {"server": court.https.url + path}, provideClusterInfo=True)
+    def test_the_address_is_not_changed(self, comparison: Comparison, path: str) -> None:
+        self.told(comparison, {"server": comparison.https.url + path}, provideClusterInfo=True)
 
-    def test_nulls(self, court: Court) -> None:
-        self.told(court, {}, args=None, env=None, provideClusterInfo=None, installHint=None)
+    def test_nulls(self, comparison: Comparison) -> None:
+        self.told(comparison, {}, args=None, env=None, provideClusterInfo=None, installHint=None)
 
 
 class TestAnswers:
@@ -195,16 +201,20 @@ class TestAnswers:
             ),
         ],
     )
-    def test_that_are_none(self, court: Court, body: str, kubectl: str, ours: str) -> None:
-        court.config(court.plugin(body))
-        found = court.refuse(kubectl, ours)
-        assert "secret-of-it" not in found.words
+    def test_that_are_none(
+        self, comparison: Comparison, body: str, kubectl: str, ours: str
+    ) -> None:
+        comparison.config(comparison.plugin(body))
+        found = comparison.assert_refused(kubectl, ours)
+        assert "secret-of-it" not in found.message
 
     def test_the_plugins_messages_reach_the_user(
-        self, court: Court, capsys: pytest.CaptureFixture[str]
+        self, comparison: Comparison, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        court.config(court.plugin(f"echo 'your session ends soon' >&2\n{answer(token='t')}"))
-        court.agree()
+        comparison.config(
+            comparison.plugin(f"echo 'your session ends soon' >&2\n{answer(token='t')}")
+        )
+        comparison.assert_same_request()
         assert "your session ends soon" in capsys.readouterr().err
 
 
@@ -215,87 +225,91 @@ class TestUnauthorized:
     that not every first command after a night fails.
     """
 
-    def counting(self, court: Court) -> str:
-        count = court.folder / "runs"
+    def counting(self, comparison: Comparison) -> str:
+        count = comparison.folder / "runs"
         return f"n=$(wc -l < {count} | tr -d ' ')\n" + answer(token="TOKEN").replace(
             "'END'", "END"
         ).replace("TOKEN", "tok$n")
 
-    def test_the_next_one_is_taken(self, court: Court) -> None:
-        court.https.wants = "Bearer tok2"
-        court.config(court.plugin(self.counting(court)))
-        judge, ours = court.both((), {})
-        assert (judge.runs, ours.runs) == (2, 2)
-        assert judge.seen[0] == ours.seen[0]
+    def test_the_next_one_is_taken(self, comparison: Comparison) -> None:
+        comparison.https.wants = "Bearer tok2"
+        comparison.config(comparison.plugin(self.counting(comparison)))
+        expected, ours = comparison.both((), {})
+        assert (expected.runs, ours.runs) == (2, 2)
+        assert expected.requests[0] == ours.requests[0]
         assert ours.worked
-        assert [seen.header("authorization") for seen in ours.seen] == [
+        assert [request.header("authorization") for request in ours.requests] == [
             ["Bearer tok1"],
             ["Bearer tok2"],
         ]
 
-    def test_nor_is_the_next(self, court: Court) -> None:
-        court.https.wants = "Bearer nobody"
-        court.config(court.plugin(self.counting(court)))
-        found = court.refuse(
+    def test_nor_is_the_next(self, comparison: Comparison) -> None:
+        comparison.https.wants = "Bearer nobody"
+        comparison.config(comparison.plugin(self.counting(comparison)))
+        found = comparison.assert_refused(
             "(?i)unauthorized|logged in|provide credentials", "rejects", arrives=True
         )
         assert found.runs == 2
 
-    def test_a_token_of_the_kubeconfig(self, court: Court) -> None:
-        court.https.wants = "Bearer other"
-        court.config({"token": "t"})
-        found = court.refuse("", "rejects these credentials", arrives=True)
-        assert len(found.seen) == 1
+    def test_a_token_of_the_kubeconfig(self, comparison: Comparison) -> None:
+        comparison.https.wants = "Bearer other"
+        comparison.config({"token": "t"})
+        found = comparison.assert_refused("", "rejects these credentials", arrives=True)
+        assert len(found.requests) == 1
 
-    def test_a_token_that_arrives_expired_is_sent(self, court: Court) -> None:
+    def test_a_token_that_arrives_expired_is_sent(self, comparison: Comparison) -> None:
         """The clock that is wrong may be ours."""
         body = answer(token="t", expirationTimestamp="2020-01-01T00:00:00Z")
-        court.config(court.plugin(body))
-        judge, ours = court.both((), {})
-        assert judge.worked
+        comparison.config(comparison.plugin(body))
+        expected, ours = comparison.both((), {})
+        assert expected.worked
         assert ours.worked
-        assert judge.seen == ours.seen
+        assert expected.requests == ours.requests
 
-    def test_the_time_of_the_end_is_reported(self, court: Court) -> None:
-        court.https.wants = "Bearer other"
-        court.config(court.plugin(answer(token="t", expirationTimestamp="2020-01-01T00:00:00Z")))
-        court.refuse("", "expired on 2020-01-01 00:00 UTC", arrives=True)
+    def test_the_time_of_the_end_is_reported(self, comparison: Comparison) -> None:
+        comparison.https.wants = "Bearer other"
+        comparison.config(
+            comparison.plugin(answer(token="t", expirationTimestamp="2020-01-01T00:00:00Z"))
+        )
+        comparison.assert_refused("", "expired on 2020-01-01 00:00 UTC", arrives=True)
 
 
 class TestProvider:
-    def test_one_that_kubectl_has_no_longer(self, court: Court) -> None:
-        court.config({"auth-provider": {"name": "gcp", "config": {}}})
-        court.refuse(
+    def test_one_that_kubectl_has_no_longer(self, comparison: Comparison) -> None:
+        comparison.config({"auth-provider": {"name": "gcp", "config": {}}})
+        comparison.assert_refused(
             "gcp auth plugin has been removed", "the auth provider 'gcp' is supported neither"
         )
 
     @pytest.mark.parametrize("what", ["idp-issuer-url", "client-id"])
-    def test_it_is_checked_together_with_a_token(self, court: Court, what: str) -> None:
+    def test_it_is_checked_together_with_a_token(self, comparison: Comparison, what: str) -> None:
         config = {"idp-issuer-url": "https://127.0.0.1:1", "client-id": "c"}
         del config[what]
-        court.config({"token": "t", "auth-provider": {"name": "oidc", "config": config}})
-        court.refuse(f"Must provide {what}", f"no {what}")
+        comparison.config({"token": "t", "auth-provider": {"name": "oidc", "config": config}})
+        comparison.assert_refused(f"Must provide {what}", f"no {what}")
 
-    def test_a_token_takes_precedence_over_it(self, court: Court) -> None:
+    def test_a_token_takes_precedence_over_it(self, comparison: Comparison) -> None:
         config = {"idp-issuer-url": "https://127.0.0.1:1", "client-id": "c"}
-        court.config({"token": "t", "auth-provider": {"name": "oidc", "config": config}})
-        court.agree()
+        comparison.config({"token": "t", "auth-provider": {"name": "oidc", "config": config}})
+        comparison.assert_same_request()
 
-    def test_oidc(self, court: Court) -> None:
+    def test_oidc(self, comparison: Comparison) -> None:
         header = "eyJhbGciOiJub25lIn0"
         token = f"{header}.eyJleHAiOjQxMDI0NDQ4MDB9."  # exp: 2100-01-01
         config = {"idp-issuer-url": "https://127.0.0.1:1", "client-id": "c", "id-token": token}
-        court.config({"auth-provider": {"name": "oidc", "config": config}})
-        assert court.agree().header("authorization") == [f"Bearer {token}"]
+        comparison.config({"auth-provider": {"name": "oidc", "config": config}})
+        assert comparison.assert_same_request().header("authorization") == [f"Bearer {token}"]
 
-    def test_oidc_that_ended(self, court: Court) -> None:
+    def test_oidc_that_ended(self, comparison: Comparison) -> None:
         token = "eyJhbGciOiJub25lIn0.eyJleHAiOjE1Nzc4MzY4MDB9."  # 2020-01-01
         config = {"idp-issuer-url": "https://127.0.0.1:1", "client-id": "c", "id-token": token}
-        court.config({"auth-provider": {"name": "oidc", "config": config}})
-        court.refuse("cannot refresh without refresh-token", "login has expired")
+        comparison.config({"auth-provider": {"name": "oidc", "config": config}})
+        comparison.assert_refused("cannot refresh without refresh-token", "login has expired")
 
 
-def test_the_folder_of_a_plugin_is_that_of_the_command(court: Court, tmp_path: Path) -> None:
-    court.config(court.plugin(f"pwd >> {tmp_path}/where\n{answer(token='t')}"))
-    court.agree()
+def test_the_folder_of_a_plugin_is_that_of_the_command(
+    comparison: Comparison, tmp_path: Path
+) -> None:
+    comparison.config(comparison.plugin(f"pwd >> {tmp_path}/where\n{answer(token='t')}"))
+    comparison.assert_same_request()
     assert len(set((tmp_path / "where").read_text().splitlines())) == 1

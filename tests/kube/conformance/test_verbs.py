@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.program import run
-from tests.kube.conformance.judge import Court, inside
+from tests.kube.conformance.comparison import Comparison, inside
 
 VERBS = (
     ("inspect",),
@@ -22,8 +22,8 @@ VERBS = (
 
 
 @pytest.mark.parametrize("arguments", VERBS, ids=" ".join)
-def test_one_person(court: Court, arguments: tuple[str, ...]) -> None:
-    court.config(
+def test_one_person(comparison: Comparison, arguments: tuple[str, ...]) -> None:
+    comparison.config(
         {
             "token": "t",
             "as": "bot",
@@ -39,8 +39,8 @@ def test_one_person(court: Court, arguments: tuple[str, ...]) -> None:
         "impersonate-group": ["a", "b"],
         "impersonate-extra-why": ["x"],
     }
-    with inside(court.folder, court.environment({"FLUIDMODEL_COMPLETION_TIMEOUT": "5"})):
+    with inside(comparison.folder, comparison.environment({"FLUIDMODEL_COMPLETION_TIMEOUT": "5"})):
         run(*arguments)
-    assert court.https.seen
-    for seen in court.https.seen:
-        assert {name: seen.header(name) for name in wanted} == wanted, seen.path
+    assert comparison.https.requests
+    for request in comparison.https.requests:
+        assert {name: request.header(name) for name in wanted} == wanted, request.path

@@ -25,7 +25,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags
 from tests.kube.conformance.pki import Authority
-from tests.kube.conformance.servers import Recorder, Refusal, Seen
+from tests.kube.conformance.servers import ReceivedRequest, Recorder, Refusal
 from tests.proxyserver import Proxy
 from tests.realkubectl import kubectl_path
 
@@ -38,9 +38,9 @@ class Outcome:
     """What came of one of the two."""
 
     worked: bool
-    words: str
+    message: str
     """Its error."""
-    seen: tuple[Seen, ...]
+    requests: tuple[ReceivedRequest, ...]
     proxied: tuple[str, ...]
     """What proxies were asked for."""
     logins: tuple[str, ...]
@@ -56,7 +56,7 @@ def _ask(connection: ConfigFlags) -> None:
 
 
 @dataclass
-class Court:
+class Comparison:
     """A folder with kubeconfigs, servers, and the two that are compared."""
 
     folder: Path
@@ -123,31 +123,31 @@ class Court:
         given = {**entry, **fields}
         return {"exec": {key: value for key, value in given.items() if value is not None}}
 
-    # -- the verdict -------------------------------------------------------------------------
+    # -- what is compared --------------------------------------------------------------------
 
-    def agree(self, *flags: str, **environment: str) -> Seen:
+    def assert_same_request(self, *flags: str, **environment: str) -> ReceivedRequest:
         """Both get through, and in the same way."""
-        judge, ours = self.both(flags, environment)
-        assert judge.worked, f"kubectl itself is refused: {judge.words}"
-        assert ours.worked, ours.words
-        assert ours.seen == judge.seen
-        assert (ours.proxied, ours.logins) == (judge.proxied, judge.logins)
-        assert ours.runs == judge.runs
-        return ours.seen[-1]
+        expected, ours = self.both(flags, environment)
+        assert expected.worked, f"kubectl itself is refused: {expected.message}"
+        assert ours.worked, ours.message
+        assert ours.requests == expected.requests
+        assert (ours.proxied, ours.logins) == (expected.proxied, expected.logins)
+        assert ours.runs == expected.runs
+        return ours.requests[-1]
 
-    def refuse(
+    def assert_refused(
         self, kubectl: str, ours: str, *flags: str, arrives: bool = False, **environment: str
     ) -> Outcome:
         """Neither gets through: kubectl says what one pattern says, and we the other."""
-        judge, found = self.both(flags, environment)
-        assert not judge.worked, "kubectl gets through"
-        assert re.search(kubectl, judge.words), judge.words
+        expected, found = self.both(flags, environment)
+        assert not expected.worked, "kubectl gets through"
+        assert re.search(kubectl, expected.message), expected.message
         assert not found.worked, "we get through"
-        assert re.search(ours, found.words), found.words
-        assert "\n" not in found.words
-        assert bool(judge.seen) is bool(found.seen) is arrives
-        assert found.seen[:1] == judge.seen[:1]
-        assert found.proxied[:1] == judge.proxied[:1]
+        assert re.search(ours, found.message), found.message
+        assert "\n" not in found.message
+        assert bool(expected.requests) is bool(found.requests) is arrives
+        assert found.requests[:1] == expected.requests[:1]
+        assert found.proxied[:1] == expected.proxied[:1]
         return found
 
     def both(
@@ -204,8 +204,8 @@ class Court:
     def _outcome(self, worked: bool, message: str) -> Outcome:
         return Outcome(
             worked=worked,
-            words=message,
-            seen=(*self.https.seen, *self.http.seen),
+            message=message,
+            requests=(*self.https.requests, *self.http.requests),
             proxied=tuple(each for proxy in self.proxies for each in proxy.requests),
             logins=tuple(each for proxy in self.proxies for each in proxy.logins),
             runs=len(self._runs.read_text().splitlines()) if self._runs.exists() else 0,
@@ -224,4 +224,4 @@ def inside(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
         os.chdir(before)
 
 
-__all__ = ["Court", "Outcome", "Refusal", "kubectl_path"]
+__all__ = ["Comparison", "Outcome", "Refusal", "kubectl_path"]

@@ -1,8 +1,8 @@
 """What an API server with these CRDs says of a graph: refused, pruned, filled in.
 
-``python -m tests.cluster.dynamo.verdicts`` (with FLUIDMODEL_CRDS and FLUIDMODEL_CLUSTER) asks the
-real CRDs about every graph of tests/fixtures and of `BROKEN`, and records what they say in
-tests/fixtures/dynamo/verdicts.json: so ours can be held against them where the real are not.
+``python -m tests.cluster.dynamo.crd_responses`` (with FLUIDMODEL_CRDS and FLUIDMODEL_CLUSTER) asks
+the real CRDs about every graph of tests/fixtures and of `BROKEN`, and records what they say in
+tests/fixtures/dynamo/crd_responses.json, so that ours can be compared where the real ones are not.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ..cluster import Cluster
 from .crds import GENERATIONS, given, ours, real
 from .pods import published
 
-RECORD = paths.REPO / "tests" / "fixtures" / "dynamo" / "verdicts.json"
+RECORD = paths.REPO / "tests" / "fixtures" / "dynamo" / "crd_responses.json"
 GRAPHS = paths.REPO / "tests" / "fixtures" / "dgd"
 #: By generation, then by graph.
-Verdicts = dict[str, dict[str, Any]]
+CrdResponses = dict[str, dict[str, Any]]
 Edit = Callable[[Any], object]
 
 
@@ -212,7 +212,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def verdict(api: Api, given: Object, group: str) -> Object:
+def crd_response(api: Api, given: Object, group: str) -> Object:
     """What the API server says of creating it (server-side dry run, unknown fields allowed)."""
     version = given["apiVersion"].split("/")[1]
     sent = {**given, "apiVersion": f"{group}/{version}"}
@@ -255,11 +255,11 @@ def served(api: Api, crds: list[Object], group: str) -> Iterator[None]:
             )
 
 
-def ask(api: Api, which: str, folder: Path, faults: bool = True) -> Verdicts:
+def ask(api: Api, which: str, folder: Path, faults: bool = True) -> CrdResponses:
     """Every generation of ``which`` (``ours`` or ``real``) about every graph."""
     copies = given()
     types = published(api)
-    found: Verdicts = {}
+    found: CrdResponses = {}
     for generation in GENERATIONS:
         if which == "ours":
             crds = ours(types, generation)
@@ -269,7 +269,9 @@ def ask(api: Api, which: str, folder: Path, faults: bool = True) -> Verdicts:
         group = f"g{generation}.{which}.test"
         with served(api, crds, group):
             asked = graphs(folder) | (broken(generation) if faults else {})
-            found[generation] = {name: verdict(api, each, group) for name, each in asked.items()}
+            found[generation] = {
+                name: crd_response(api, each, group) for name, each in asked.items()
+            }
     return found
 
 
@@ -278,7 +280,7 @@ def main() -> int:
     RECORD.parent.mkdir(exist_ok=True)
     found = ask(api, "real", GRAPHS)
     RECORD.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-    print(f"{sum(map(len, found.values()))} verdicts in {RECORD}")
+    print(f"{sum(map(len, found.values()))} responses in {RECORD}")
     return 0
 
 

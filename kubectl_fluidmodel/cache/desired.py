@@ -95,7 +95,6 @@ class DesiredCache:
     load: Object | None
     medium: Medium
     quota: int
-    jvm: HeapSizes
     placement: Placement | None
     immutable_changes: tuple[str, ...]
     """Differences that Fluid cannot apply to a running cache, as `what: old → new`."""
@@ -196,7 +195,6 @@ def build_desired(
         load=load,
         medium=medium,
         quota=quota,
-        jvm=jvm,
         placement=selected,
         immutable_changes=changes,
         notes=tuple(notes),

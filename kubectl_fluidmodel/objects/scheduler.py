@@ -53,13 +53,10 @@ class Obstacle:
     """A description: `untolerated taint nvidia.com/gpu=present:NoSchedule`."""
     subject: str = ""
     """The taint, the resource, the ports or the volume, as in the object."""
-    needed: Decimal = Decimal(0)
     free: Decimal = Decimal(0)
-    """For ROOM: the pod's request for the resource, and what other pods leave free."""
+    """For ROOM: what other pods leave free of the resource."""
     holders: tuple[Object, ...] = ()
     """The pods that hold the port or most of the resource, or whose anti-affinity matches."""
-    permanent: bool = True
-    """Whether it remains when other pods end: the pod, the node or the claim has to change."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +130,7 @@ class SchedulerView:
         if self.pods is not None:
             repelling, text = self._placed_pods.conflicts(pod, node)
             if text:
-                found.append(
-                    Obstacle(Filter.OTHERS, text, holders=tuple(repelling), permanent=False)
-                )
+                found.append(Obstacle(Filter.OTHERS, text, holders=tuple(repelling)))
         return found
 
     def _volume_obstacles(self, pod: Object, node: Object) -> Iterator[Obstacle]:
@@ -213,7 +208,6 @@ def _port_obstacles(pod: Object, other_pods: Iterable[Object]) -> Iterator[Obsta
             f"{noun} {ports} {state} by {summarize_names(holders)}",
             ports,
             holders=tuple(holders),
-            permanent=False,
         )
 
 
@@ -230,14 +224,7 @@ def _resource_obstacles(
     has = resource_requests.allocatable(node)
     max_pods = has.get("pods")
     if max_pods is not None and len(other_pods) + 1 > max_pods:
-        yield Obstacle(
-            Filter.PODS,
-            f"it runs {len(other_pods)} pods, its maximum",
-            "pods",
-            Decimal(1),
-            max_pods - len(other_pods),
-            permanent=max_pods < 1,
-        )
+        yield Obstacle(Filter.PODS, f"it runs {len(other_pods)} pods, its maximum", "pods")
     if not has:
         return  # a new node that has not reported its capacity yet
     for resource, required in requests_of(pod).items():
@@ -248,22 +235,13 @@ def _resource_obstacles(
         )
         if required > free:
             holders = _largest(resource, other_pods)
-            lasting = required > has.get(resource, Decimal(0))
             text = resource_requests.describe_shortage(resource, required, free)
-            if holders and not lasting:
+            if holders and required <= has.get(resource, Decimal(0)):
                 text += (
                     f" ({summarize_names(holders)} {'hold' if len(holders) > 1 else 'holds'} the "
                     "rest)"
                 )
-            yield Obstacle(
-                Filter.ROOM,
-                text,
-                resource,
-                required,
-                max(Decimal(0), free),
-                tuple(holders),
-                lasting,
-            )
+            yield Obstacle(Filter.ROOM, text, resource, max(Decimal(0), free), tuple(holders))
 
 
 def _largest(resource: str, used: Iterable[tuple[Object, ResourceList]]) -> list[Object]:

@@ -135,7 +135,7 @@ class TestRoom:
     def test_of_what_cache_makes_is_what_it_computes(self) -> None:
         made = plan({"replicas": 2, "medium": "SSD"})
         found = room_of_runtime(made.runtime)
-        assert found == NodeRoom(2, "SSD", made.quota, made.jvm.on_cache_node)
+        assert found == NodeRoom(2, "SSD", made.quota, 16 * GIB)
         text = rows(estimate(room=found))["room"]
         assert "of disk and" in text and "on each of 2 nodes" in text
 

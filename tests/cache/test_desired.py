@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kubectl_fluidmodel.cache.cost_estimate import room_of_runtime
 from kubectl_fluidmodel.cache.desired import (
     CandidateNodes,
     DesiredCache,
@@ -277,8 +278,8 @@ class TestHighConcurrency:
 
     def test_the_node_needs_the_memory_of_the_chunks(self) -> None:
         """256 reads of 64 MiB, in the worker and in the FUSE client."""
-        sizes = [plan({"high_concurrency": given}).jvm.on_cache_node for given in (None, True)]
-        assert sizes == [16 * GIB, 40 * GIB]
+        rooms = [room_of_runtime(plan({"high_concurrency": on}).runtime) for on in (None, True)]
+        assert [room and room.heaps for room in rooms] == [16 * GIB, 40 * GIB]
 
     def test_a_running_cache_is_recreated_for_it(self) -> None:
         first = plan()

@@ -39,11 +39,6 @@ class Coverage:
     unread_kinds: tuple[str, ...] = ()
     """Resources of MATTERS that could not be read, as RBAC names them."""
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether all essential kinds were read."""
-        return not self.nothing_checked and not self.unread_kinds
-
 
 def compute_coverage(
     snapshot: Snapshot, namespace: str | None, blocked: Iterable[bool]

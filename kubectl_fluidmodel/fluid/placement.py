@@ -6,7 +6,7 @@ Pure: takes nodes and pods as the API server returns them, and returns a Placeme
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -117,7 +117,6 @@ class Placement:
     runners_up: tuple[Candidate, ...] = ()
     rejected: tuple[tuple[str, str], ...] = ()
     reason: str = ""
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def names(self) -> tuple[str, ...]:

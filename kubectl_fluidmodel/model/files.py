@@ -46,8 +46,3 @@ class FileListing:
     @property
     def bytes(self) -> int:
         return sum(file.size for file in self.files)
-
-    @property
-    def largest(self) -> int:
-        """Size of the largest file in bytes; 0 without files."""
-        return max((file.size for file in self.files), default=0)

@@ -8,7 +8,6 @@ from typing import Any
 
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.model.files import FileListing, SourceFile
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.objectstore.layout import StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
@@ -46,11 +45,6 @@ class Manifest:
     @property
     def bytes(self) -> int:
         return sum(entry.file.size for entry in self.entries)
-
-    def listing(self) -> FileListing:
-        """The paths and sizes alone."""
-        files = (SourceFile(entry.file.path, entry.file.size) for entry in self.entries)
-        return FileListing(tuple(files))
 
     def covers(self, files: tuple[PlanFile, ...]) -> bool:
         """Whether the manifest has all of these files, with the same content."""

@@ -91,11 +91,6 @@ class ProgressAggregator:
     def files_done(self) -> int:
         return sum(shard.progress.files_done for shard in self.shards.values())
 
-    @property
-    def existing_bytes(self) -> int:
-        """Bytes that were in the store before."""
-        return sum(shard.progress.already_present for shard in self.shards.values())
-
     def snapshot(self) -> ProgressSnapshot:
         """The progress now."""
         started = bool(self.shards)

@@ -74,7 +74,7 @@ def test_a_manifest_survives_json() -> None:
         "a/b", "c" * 40, (ManifestEntry(FILE, "etag"),), staged_at="2026-01-01T00:00:00Z"
     )
     assert manifest.parse_manifest(made.to_json()) == made
-    assert made.covers((FILE,)) and made.listing().bytes == 100
+    assert made.covers((FILE,)) and made.bytes == 100
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def test_progress_is_summed_over_shards() -> None:
         board.handle(Started("", "", 50, 2, shard, 2), shard)
         board.handle(TransferProgress(done - 5, 50, 1, 2, 5, done, done, 5, ("f",)), shard)
     view = board.snapshot()
-    assert (view.done_bytes, view.total_bytes) == (50, 100) and board.existing_bytes == 10
+    assert (view.done_bytes, view.total_bytes) == (50, 100)
     assert view.steps[0].detail.startswith("2 of 4 files, 0 of 2 shards done")
     board.handle(FileFailed("f", "bad"), 1)
     assert board.snapshot().problems == ("shard 1: bad",)

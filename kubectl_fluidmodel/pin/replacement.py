@@ -51,13 +51,14 @@ def replace_pin(obj: Object, request: PinRequest, schema: str | None = None) -> 
                 f"these are: {', '.join(pinned) or 'none'}",
             )
     moved = {name: pin for name, pin in pinned.items() if name in names}
-    bare = unpin_graph(obj, request.replaces, tuple(moved), schema) if moved else None
+    shape = graph.shape  # without the old mounts, the object's own fields may not tell it
+    bare = unpin_graph(obj, request.replaces, tuple(moved), shape) if moved else None
     if bare is not None:
         _require_moved(bare.graph, request, names)
     result = pin_graph(
         bare.object if bare else obj,
         replace(request, components=names, replaced_pins=moved),
-        schema,
+        shape,
     )
     return PinResult(result.graph, result.changes, result.object != obj)
 

@@ -15,6 +15,7 @@ from kubectl_fluidmodel.dynamo.yaml_stream import split_documents
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.output.goyaml import GoLoader, load_yaml
 from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
+from kubectl_fluidmodel.pin.replacement import replace_pin
 from tests.dynamo import strategies as gen
 from tests.dynamo.conftest import FIXTURES
 
@@ -25,7 +26,10 @@ REQUESTS = [
     PinRequest("llama", "fluid.io/s-ns-llama"),
     PinRequest("llama", "fluid.io/s-ns-llama", preferred=True, mount_path="/cache"),
     PinRequest("llama", "fluid.io/s-ns-llama", use_model_path=True, recreate=True),
-]
+    PinRequest("llama", "fluid.io/s-ns-llama", use_model_path=True, loader="auto",
+               probe_budget=True, model_bytes=100 << 30),
+]  # fmt: skip
+IDS = ["required", "preferred", "everything", "loader"]
 
 
 def pinned(text, pin_request, name="file"):
@@ -41,7 +45,7 @@ def unpinned(text, name="file"):
 
 
 def test_there_is_a_fixture_of_every_shape():
-    assert len(FILES) >= 16
+    assert len(FILES) >= 18
 
 
 def all_of(text):
@@ -57,7 +61,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("pin_request", REQUESTS, ids=["required", "preferred", "everything"])
+@pytest.mark.parametrize("pin_request", REQUESTS, ids=IDS)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_unpin_gives_the_file_back_byte_for_byte(path, pin_request, end):
     text = ENDS[end](path.read_text())
@@ -68,7 +72,7 @@ def test_unpin_gives_the_file_back_byte_for_byte(path, pin_request, end):
     assert unpinned(after) == text
 
 
-@pytest.mark.parametrize("pin_request", REQUESTS, ids=["required", "preferred", "everything"])
+@pytest.mark.parametrize("pin_request", REQUESTS, ids=IDS)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_file_matches_pin_and_pinning_twice_changes_nothing(path, pin_request):
     text = path.read_text()
@@ -182,6 +186,33 @@ def test_a_value_changed_after_the_note_stays():
     ][0]
     assert second["image"] == "other"
     assert second["env"] == [{"name": "WINDOW", "value": "22:30:00"}, {"name": "TZ", "value": 1000}]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n# end\n"])
+@pytest.mark.parametrize("after", [{"z": {"b": [1]}}, {"a": 1, "z": 2}, {"y": {"c": 1}, "z": 2}])
+def test_the_last_keys_of_a_mapping_are_replaced(after, end):
+    for last in ("d:\n      e: 1", "d: 1  # why", "d: |\n      x\n      y"):
+        text = f"top:\n  one:\n    a: 1\n    {last}\n  two: 2{end}"
+        before = load_yaml(text)
+        wanted = {"top": {"one": after, "two": 2}}
+        changed = edit_document(text, before, wanted)
+        assert load_yaml(changed) == wanted
+        assert changed.endswith(f"  two: 2{end}")
+        alone = text.replace(f"  two: 2{end}", "").removesuffix("\n") + end
+        only = {"top": {"one": after}}
+        assert load_yaml(edit_document(alone, load_yaml(alone), only)) == only
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_pin_is_moved_with_few_changes(path):
+    text = path.read_text()
+    moved = PinRequest("other", "fluid.io/s-ns-other", replaces="llama")
+    after = "".join(
+        document.with_changes(lambda obj: replace_pin(obj, moved).object).text
+        for document in split_documents(pinned(text, REQUESTS[0]), "file")
+    )
+    direct = pinned(text, PinRequest("other", "fluid.io/s-ns-other"))
+    assert list(all_of(after)) == list(all_of(direct))
 
 
 def test_a_helm_template_is_refused():

@@ -13,6 +13,7 @@ from kubectl_fluidmodel.dynamo.pin_annotation import read_pins
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
 from kubectl_fluidmodel.pin.replacement import NotPinnedError, replace_pin
+from tests.cache.adoption.samples import load_fixture
 from tests.cluster.pinning import component, graph
 from tests.dynamo import strategies as gen
 from tests.pin.test_pinning import OTHER, has_worker, pinned, requests
@@ -89,6 +90,26 @@ def test_one_component_may_be_moved_alone():
     assert read_pins(rest.object).caches() == ["llama-1a2b3c4"]
     with pytest.raises(UsageError, match="component 'Nope' of dgd/chat is not pinned to llama"):
         replace_pin(made, replace(NEW, components=("Nope",)))
+
+
+@pytest.mark.parametrize("fixture", ["graph", "graph-2025"])
+def test_an_adopted_pin_is_moved_in_the_shape_of_its_graph(fixture: str):
+    """Up to 0.5, services mount by `pvc`, and operators of that age know nothing else."""
+    (made,) = load_fixture(fixture)
+    own = PinRequest(
+        "llama-by-hand",
+        "fluid.io/s-ns-llama-by-hand",
+        equal_labels=("fluid.io/s-alluxio-ns-llama-by-hand",),
+        adopt=True,
+    )
+    adopted = pin_graph(made, own).object
+    moved = replace_pin(adopted, replace(NEW, replaces=own.cache))
+    assert moved.graph.shape == open_graph(made).shape
+    assert "llama-by-hand" not in repr(moved.object)
+    new = {"mountPoint": "/model", "name": NEW.cache}
+    for service in moved.object["spec"].get("services", {}).values():
+        assert service["pvc"] == new and "mainContainer" not in repr(service)
+    assert not replace_pin(moved.object, NEW).changed
 
 
 def by_hand(mount: bool) -> dict:

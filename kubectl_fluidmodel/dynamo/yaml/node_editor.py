@@ -97,10 +97,18 @@ class NodeEditor:
             if pair is None or not self.source.starts_line(pair[0]):
                 raise CannotEditInPlaceError
             self._delete_lines(pair[0].start, self.source.end_of(pair[1], pair[0]))
+        lines: list[str] = []
         for key, value in added.items():
-            lines = emitter.pair_lines(key, value, node.pairs[0][0].column, self.source.list_indent)
+            pair_lines = emitter.pair_lines(
+                key, value, node.pairs[0][0].column, self.source.list_indent
+            )
             if key in before:  # from a merge key, which still applies to the other keys
-                lines[0] += _note("<<")
+                pair_lines[0] += _note("<<")
+            lines += pair_lines
+        last, _ = node.pairs[-1]
+        if lines and last.value in map(str, removed):  # no line is left to insert behind
+            self._insert_before(last, lines)
+        elif lines:
             self._insert_after(self.source.end_of(node), lines)
 
     def _change_pair(
@@ -337,6 +345,10 @@ class NodeEditor:
     def _insert_after(self, offset: int, lines: list[str]) -> None:
         text = "".join(self.source.newline + line for line in lines)
         self.edits.append((offset, offset, text))
+
+    def _insert_before(self, key: Node, lines: list[str]) -> None:
+        start = key.start - key.column
+        self.edits.append((start, start, "".join(line + self.source.newline for line in lines)))
 
     def _delete_lines(self, start: int, end: int) -> None:
         """Remove whole lines, from the one of `start` to the one that ends at `end`."""

@@ -216,6 +216,7 @@ def _describe_cache(
             summary.nodes,
             summary.readers,
             graphs,
+            readers.worker_pods(cache),
         ),
         read_rates=read_rates(dataset),
         # A reference loads nothing and takes no room.

@@ -6,7 +6,7 @@ the README.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from kubectl_fluidmodel.inventory.nodes import NodeCache
 from kubectl_fluidmodel.inventory.readers import ReaderStatus
@@ -44,10 +44,11 @@ def estimate_startup(
     nodes: Sequence[NodeCache] | None,
     readers: Sequence[ReaderStatus] | None,
     graphs: Sequence[str],
+    workers: Collection[str] = (),
 ) -> StartupEstimate:
     """Estimate how fast the readers of a cache start, from the slowest of them.
 
-    Readers with GPUs count, where there are any; otherwise all do.
+    Readers with GPUs count, where there are any; otherwise the workers of graphs; otherwise all.
 
     Args:
         name: The cache's name.
@@ -56,6 +57,7 @@ def estimate_startup(
         nodes: The nodes of the cache; None if they could not be read.
         readers: The pods that mount the cache; None if they could not be read.
         graphs: The graphs that mount the cache.
+        workers: The pods of the graphs' workers.
     """
     if readers is None or nodes is None:
         return StartupEstimate("unknown", INFO, "pods and nodes could not be read")
@@ -65,14 +67,15 @@ def estimate_startup(
     if is_complete is False:
         text = "the cache is incomplete, so its readers wait for the source for the rest"
         return StartupEstimate("not-whole", WARN, text, f"up to {NOT_CACHED}")
-    pin = _pin_command(name, namespace, _graphs_to_pin(readers, graphs))
     if not readers:
+        pin = _pin_command(name, namespace, graphs)
         location = nodes[0].name if len(nodes) == 1 else f"one of {pluralize(len(nodes), 'node')}"
         improvement = f"pinned workers would run on {location} and start in {WHOLE_ON_NODE}"
         text = "no pod reads from it yet"
         return StartupEstimate("unread", INFO, text, improvement=improvement, command=pin)
-    counted = [reader for reader in readers if reader.gpus] or list(readers)
-    noun = "worker" if counted[0].gpus else "reader"
+    loading = [each for each in readers if each.gpus]
+    loading = loading or [each for each in readers if each.pod in workers]
+    counted, noun = (loading, "worker") if loading else (list(readers), "reader")
     complete = {node.name for node in nodes if node.is_complete}
     remote = [each for each in counted if each.is_local is False]
     partial = [each for each in counted if each.is_local and each.node not in complete]
@@ -87,7 +90,7 @@ def estimate_startup(
             f"({remote_names})",
             OFF_NODE,
             f"pinned to {', '.join(node.name for node in nodes[:3])} they would start in {pinned}",
-            pin,
+            _pin_command(name, namespace, _graphs_to_pin(remote, graphs)),
         )
     if partial:
         return _estimate_partial(nodes, counted, partial, noun)
@@ -124,9 +127,8 @@ def _pin_command(name: str, namespace: str, graphs: Sequence[str]) -> str:
     return shell.command("kubectl", "fluidmodel", "pin", *operands, *flag)
 
 
-def _graphs_to_pin(readers: Sequence[ReaderStatus], graphs: Sequence[str]) -> list[str]:
-    """Return the graphs of the readers on other nodes, else all that mount the cache."""
-    remote = sorted(
-        {reader.graph for reader in readers if reader.is_local is False and reader.graph}
-    )
-    return remote or list(graphs)
+def _graphs_to_pin(remote: Sequence[ReaderStatus], graphs: Sequence[str]) -> list[str]:
+    """Return the graphs of the readers on other nodes, as `pin` takes them; else all."""
+    names = {each.graph for each in remote}
+    found = [each for each in graphs if each.removeprefix("dcd/") in names]
+    return found or sorted(names - {""}) or list(graphs)

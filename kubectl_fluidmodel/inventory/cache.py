@@ -18,6 +18,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import (
     Object,
     get_list,
+    get_map,
     get_path,
     labels_of,
     name_of,
@@ -45,6 +46,9 @@ class ReaderPod:
     """(container, mount path) of each container that mounts it."""
     is_local: bool | None
     """Whether its node holds a cache worker; None before it is scheduled."""
+    graph: str = ""
+    """The graph of the pod; empty if no operator labels it."""
+    component: str = ""
 
     @property
     def name(self) -> str:
@@ -53,16 +57,6 @@ class ReaderPod:
     @property
     def node(self) -> str:
         return str(get_path(self.pod, "spec", "nodeName", default=""))
-
-    @property
-    def graph(self) -> str:
-        """The graph of the pod; empty if no operator labels it."""
-        labels = labels_of(self.pod)
-        return labels.get(dynamo.GRAPH_LABEL) or labels.get(dynamo.SELECTOR_LABEL, "")
-
-    @property
-    def component(self) -> str:
-        return labels_of(self.pod).get(dynamo.COMPONENT_LABEL, "")
 
 
 @dataclass
@@ -235,6 +229,9 @@ def _attach_nodes(snapshot: Snapshot, caches: Iterable[Cache]) -> None:
 
 def _attach_readers(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) -> None:
     cache_nodes = {key: set(cache.node_names) for key, cache in found.items()}
+    graphs: dict[str, dict[str, Object]] = defaultdict(dict)
+    for graph in _graph_objects(snapshot):
+        graphs[namespace_of(graph)][name_of(graph)] = graph
     for pod in snapshot.of_kind(kinds.PODS):
         if get_path(pod, "status", "phase") in ENDED_PHASES:
             continue
@@ -243,7 +240,31 @@ def _attach_readers(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) 
             if key in found:
                 node = str(get_path(pod, "spec", "nodeName", default=""))
                 local = node in cache_nodes[key] if node else None
-                found[key].readers.append(ReaderPod(pod, _claim_mounts(pod, claim), local))
+                owner = _graph_and_component(pod, graphs[namespace_of(pod)])
+                found[key].readers.append(ReaderPod(pod, _claim_mounts(pod, claim), local, *owner))
+
+
+def _graph_and_component(pod: Object, graphs: Mapping[str, Object]) -> tuple[str, str]:
+    """Return the graph and the component of a pod; empty if no operator labels it.
+
+    Operators up to 0.5 label it with both in one, in lower case: `chat-vllmworker`.
+    """
+    labels = labels_of(pod)
+    graph, selector = labels.get(dynamo.GRAPH_LABEL, ""), labels.get(dynamo.SELECTOR_LABEL, "")
+    component = labels.get(dynamo.COMPONENT_LABEL, "")
+    if graph or not selector or selector in graphs:
+        return graph or selector, component
+    own = [name for name in graphs if selector.startswith(f"{name}-")]
+    if not own:
+        return selector, component
+    graph = max(own, key=len)
+    spec = get_path(graphs[graph], "spec")
+    named = [
+        *get_map(spec, "services"),
+        *(each.get("name") for each in get_list(spec, "components")),
+    ]
+    part = selector.removeprefix(f"{graph}-")
+    return graph, next((str(name) for name in named if str(name).lower() == part), component)
 
 
 def _claim_mounts(pod: Object, claim: str) -> tuple[tuple[str, str], ...]:
@@ -261,14 +282,21 @@ def _claim_mounts(pod: Object, claim: str) -> tuple[tuple[str, str], ...]:
 
 
 def _attach_graphs(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) -> None:
-    for kind in (queries.GRAPHS, queries.COMPONENTS):
-        for graph in snapshot.of_kind(kind):
-            if kind.name == dynamo.COMPONENT and get_path(graph, "metadata", "ownerReferences"):
-                continue
-            for name in sorted(claims_in(graph.get("spec"))):
-                cache = found.get((namespace_of(graph), name))
-                if cache is not None:
-                    cache.graphs.append(graph)
+    for graph in _graph_objects(snapshot):
+        for name in sorted(claims_in(graph.get("spec"))):
+            cache = found.get((namespace_of(graph), name))
+            if cache is not None:
+                cache.graphs.append(graph)
+
+
+def _graph_objects(snapshot: Snapshot) -> list[Object]:
+    """Return graphs, and components without one."""
+    alone = [
+        component
+        for component in snapshot.of_kind(queries.COMPONENTS)
+        if not get_path(component, "metadata", "ownerReferences")
+    ]
+    return [*snapshot.of_kind(queries.GRAPHS), *alone]
 
 
 def claims_in(value: Any) -> set[str]:

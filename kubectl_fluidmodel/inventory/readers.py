@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
+from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import pod_problems
 from kubectl_fluidmodel.inventory.cache import Cache, ReaderPod
 from kubectl_fluidmodel.objects import gpus, kinds
@@ -81,3 +83,17 @@ def graph_names(cache: Cache) -> list[str]:
         prefix = "" if graph.get("kind") == "DynamoGraphDeployment" else "dcd/"
         found.append(f"{prefix}{get_path(graph, 'metadata', 'name', default='')}")
     return sorted(found)
+
+
+def worker_pods(cache: Cache) -> set[str]:
+    """Return the readers that are pods of a graph's workers."""
+    from kubectl_fluidmodel.dynamo.component import Role  # not for tables
+    from kubectl_fluidmodel.dynamo.graph import open_graph
+
+    workers: set[tuple[str, str]] = set()
+    for obj in cache.graphs:
+        with suppress(FluidModelError):  # other objects create its pods
+            graph = open_graph(obj)
+            parts = [each.name for each in graph.components if each.role is Role.WORKER]
+            workers |= {(graph.name, name) for name in parts}
+    return {each.name for each in cache.readers if (each.graph, each.component) in workers}

@@ -14,7 +14,7 @@ from kubectl_fluidmodel.dynamo.resources import GRAPH
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import status as fluid_status
-from kubectl_fluidmodel.inventory.cache import Cache, ReaderPod
+from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.mount_target import mount_targets
 from kubectl_fluidmodel.inventory.staging_status import staging_layout
 from kubectl_fluidmodel.inventory.succession import commit_of, model_caches, successor_name
@@ -194,19 +194,9 @@ def _old_cache(cache: Cache, new: str, target: Cache | None) -> OldCache:
     return OldCache(
         cache,
         tuple(_graph_use(graph, cache, new) for graph in cache.graphs),
-        tuple(sorted({graph for pod in cache.readers if (graph := _graph_of(pod, moved))})),
-        tuple(sorted(pod.name for pod in cache.readers if not _graph_of(pod, reading | moved))),
+        tuple(sorted({pod.graph for pod in cache.readers} & moved)),
+        tuple(sorted(pod.name for pod in cache.readers if pod.graph not in reading | moved)),
     )
-
-
-def _graph_of(pod: ReaderPod, known: set[str]) -> str:
-    """Return which of the known graphs a pod belongs to, or empty.
-
-    Operators up to 0.5 label pods with graph and component together.
-    """
-    if pod.graph in known:
-        return pod.graph
-    return next((name for name in sorted(known) if pod.graph.startswith(f"{name}-")), "")
 
 
 def _graph_use(graph: Object, cache: Cache, new: str) -> GraphUse:

@@ -351,6 +351,27 @@ class TestStartupEstimate:
         near["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "1"}}
         assert describe(*samples.cache(), near, far).startup.code == "whole-on-node"
 
+    @pytest.mark.parametrize("far", ["Processor", "VllmWorker"])
+    def test_without_gpus_the_workers_of_graphs_are_what_counts(self, far: str) -> None:
+        """A frontend reads only the tokenizer."""
+        mounting = {"pvc": {"name": "demo", "mountPoint": "/model"}}
+        spec = {"services": dict.fromkeys(("Processor", "VllmWorker"), mounting)}
+        graph = samples.make_object("DynamoGraphDeployment", "chat", spec=spec)
+        graph["apiVersion"] = "nvidia.com/v1alpha1"
+        pods = []
+        for name in spec["services"]:
+            pod = samples.reader(name.lower(), "cpu-0" if name == far else "gpu-0")
+            pod["metadata"]["labels"] = {"nvidia.com/selector": f"chat-{name.lower()}"}
+            pods.append(pod)
+        found = describe(*samples.cache(), graph, *pods).startup
+        if far == "Processor":
+            assert (found.code, found.text) == (
+                "whole-on-node", "the whole model on the node of the worker"
+            )  # fmt: skip
+        else:
+            assert found.text == "1 of 1 worker on other nodes than the cache's (cpu-0)"
+            assert found.command == "kubectl fluidmodel pin demo chat"
+
 
 def test_the_tables_cells_for_a_hub_model() -> None:
     notes = {names.SOURCE_ANNOTATION: "hf://org/m", names.COMMIT_ANNOTATION: "abcdef0123" * 4}

@@ -49,6 +49,37 @@ def test_pods_of_another_cache_or_namespace_are_not_its_own() -> None:
     ]
 
 
+OLD_GRAPH = {"services": {"VllmWorker": {}, "Processor": {}}}
+
+
+@pytest.mark.parametrize(
+    ("selector", "owner"),
+    [
+        ("chat-vllmworker", ("chat", "VllmWorker")),
+        ("chat-two-processor", ("chat-two", "Processor")),
+        ("chat-gone", ("chat", "")),
+        ("alone", ("alone", "")),
+        ("other-graph", ("other-graph", "")),
+        ("", ("", "")),
+    ],
+)
+def test_pods_of_old_operators_belong_to_their_graph(selector: str, owner: tuple[str, str]) -> None:
+    """Up to 0.5, their only label has graph and component in one."""
+    pod = samples.reader()
+    pod["metadata"]["labels"] = {"nvidia.com/selector": selector} if selector else {}
+    objects = [
+        *samples.cache(),
+        *(
+            samples.make_object("DynamoGraphDeployment", name, spec=OLD_GRAPH)
+            for name in ("chat", "chat-two")
+        ),
+        samples.make_object("DynamoComponentDeployment", "alone", spec={}),
+        pod,
+    ]
+    (found,) = build_caches(samples.snapshot(*objects))
+    assert [(each.graph, each.component) for each in found.readers] == [owner]
+
+
 def test_a_runtime_without_a_dataset_is_a_cache_too() -> None:
     (found,) = build_caches(samples.snapshot(samples.runtime()))
     assert found.dataset is None and found.runtime is not None

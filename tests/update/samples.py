@@ -90,11 +90,11 @@ def cache(
                 "metadata": {
                     "name": pod,
                     "namespace": "ns",
-                    "labels": {"nvidia.com/dynamo-graph-deployment-name": of} if of else {},
                 }
             },
             (("main", "/model"),),
             True,
+            of,
         )
         for pod, of in readers
     ]

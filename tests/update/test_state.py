@@ -106,13 +106,6 @@ def test_readers_without_a_graph_are_known():
     assert each.other_readers == ("job-x",) and each.rolling == ()
 
 
-def test_pods_of_old_operators_belong_to_their_graph():
-    old = cache("llama", OLD, graphs=(chat(),), readers=(("p", ""),))
-    old.readers[0].pod["metadata"]["labels"] = {"nvidia.com/selector": "chat-work"}
-    (each,) = find_state([old], "ns", "llama", NEW).old
-    assert each.other_readers == ()
-
-
 MANAGED = {"argocd.argoproj.io/tracking-id": "x"}
 
 

@@ -28,6 +28,7 @@ from kubectl_fluidmodel.inventory.page_cache import (
     is_read_again,
     page_caches,
 )
+from kubectl_fluidmodel.inventory.readers import graph_names
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_path
@@ -174,7 +175,8 @@ def reads_stay_on_their_node(context: CheckContext) -> Iterator[Finding]:
     ):
         return
     off = [reader for reader in cache.readers if reader.is_local is False]
-    graph = next((reader.graph for reader in off if reader.graph), "GRAPH")
+    reading = {reader.graph for reader in off}
+    pinned = [each for each in graph_names(cache) if each.removeprefix("dcd/") in reading]
     yield Finding(
         object_reference(cache.dataset),
         f"{ratio:.0f}% of the reads of the last minute came from another node's worker",
@@ -182,7 +184,7 @@ def reads_stay_on_their_node(context: CheckContext) -> Iterator[Finding]:
             observations.field_evidence(cache.dataset, "status", "cacheStates", "remoteHitRatio"),
             *(observations.field_evidence(reader.pod, "spec", "nodeName") for reader in off[:3]),
         ),
-        Fix(fix_commands.pin_graphs(cache, graph), "advice"),
+        Fix(fix_commands.pin_graphs(cache, *(pinned or ["GRAPH"])), "advice"),
     )
 
 

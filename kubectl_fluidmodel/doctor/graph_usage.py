@@ -187,6 +187,14 @@ def _pods_by_graph(context: CheckContext) -> dict[tuple[str, str], list[Object]]
     return found
 
 
+def more_copies_fix(cache: Cache, nodes: int) -> Fix:
+    """Give a running cache copies on that many nodes; 0 if more of its nodes would not help."""
+    if not nodes or cache.dataset is None or not names.has_own_spec(cache.dataset):
+        return Fix("create the cache on more or larger nodes", "advice")
+    flags = ("--replicas", str(nodes))
+    return Fix(fix_commands.cache_command(cache, flags=flags, in_place=True))
+
+
 # -- where its pods may run ------------------------------------------------------------------
 
 ALL_TERMS, SOME_TERMS, PREFERRED, NOT_BOUND = "all", "some", "preferred", "none"

@@ -22,6 +22,7 @@ from kubectl_fluidmodel.objects.access import (
     get_list,
     get_path,
     labels_of,
+    metadata_of,
     name_of,
     namespace_of,
 )
@@ -222,6 +223,17 @@ def explain_pod(
     )
     reason = _dominant_reason(found) if found.is_explained else ""
     return replace(found, reason=reason or _reason_from_message(context, pod, message))
+
+
+def fits_with_labels(
+    context: CheckContext, pod: Object, node: Object, labels: Mapping[str, str]
+) -> bool:
+    """Whether a pod is known to fit a node if that had these labels, too."""
+    if context.snapshot.pods_on_nodes is None:
+        return False
+    view = context.cached("nodeless: view", lambda: _scheduler_view(context))
+    metadata = {**metadata_of(node), "labels": {**labels_of(node), **labels}}
+    return not view.obstacles(pod, {**node, "metadata": metadata})
 
 
 def _is_sibling(pod: Object, other: Object) -> bool:

@@ -16,6 +16,7 @@ from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, platform, pods
+from tests.doctor.fluid import LABEL, NAME
 
 WORDS = "0/5 nodes are available: 2 Insufficient memory, 3 node(s) had untolerated taint(s)."
 KARPENTER = {"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}
@@ -322,6 +323,45 @@ def test_waiting_engine_lists_obstacles_per_node() -> None:
     assert found.cause.endswith(
         "gpu-0: 8 nvidia.com/gpu needed, 2 free (far/trainer holds the rest)"
     )
+
+
+def occupied(snapshot: Snapshot, *others: str) -> Object:
+    """A bound worker that waits for GPUs; a pod holds those of each of these nodes."""
+    waiting = b.make_unschedulable(
+        b.get_object(snapshot, kinds.PODS, "chat-decode-0"),
+        "0/3 nodes: 1 Insufficient nvidia.com/gpu.",
+    )
+    waiting["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "8"}}
+    waiting["spec"]["nodeSelector"] = {LABEL: "true"}
+    waiting["spec"]["tolerations"] = [{"operator": "Exists"}]
+    holders = []
+    for name in others:
+        holder = pods.pod(f"trainer-{name}", namespace="far", node=name)
+        holder["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "6"}}
+        holders.append(occupants.strip_pod(holder))
+    snapshot.pods_on_nodes = holders
+    return waiting
+
+
+def test_a_copy_on_another_node_is_the_fix_where_the_waiting_engine_fits_each() -> None:
+    snapshot = b.healthy_snapshot()
+    occupied(snapshot, "gpu-0")
+    [found] = b.findings_of(snapshot, "FM730")
+    assert found.fix is not None and found.fix.how == "command"
+    assert "cache " in found.fix.text and "--replicas 2" in found.fix.text
+
+
+@pytest.mark.parametrize("change", ["others are full", "made by hand", "not known"])
+def test_whoever_holds_the_gpus_is_named_where_a_copy_might_not_help(change: str) -> None:
+    snapshot = b.healthy_snapshot()
+    occupied(snapshot, "gpu-0", *(["gpu-1"] if change == "others are full" else []))
+    if change == "made by hand":
+        b.get_object(snapshot, names.DATASETS, NAME)["metadata"]["labels"] = {}
+    if change == "not known":
+        snapshot.pods_on_nodes = None
+    [found] = b.findings_of(snapshot, "FM730")
+    assert found.fix is not None and found.fix.how == "advice"
+    assert "kubectl get pods -A" in found.fix.text and "spec.nodeName=gpu-0" in found.fix.text
 
 
 def test_loader_fix_does_not_tolerate_a_node_about_to_be_removed() -> None:

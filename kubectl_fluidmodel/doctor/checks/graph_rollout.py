@@ -18,11 +18,12 @@ from kubectl_fluidmodel.doctor.check import (
 from kubectl_fluidmodel.doctor.graph_usage import (
     ALL_TERMS,
     ComponentUsage,
+    more_copies_fix,
     node_binding,
     node_label_keys,
     reading_workers,
 )
-from kubectl_fluidmodel.doctor.unschedulable import explain_pod
+from kubectl_fluidmodel.doctor.unschedulable import explain_pod, fits_with_labels
 from kubectl_fluidmodel.dynamo import rollout
 from kubectl_fluidmodel.dynamo.pin_annotation import MODE_MOUNT, MODE_REQUIRED
 from kubectl_fluidmodel.dynamo.resources import (
@@ -33,7 +34,8 @@ from kubectl_fluidmodel.dynamo.resources import (
     SELECTOR_LABEL,
 )
 from kubectl_fluidmodel.dynamo.workload import surges_first, workload_kind
-from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.objects import gpus, kinds
 from kubectl_fluidmodel.objects.access import Object, annotations_of, get_path, labels_of, name_of
 from kubectl_fluidmodel.output.shell import command
 
@@ -69,7 +71,8 @@ def workers_are_scheduled(context: CheckContext) -> Iterator[Finding]:
     """A worker that mounts the cache is Pending.
 
     The scheduler's message says what each node lacks; on the cache's nodes that is usually GPUs
-    that other pods use. Other checks report pods that wait for a claim.
+    that other pods use. If the worker fits every other node with GPUs, the fix is one more copy of
+    the cache; else free the GPUs. Other checks report pods that wait for a claim.
     """
     for use in reading_workers(context):
         for pod, message in _unschedulable_pods(use):
@@ -81,13 +84,7 @@ def workers_are_scheduled(context: CheckContext) -> Iterator[Finding]:
                 cause = (
                     f"no node with the cache ({', '.join(nodes[:3])}) has {short[1]} free for it"
                 )
-                fix = Fix(
-                    command(
-                        *("kubectl", "get", "pods", "-A", "-o", "wide"),
-                        *("--field-selector", f"spec.nodeName={nodes[0]}"),
-                    ),
-                    "advice",
-                )
+                fix = _free_gpus_fix(context, pod)
             else:
                 cause = "the scheduler finds no node for it"
                 fix = observations.describe(pod)
@@ -98,6 +95,30 @@ def workers_are_scheduled(context: CheckContext) -> Iterator[Finding]:
                 without.evidence(),
                 fix,
             )
+
+
+def _free_gpus_fix(context: CheckContext, pod: Object) -> Fix:
+    """One more copy of the cache, if wherever `cache` puts it, the pod fits; else who has the GPUs.
+
+    The pods that hold the GPUs are others' to stop.
+    """
+    cache, held = context.cache, set(context.cache.node_names)
+    labels = dict.fromkeys(node_label_keys(cache), "true")
+    others = [
+        node
+        for node in context.snapshot.of_kind(kinds.NODES)
+        if name_of(node) not in held and gpus.allocatable_gpus(node)
+    ]
+    fits = [fits_with_labels(context, pod, node, labels) for node in others]
+    if cache.dataset is not None and names.has_own_spec(cache.dataset) and fits and all(fits):
+        return more_copies_fix(cache, len(held) + 1)
+    return Fix(
+        command(
+            *("kubectl", "get", "pods", "-A", "-o", "wide"),
+            *("--field-selector", f"spec.nodeName={cache.node_names[0]}"),
+        ),
+        "advice",
+    )
 
 
 @register_check(

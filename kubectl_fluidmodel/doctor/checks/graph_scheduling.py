@@ -17,6 +17,7 @@ from kubectl_fluidmodel.doctor.graph_usage import (
     ALL_TERMS,
     ComponentUsage,
     component_usages,
+    more_copies_fix,
     node_binding,
     node_label_keys,
     reading_workers,
@@ -24,7 +25,6 @@ from kubectl_fluidmodel.doctor.graph_usage import (
 from kubectl_fluidmodel.dynamo import scheduling
 from kubectl_fluidmodel.dynamo.autoscaling import replica_limit, shortfall
 from kubectl_fluidmodel.dynamo.component import Role
-from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import gpus, kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, name_of
 from kubectl_fluidmodel.objects.scheduler import Filter, Obstacle
@@ -174,7 +174,7 @@ def cache_nodes_have_enough_gpus(context: CheckContext) -> Iterator[Finding]:
                 )
                 for node in nodes
             ),
-            _more_copies_fix(context, max(spread, len(nodes) + 1) if fitting else 0),
+            more_copies_fix(context.cache, max(spread, len(nodes) + 1) if fitting else 0),
         )
 
 
@@ -207,16 +207,8 @@ def cache_nodes_hold_the_maximum_of_replicas(context: CheckContext) -> Iterator[
                 use.field_evidence("replicas", f"{component.replicas}"),
                 Evidence(use.about, "maximum", f"{limit.replicas} by {limit.source}"),
             ),
-            _more_copies_fix(context, missing.nodes_needed),
+            more_copies_fix(context.cache, missing.nodes_needed),
         )
-
-
-def _more_copies_fix(context: CheckContext, nodes: int) -> Fix:
-    """Give a running cache copies on that many nodes; 0 if more of its nodes would not help."""
-    if not nodes or context.cache.dataset is None or not names.has_own_spec(context.cache.dataset):
-        return Fix("create the cache on more or larger nodes", "advice")
-    flags = ("--replicas", str(nodes))
-    return Fix(fix_commands.cache_command(context.cache, flags=flags, in_place=True))
 
 
 @register_check("FM728", "only workers are bound to the cache's nodes", severity=Severity.WARNING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,11 +34,33 @@ def object_diff(before: Object, after: Object, name: str) -> str:
     """
     import difflib
 
-    old, new = (to_yaml(_comparable(obj)).splitlines(True) for obj in (before, after))
+    shown = _comparable(before)
+    old, new = (
+        to_yaml(obj).splitlines(True) for obj in (shown, _ordered_like(_comparable(after), shown))
+    )
     return "".join(
         escape_control(line)
         for line in difflib.unified_diff(old, new, f"live/{name}", f"after/{name}")
     )
+
+
+def _ordered_like(value: Any, model: Any) -> Any:
+    """Return a value with its keys in a model's order, which is no change."""
+    if isinstance(value, dict) and isinstance(model, dict):
+        keys = [
+            *(key for key in model if key in value),
+            *(key for key in value if key not in model),
+        ]
+        return {key: _ordered_like(value[key], model.get(key)) for key in keys}
+    if isinstance(value, list) and isinstance(model, list):
+        named = {each["name"]: each for each in model if isinstance(each, dict) and "name" in each}
+        return [
+            _ordered_like(item, named.get(item.get("name")) if isinstance(item, dict) else None)
+            if named
+            else _ordered_like(item, model[index] if index < len(model) else None)
+            for index, item in enumerate(value)
+        ]
+    return value
 
 
 def _colored(text: str) -> str:

@@ -11,6 +11,7 @@ the name (lib/llm/src/local_model.rs), so it gets the flag.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -23,11 +24,14 @@ from kubectl_fluidmodel.dynamo.engine_command import (
     variable_name,
 )
 from kubectl_fluidmodel.dynamo.object_paths import EditLog, Path, value_at
+from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.records import dataclass
 
 OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 SERVED_NAME_FLAG = "--served-model-name"
 
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_CACHE_VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
 _FLAGS = {"vllm": ("--model",), "sglang": ("--model-path",), "trtllm": ("--model-path", "--model")}
 
 
@@ -68,6 +72,41 @@ class EngineModel:
     """A path or a Hub ID; the value, if the command has a variable."""
     has_served_name: bool
     """Whether the command has `--served-model-name`."""
+
+
+def is_within(path: str, mount: str) -> bool:
+    """Whether a path is the mount or below it."""
+    return path.rstrip("/") == mount or path.startswith(mount.rstrip("/") + "/")
+
+
+def reads_hub(component: Component, engine: EngineModel, mount: str) -> bool:
+    """Whether an engine downloads the model from the Hub, although a mount has it."""
+    return (
+        bool(HUB_ID.fullmatch(engine.value))
+        and not hub_cache_variable(component, engine, mount)
+        and not command_mentions(component, engine, mount)
+    )
+
+
+def hub_cache_variable(
+    component: Component, engine: EngineModel, mount: str
+) -> tuple[str, str] | None:
+    """The variable that puts the Hub client's cache into the mount, with its value."""
+    for name in _HUB_CACHE_VARIABLES:
+        value = env_value(component, name, engine.container_path)
+        if value and is_within(value, mount):
+            return name, value
+    return None
+
+
+def command_mentions(component: Component, engine: EngineModel, mount: str) -> bool:
+    """Whether the command mentions the mount anywhere, such as for a draft model."""
+    container = value_at(component.spec, engine.container_path)
+    arguments = [
+        str(w) for part in ("command", "args") for w in get_path(container, part, default=[])
+    ]
+    pattern = re.compile(rf"(?<![\w/.-]){re.escape(mount)}(?![\w.-])")
+    return any(pattern.search(word) for word in arguments)
 
 
 def engine_models(component: Component) -> list[EngineModel]:

@@ -57,12 +57,16 @@ def _sidecar_without_mounts(component: Component) -> list[str]:
 
 
 def _engine_reads_elsewhere(component: Component, mount_path: str) -> list[str]:
-    """An engine that reads a directory outside the mount."""
-    directory = mount_path.rstrip("/")
+    """An engine that reads the Hub, or a directory outside the mount."""
+    where = mount_path.rstrip("/")
+    found = []
+    for engine in model_path.engine_models(component):
+        if model_path.reads_hub(component, engine, where):
+            found.append(f"{engine.value} from the Hub")
+        elif engine.value.startswith("/") and not model_path.is_within(engine.value, where):
+            found.append(engine.value)
     return [
-        f"component {component.name}: its engine reads {engine.value}, not {directory}; "
+        f"component {component.name}: its engine reads {each}, not {where}; "
         "--use-model-path changes it"
-        for engine in model_path.engine_models(component)
-        if engine.value.startswith("/")
-        and not f"{engine.value.rstrip('/')}/".startswith(f"{directory}/")
+        for each in found
     ]

@@ -264,7 +264,9 @@ def test_known_problems_of_operators_are_reported() -> None:
     assert "10823" not in remarks_of({"volumeMounts": parts})
     elsewhere = remarks_of({"args": ["--model", "/model-store"]})
     assert "its engine reads /model-store, not /model; --use-model-path" in elsewhere
-    for inside in ("/model", "/model/", "/model/sub", "org/model"):
+    hub = remarks_of({"args": ["--model", "org/model"]})
+    assert "its engine reads org/model from the Hub, not /model; --use-model-path" in hub
+    for inside in ("/model", "/model/", "/model/sub"):
         assert "its engine reads" not in remarks_of({"args": ["--model", inside]})
 
 

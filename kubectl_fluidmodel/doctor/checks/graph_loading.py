@@ -16,9 +16,10 @@ from kubectl_fluidmodel.doctor.check import (
     Severity,
     register_check,
 )
-from kubectl_fluidmodel.doctor.engine_paths import engines_with_mount, is_within
+from kubectl_fluidmodel.doctor.engine_paths import engines_with_mount
 from kubectl_fluidmodel.doctor.graph_usage import ComponentUsage
 from kubectl_fluidmodel.dynamo import loader_names, loader_plan
+from kubectl_fluidmodel.dynamo.model_path import is_within
 from kubectl_fluidmodel.dynamo.object_paths import value_at
 from kubectl_fluidmodel.dynamo.probe_budget import ASSUMED_BYTES_PER_SECOND
 from kubectl_fluidmodel.dynamo.weight_loader import (

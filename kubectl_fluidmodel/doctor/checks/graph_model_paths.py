@@ -14,19 +14,24 @@ from kubectl_fluidmodel.doctor.check import (
     register_check,
 )
 from kubectl_fluidmodel.doctor.engine_paths import (
-    HUB_ID,
     command_evidence,
-    command_mentions,
     engines_with_mount,
     env_is_true,
     expected_directory,
-    hub_cache_variable,
-    is_within,
     model_directories,
 )
 from kubectl_fluidmodel.doctor.graph_usage import ComponentUsage, component_usages
 from kubectl_fluidmodel.dynamo.component import Role
-from kubectl_fluidmodel.dynamo.model_path import OFFLINE_VARIABLES, SERVED_NAME_FLAG, EngineModel
+from kubectl_fluidmodel.dynamo.model_path import (
+    HUB_ID,
+    OFFLINE_VARIABLES,
+    SERVED_NAME_FLAG,
+    EngineModel,
+    command_mentions,
+    hub_cache_variable,
+    is_within,
+    reads_hub,
+)
 from kubectl_fluidmodel.dynamo.object_paths import value_at
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.model.similarity import sort_by_similarity
@@ -47,12 +52,7 @@ def engines_read_the_cache(context: CheckContext) -> Iterator[Finding]:
     --use-model-path` does so and keeps the served name.
     """
     for use, engine, mount in engines_with_mount(context):
-        hub = bool(HUB_ID.fullmatch(engine.value))
-        if (
-            hub
-            and not hub_cache_variable(use, engine, mount)
-            and not command_mentions(use, engine, mount)
-        ):
+        if reads_hub(use.component, engine, mount):
             yield Finding(
                 use.about,
                 f"component {use.component.name} mounts the cache at {mount}, and its engine "
@@ -73,7 +73,7 @@ def engine_paths_are_in_the_mount(context: CheckContext) -> Iterator[Finding]:
         if (
             not path.startswith("/")
             or is_within(path, mount)
-            or command_mentions(use, engine, mount)
+            or command_mentions(use.component, engine, mount)
         ):
             continue
         mounts = [
@@ -137,7 +137,7 @@ def hub_cache_is_outside_the_mount(context: CheckContext) -> Iterator[Finding]:
     """
     models = model_directories(context)
     for use, engine, mount in engines_with_mount(context):
-        found = hub_cache_variable(use, engine, mount)
+        found = hub_cache_variable(use.component, engine, mount)
         if found is None or any(_HUB_CACHE_DIR.search(each) for each in models or ()):
             continue
         name, value = found

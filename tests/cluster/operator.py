@@ -58,8 +58,10 @@ class Held:
 class Operator:
     """Watches graphs of one version until it is stopped; use it as a context manager."""
 
-    def __init__(self, api: Api, version: str = "v1beta1") -> None:
+    def __init__(self, api: Api, version: str = "v1beta1", *, first: bool = False) -> None:
         self.api = api
+        self.first = first
+        """Whether pods have the selector as their only label, as up to 0.5."""
         self.version = f"{GROUP}/{version}"
         self.held = Held(api)
         self._stop = threading.Event()
@@ -103,7 +105,7 @@ class Operator:
     def _reconcile(self, graph: Object, deployments: dict[tuple[str, str], Object]) -> None:
         meta = graph["metadata"]
         key = (graph["kind"], meta["namespace"], meta["uid"])
-        wanted = render(graph)
+        wanted = render(graph, first=self.first)
         generation = meta["generation"]
         if self._seen.get(key, (0, ""))[0] != generation:
             for deployment in wanted:
@@ -155,7 +157,7 @@ class Operator:
         return status
 
 
-def render(graph: Object) -> list[Object]:
+def render(graph: Object, *, first: bool = False) -> list[Object]:
     """The Deployments of a graph, with the same worker hash on all its workers."""
     meta = graph["metadata"]
     alone = graph["kind"] == "DynamoComponentDeployment"
@@ -189,7 +191,8 @@ def render(graph: Object) -> list[Object]:
         if type_of(each) in WORKERS:
             labels["nvidia.com/dynamo-worker-hash"] = digest
         pod = copy.deepcopy(pods[name])
-        pod["metadata"]["labels"] = {**pod["metadata"].get("labels", {}), **labels}
+        marks = {"nvidia.com/selector": full} if first else labels
+        pod["metadata"]["labels"] = {**pod["metadata"].get("labels", {}), **marks}
         everywhere = spec.get("annotations") or {}
         annotations = {**everywhere, **pod["metadata"].get("annotations", {})}
         replicas = each.get("replicas", 1) * ((each.get("multinode") or {}).get("nodeCount") or 1)

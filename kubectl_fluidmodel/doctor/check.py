@@ -17,7 +17,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects.access import Object, metadata_of, name_of, namespace_of
-from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.objects.kinds import NODES, Kind
 from kubectl_fluidmodel.objects.time import parse_time
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import LogKey, ReadFailure, Snapshot
@@ -110,10 +110,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class RequiredKind:
-    """A kind in Fluid's namespace that a check needs."""
+    """A part of a kind's objects that a check needs: by default those in Fluid's namespace."""
 
     kind: Kind
     namespace: str = names.SYSTEM_NAMESPACE
+
+
+CACHE_NODES = RequiredKind(NODES, "")
+"""The nodes of the cache. `inspect` reads no others."""
 
 
 @dataclass(frozen=True)

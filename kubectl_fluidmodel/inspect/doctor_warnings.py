@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import kubectl_fluidmodel.doctor.checks  # noqa: F401 - registers the checks
-from kubectl_fluidmodel.doctor.check import REGISTRY, Check, RequiredKind, Scope
+from kubectl_fluidmodel.doctor.check import CACHE_NODES, REGISTRY, Check, RequiredKind, Scope
 from kubectl_fluidmodel.doctor.diagnosis import Problem, diagnose
 from kubectl_fluidmodel.inspect.details import CacheDetails, DoctorWarning, describe_caches
 from kubectl_fluidmodel.inspect.summary import sort_caches
 from kubectl_fluidmodel.inspect.view import ViewContext
 from kubectl_fluidmodel.objects import kinds as k
+from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 
@@ -50,10 +51,13 @@ def _was_fully_read(check: Check, snapshot: Snapshot) -> bool:
     of_fluid = (
         k.DEPLOYMENTS.resource in requested
     )  # other kinds in its namespace are read completely
-    return check.scope is Scope.CACHE and all(
-        of_fluid if isinstance(need, RequiredKind) else need.resource in complete
-        for need in check.needs
-    )
+
+    def was_read(need: Kind | RequiredKind) -> bool:
+        if need == CACHE_NODES:
+            return k.NODES.resource in requested
+        return of_fluid if isinstance(need, RequiredKind) else need.resource in complete
+
+    return check.scope is Scope.CACHE and all(map(was_read, check.needs))
 
 
 def _to_warning(problem: Problem) -> DoctorWarning:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.names import CACHE_COUNT_LABEL
 from kubectl_fluidmodel.inspect.doctor_warnings import warnings_by_cache
@@ -59,3 +63,22 @@ def test_what_was_silenced_stays_silent() -> None:
     assert not set(codes.split(",")) & {
         each.code for each in warnings_by_cache(snapshot).get((NS, NAME), ())
     }
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (lambda worker: worker.update(replicas=50), "FM727"),
+        (lambda worker: worker["podTemplate"]["spec"].update(tolerations=[]), "FM726"),
+        (lambda worker: worker["podTemplate"]["spec"].update(nodeSelector={"disk": "x"}), "FM725"),
+    ],
+)
+def test_workers_without_a_node_of_the_cache_are_warned_of(fault: Any, code: str) -> None:
+    snapshot = as_inspected(builders.healthy_snapshot())
+    for node in snapshot.objects[kinds.NODES.resource]:
+        node["spec"]["taints"] = [{"key": "team", "value": "a", "effect": "NoSchedule"}]
+    worker = builders.get_object(snapshot, queries.GRAPHS, "chat")["spec"]["components"][0]
+    worker["podTemplate"]["spec"]["tolerations"] = [{"operator": "Exists"}]
+    assert warnings_by_cache(snapshot) == {}
+    fault(worker)
+    assert [each.code for each in warnings_by_cache(snapshot)[(NS, NAME)]] == [code]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import fix_commands
 from kubectl_fluidmodel.doctor.check import (
+    CACHE_NODES,
     CheckContext,
     Evidence,
     Finding,
@@ -62,7 +63,7 @@ def _obstacles_by_node(
 
 
 @register_check(
-    "FM725", "workers fit a cache node", needs=(kinds.NODES,), explains=("FM730", "FM731")
+    "FM725", "workers fit a cache node", needs=(CACHE_NODES,), explains=("FM730", "FM731")
 )
 def workers_fit_a_cache_node(context: CheckContext) -> Iterator[Finding]:
     """No node that holds the cache fits the component.
@@ -108,7 +109,7 @@ def _move_cache_hint(context: CheckContext) -> str:
 @register_check(
     "FM726",
     "workers tolerate the taints of the cache's nodes",
-    needs=(kinds.NODES,),
+    needs=(CACHE_NODES,),
     explains=("FM730", "FM731"),
 )
 def workers_tolerate_cache_node_taints(context: CheckContext) -> Iterator[Finding]:
@@ -143,7 +144,7 @@ def workers_tolerate_cache_node_taints(context: CheckContext) -> Iterator[Findin
 
 
 @register_check(
-    "FM727", "the cache's nodes have enough GPUs", needs=(kinds.NODES,), explains=("FM730", "FM731")
+    "FM727", "the cache's nodes have enough GPUs", needs=(CACHE_NODES,), explains=("FM730", "FM731")
 )
 def cache_nodes_have_enough_gpus(context: CheckContext) -> Iterator[Finding]:
     """The cache's nodes do not have enough GPUs for the component, even when they are empty.

@@ -215,7 +215,21 @@ def skipped_note(reason: str, options: CacheOptions, namespace: str) -> str:
 
 
 def _command(options: CacheOptions, namespace: str) -> Command:
-    words = ("fluidmodel", "cache", Operand(options.recorded_uri.removeprefix("hf://")))
-    named = ("--name", options.name, "--preheat", "on")
-    image = ("--image", options.reader.image if options.reader else "IMAGE")
-    return kubectl(*words, *named, *image, namespace=namespace)
+    """Return the command for the same content: later commits would be another cache's."""
+    source = options.recorded_uri.removeprefix("hf://")
+    flags: list[str] = []
+    store, staging = options.store, options.staging
+    if staging is not None:
+        source += f"@{options.commit}" if options.commit else ""
+        flags += ["--to", staging.to.uri]
+        flags += _given("--endpoint-hub", staging.hub.endpoint)
+        flags += _given("--hf-secret", staging.hub.secret)
+    flags += _given("--endpoint", store.endpoint) + _given("--region", store.region)
+    flags += _given("--s3-secret", store.s3_secret)
+    flags += ["--name", options.name, "--preheat", "on"]
+    flags += ["--image", options.reader.image if options.reader else "IMAGE"]
+    return kubectl("fluidmodel", "cache", Operand(source), *flags, namespace=namespace)
+
+
+def _given(flag: str, value: str | None) -> list[str]:
+    return [flag, value] if value else []

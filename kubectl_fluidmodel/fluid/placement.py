@@ -28,6 +28,7 @@ from kubectl_fluidmodel.objects.taints import (
     taints_of,
 )
 from kubectl_fluidmodel.output.shell import Operand, command, kubectl
+from kubectl_fluidmodel.output.units import pluralize
 from kubectl_fluidmodel.records import dataclass
 
 GPU_PRESENT = "nvidia.com/gpu.present"
@@ -288,13 +289,13 @@ def select_nodes(
     )
 
 
-def _placement_reason(selected: Sequence[Candidate], current: Sequence[str]) -> str:
-    if all(node.name in current for node in selected):
+def _placement_reason(chosen: Sequence[Candidate], current: Sequence[str]) -> str:
+    first = next((node for node in chosen if node.name not in current), None)
+    if first is None:
         return "the cache is already there"
-    first = selected[0]
-    gpus = f"{first.gpus} GPUs, " if first.gpus else ""
-    neighbors = "no other cache" if first.caches == 0 else f"{first.caches} other caches"
-    return f"{gpus}{neighbors}, the most free memory"
+    gpus = f"{pluralize(first.gpus, 'GPU')}, " if first.gpus else ""
+    others = pluralize(first.caches, "other cache") if first.caches else "no other cache"
+    return f"{gpus}{others}, the most free memory"
 
 
 def _no_fit_error(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -16,7 +16,9 @@ from kubectl_fluidmodel.cache.read_verification import (
 )
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid.claim_job import ClaimNode
+from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.objects.kinds import NODES, Kind
+from kubectl_fluidmodel.objectstore.options import StoreOptions
 
 SOURCE = "s3://models/llama"
 WITH_IMAGE = StagingFlags(image="img:1")
@@ -72,6 +74,21 @@ def test_a_cache_that_is_not_preheated_is_told_with_the_reason_and_the_command()
     )
     with_image = parse_options(SOURCE, CacheFlags(), staging=WITH_IMAGE)
     assert skipped_note("x", with_image, "default").endswith("--image img:1 -n default")
+
+
+def test_the_command_is_for_the_same_commit_bucket_and_hub() -> None:
+    store = StoreOptions("http://minio:9000", None, "keys")
+    staged = parse_options(
+        "org/m@v1", CacheFlags(name="m"), store, StagingFlags(to="s3://llm/p"),
+        HubOptions("http://hub", "token"),
+    )  # fmt: skip
+    staged = replace(staged, origin="hf://org/m", commit="c" * 40)
+    words = skipped_note("x", staged, "default").partition("; try: ")[2]
+    assert words == (
+        f"kubectl fluidmodel cache org/m@{'c' * 40} --to s3://llm/p --endpoint-hub http://hub "
+        "--hf-secret token --endpoint http://minio:9000 --s3-secret keys --name m --preheat on "
+        "--image IMAGE -n default"
+    )
 
 
 class FakeCluster:

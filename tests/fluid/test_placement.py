@@ -183,6 +183,13 @@ class TestChoose:
     def test_several_copies_on_several_nodes(self) -> None:
         assert select_nodes([named("a"), named("b"), named("c")], NEED, 2).names == ("a", "b")
 
+    def test_a_further_copy_has_the_reason_of_its_own_node(self) -> None:
+        """Where the cache is already, one of the caches is itself."""
+        nodes = [named("a", caches=2), named("b", caches=1), named("c", caches=3)]
+        found = select_nodes(nodes, NEED, 2, current=["a"])
+        assert found.names == ("a", "b")
+        assert found.reason == "8 GPUs, 1 other cache, the most free memory"
+
     def test_an_existing_cache_stays_on_a_node_that_became_fuller(self) -> None:
         nodes = [named("a", memory=500), named("b", memory=1, caches=4)]
         found = select_nodes(nodes, NEED, 1, current=["b"])

@@ -53,6 +53,23 @@ class UpdateOptions:
         steps = IN_PLACE_STEPS if self.in_place else STEPS
         return steps[: steps.index(self.to_step) + 1]
 
+    @property
+    def repeated_flags(self) -> list[str]:
+        """The flags that another run needs, too: the same Hub, store, files and way of staging."""
+        flags = []
+        for flag, value in (
+            ("--endpoint-hub", self.hub.endpoint),
+            ("--hf-secret", self.hub.secret),
+            ("--endpoint", self.store.endpoint),
+            ("--s3-secret", self.store.s3_secret),
+            *(("--include", glob) for glob in self.hub.include),
+            *(("--exclude", glob) for glob in self.hub.exclude),
+            ("--stage-on", self.staging.stage_on if self.staging.stage_on != "cluster" else None),
+            ("--image", self.staging.image),
+        ):
+            flags += [flag, value] if value else []
+        return flags
+
 
 def parse_update_options(
     text: str,

@@ -132,7 +132,8 @@ def _retire_text(old: OldCache) -> str:
     if room is not None:
         nodes = ", ".join(old.cache.node_names)
         medium = _MEDIA.get(room.medium, room.medium)
-        freed = f", which frees {format_bytes(room.quota)} of {medium}" + (
+        each = " per node" if room.nodes > 1 else ""
+        freed = f", which frees {format_bytes(room.quota)} of {medium}{each}" + (
             f" on {nodes}" if nodes else ""
         )
     text = f"{old.name} is removed when nothing reads it{freed}"

@@ -207,8 +207,10 @@ class Planner:
             if self.options.in_place or state.target is not None:
                 raise
             lasts = downtime(staging.files.bytes, len(staging.files.files), state.template)
-            name = Operand(self.options.name)
-            command = kubectl("fluidmodel", "update", name, "--in-place", namespace=state.namespace)
+            at = f"@{self.options.revision}" if self.options.revision else ""
+            words = ("fluidmodel", "update", Operand(self.options.name + at), "--in-place")
+            flags = self.options.repeated_flags
+            command = kubectl(*words, *flags, namespace=state.namespace)
             raise type(err)(
                 f"there is no room for a second cache beside {state.template.name}",
                 f"{err.message}: {err.reason}",

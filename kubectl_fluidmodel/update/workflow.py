@@ -271,19 +271,6 @@ def recovery_note(options: UpdateOptions, state: UpdateState, step: str) -> str:
     if step in (PIN, RETIRE):
         text = f"{old.name} and {state.name} both serve; {on}"
     back = ("fluidmodel", "update", Operand(f"{options.name}@{old.commit[:12]}"))
-    return f"{text}; to go back: {kubectl(*back, *_same_flags(options), namespace=state.namespace)}"
-
-
-def _same_flags(options: UpdateOptions) -> list[str]:
-    """Return the flags that another run needs, too."""
-    flags = []
-    for flag, value in (
-        ("--endpoint-hub", options.hub.endpoint),
-        ("--hf-secret", options.hub.secret),
-        ("--endpoint", options.store.endpoint),
-        ("--s3-secret", options.store.s3_secret),
-        *(("--include", glob) for glob in options.hub.include),
-        *(("--exclude", glob) for glob in options.hub.exclude),
-    ):
-        flags += [flag, value] if value else []
-    return flags
+    return (
+        f"{text}; to go back: {kubectl(*back, *options.repeated_flags, namespace=state.namespace)}"
+    )

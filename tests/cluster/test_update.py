@@ -305,7 +305,8 @@ def test_without_room_for_two_the_cache_is_updated_in_place(model: Model, cluste
     full = model.update()
     line = error_line(full)
     assert full.code == 1 and "there is no room for a second cache beside tiny" in line
-    assert f"kubectl fluidmodel update tiny --in-place -n {model.namespace}" in line
+    flags = " ".join(model.at)
+    assert f"kubectl fluidmodel update tiny --in-place {flags} -n {model.namespace}" in line
     assert "nothing can read the cache for about" in line
     assert model.caches() == {"tiny": model.old}
 

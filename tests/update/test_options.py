@@ -146,3 +146,17 @@ def test_high_concurrency_is_kept():
     old.runtimes[0]["spec"]["properties"] = {"alluxio.fuse.jnifuse.enabled": "false"}
     made = cache_options(parse("llama"), find_state([old], "ns", "llama", NEW), "main")
     assert made.high_concurrency is True
+
+
+def test_another_run_gets_the_same_hub_store_and_way_of_staging():
+    given = UpdateOptions(
+        "llama",
+        store=StoreOptions("http://minio", "eu", "keys"),
+        staging=StagingFlags(stage_on="client", image="img:1"),
+        hub=HubOptions("http://hub", exclude=("a b",)),
+    )
+    assert given.repeated_flags == [
+        "--endpoint-hub", "http://hub", "--endpoint", "http://minio", "--s3-secret", "keys",
+        "--exclude", "a b", "--stage-on", "client", "--image", "img:1",
+    ]  # fmt: skip
+    assert UpdateOptions("llama").repeated_flags == []

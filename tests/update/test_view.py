@@ -133,5 +133,5 @@ def test_a_failure_says_how_to_go_on_and_back(step, flags, start):
     state = find_state([cache("llama", OLD)], "ns", "llama", NEW, in_place=options.in_place)
     note = recovery_note(options, state, step)
     assert note.startswith(start)
-    back = "to go back: kubectl fluidmodel update llama@1a2b3c400000 -n ns"
+    back = "to go back: kubectl fluidmodel update llama@1a2b3c400000 --stage-on client -n ns"
     assert (back in note) is not options.in_place

@@ -3,8 +3,8 @@
 On one real node (as `make test-real`: Linux, root, FUSE, Maven, a JDK), builds a cache of the same
 model for the write-up's own YAML, for what `cache` writes, and for that with each change given by
 `--set` (`variants.py` has their form). Then, in rounds and in an order that is drawn anew in each,
-it loads every cache, and reads it cold, warm and preheated, by a memory map and by 4 threads.
-Prints tables in Markdown: rates, ratios, targets.
+it loads every cache, and reads it warm, preheated and cold, by a memory map and by 4 threads.
+Prints tables in Markdown: rates, ratios, targets; of what it has, if it is interrupted.
 
     .venv/bin/python -m pip install -c constraints.txt -e '.[bench]'     what the loader needs
 """
@@ -15,6 +15,7 @@ import argparse
 import os
 import random
 import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from bench.plane.program import add_flags, run_bench, say
@@ -25,7 +26,7 @@ from bench.settings.variants import CACHE, SEED, Variant, parse_variant
 from kubectl_fluidmodel.errors import UsageError
 from tests.cluster.cluster import Cluster
 
-CASES = ("load", "cold", "warm", "disk", "pages")
+CASES = ("load", "warm", "disk", "pages", "cold")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,18 +71,30 @@ def measure(
             caches.load_all()
         caches.start_pods()
         for number in range(options.rounds):
-            read_round(caches, number, only, measured)
+            read_round(caches, only, measured)
             load = os.getloadavg()[0]
             say(f"round {number + 1} of {options.rounds} of reads done; load {load:.1f}")
-    finally:
+        if "cold" in only:
+            for number in range(options.rounds):
+                read_cold(caches, number, measured)
+    finally:  # what was measured is shown however it ends
+        print_tables(measured, [each.name for each in variants], besides)
         caches.close()
-    names = [each.name for each in variants]
-    print(figures.rates_table(measured, names))
-    if SEED in variants:
+    return 0
+
+
+def print_tables(
+    measured: Measured, variants: list[str], besides: Mapping[str, Sequence[float]]
+) -> None:
+    """Print what was measured; nothing if that is nothing."""
+    if not measured:
+        return
+    print(figures.rates_table(measured, variants))
+    if SEED.name in variants:
         print(f"\n{figures.targets_table(measured)}")
     if besides:
         print(f"\nDataLoads: {figures.rounds_text(besides)}")
-    return 0
+    sys.stdout.flush()
 
 
 def load_rounds(
@@ -97,7 +110,7 @@ def load_rounds(
             caches.free(variant, "/" if number < rounds - 1 else f"/{COLD_FOLDER}")
 
 
-def read_round(caches: Caches, number: int, only: set[str], measured: Measured) -> None:
+def read_round(caches: Caches, only: set[str], measured: Measured) -> None:
     """Read everything once, in an order that is drawn."""
 
     def note(variant: str, case: str, rate: float) -> None:
@@ -110,13 +123,6 @@ def read_round(caches: Caches, number: int, only: set[str], measured: Measured) 
     note("", figures.LOCAL, caches.read_local("--keep-pages"))
     note("", figures.LOCAL_PARALLEL, caches.read_local("--keep-pages", *PARALLEL))
     for variant in random.sample(caches.variants, len(caches.variants)):
-        for offset, case, words in (
-            (0, figures.COLD, ()),
-            (1, figures.COLD_PARALLEL, PARALLEL),
-        ):
-            if "cold" in only:
-                folder = f"{COLD_FOLDER}/{2 * number + offset}"
-                note(variant.name, case, caches.read(variant, *words, folder=folder))
         if "warm" in only:
             note(variant.name, figures.WARM, caches.read(variant))
             note(variant.name, figures.WARM_PARALLEL, caches.read(variant, *PARALLEL))
@@ -129,6 +135,15 @@ def read_round(caches: Caches, number: int, only: set[str], measured: Measured) 
             note(variant.name, figures.PAGES, caches.read(variant, "--keep-pages"))
             rate = caches.read(variant, "--keep-pages", *PARALLEL)
             note(variant.name, figures.PAGES_PARALLEL, rate)
+
+
+def read_cold(caches: Caches, number: int, measured: Measured) -> None:
+    """Read files that no cache has yet. This takes longest, and so it comes last."""
+    for variant in random.sample(caches.variants, len(caches.variants)):
+        for offset, case, words in ((0, figures.COLD, ()), (1, figures.COLD_PARALLEL, PARALLEL)):
+            rate = caches.read(variant, *words, folder=f"{COLD_FOLDER}/{2 * number + offset}")
+            measured.add(variant.name, case, rate)
+            say(f"{variant.name}: {case}: {rate / 1e6:.0f} MB/s")
 
 
 if __name__ == "__main__":

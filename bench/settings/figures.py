@@ -32,6 +32,9 @@ class Measured:
     def __init__(self) -> None:
         self._rates: dict[tuple[str, str], list[float]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._rates)
+
     def add(self, variant: str, case: str, rate: float) -> None:
         self._rates.setdefault((variant, case), []).append(rate)
 

@@ -29,7 +29,7 @@ SOURCES = paths.HERE / "real" / "alluxio_image"
 MODULES = "java.se,jdk.crypto.ec,jdk.management,jdk.naming.dns,jdk.security.auth,jdk.unsupported"
 JLINK = ("--add-modules", MODULES, "--strip-debug", "--no-header-files", "--no-man-pages")
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-#: Two logging back ends are one too many; log4j 2 stays.
+#: Two back ends of slf4j are one too many; log4j 2 stays. The S3 client uses log4j 1 directly.
 WITHOUT = "slf4j-log4j12,slf4j-reload4j"
 #: What Fluid's scripts, its probes and an administrator run in these containers. FUSE asks for its
 #: user's groups with `getent` and `id`.
@@ -81,8 +81,8 @@ def archive() -> Path:
         "/journal/.keep": b"",
         "/opt/domain/.keep": b"",
     }
-    for name in ("log4j2-console.properties", "log4j2-none.properties"):
-        files[f"{home}/conf/{name}"] = SOURCES / name
+    for path in SOURCES.glob("log4j*.properties"):
+        files[f"{home}/conf/{path.name}"] = path
     linked = dict(image.with_libraries(files))
     libraries = next(Path(path).parent for path in linked if path.endswith("/libc.so.6"))
     for name in LIBRARIES:

@@ -133,6 +133,28 @@ def test_a_fuse_client_that_runs_out_of_memory_is_named(cached: Cached, fresh_fu
     assert "FM321" in said and f"alluxio-fuse on node {HOLDER} was killed: out of memory" in said
 
 
+def test_preheated_pages_are_shown_and_missed_once_their_client_was_killed(
+    cached: Cached, with_image: str, fresh_fuse: None
+) -> None:
+    assert preheated_percent(cached, with_image) >= 90
+    assert "FM827" not in report(cached)
+    kill_fuse(cached)
+    said = report(cached)
+    assert "FM827" in said, said
+    assert preheated_percent(cached, with_image) >= 90
+    assert "FM827" not in report(cached)
+
+
+def preheated_percent(cached: Cached, with_image: str) -> int:
+    """Preheat the cache; returns how much of the model `inspect` then sees in the page cache."""
+    words = ("cache", cached.bucket.uri(cached.name), "--name", cached.name, "--node", HOLDER)
+    cached.plugin(*words, "--image", with_image, "--preheat", "on", timeout=300).ok()
+    document = json.loads(cached.plugin("inspect", cached.name, "-o", "json").ok().out)
+    [node] = [each for each in document["nodes"] if each["name"] == HOLDER]
+    assert not node["pageCache"]["lost"]
+    return int(100 * node["pageCache"]["bytes"] / node["pageCache"]["ofBytes"])
+
+
 def test_a_node_without_its_csi_plugin_is_named_and_heals_with_it(cached: Cached) -> None:
     api = cached.plane.api
     start_csi(cached, OTHER, False)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cluster.bucket import MIB
 from tests.cluster.dataplane import HOLDER, OTHER, Cached
+from tests.cluster.plugin import error_line
 
 pytestmark = [pytest.mark.real]
 
@@ -41,6 +42,13 @@ def test_bench_shows_what_a_cache_on_the_own_node_is_worth(cached: Cached, with_
     assert jobs(cached) == []
     shown = cached.plugin("inspect", "demo").ok().out
     assert f"measured on {HOLDER}: the model loads in" in " ".join(shown.split())
+
+
+def test_bench_names_an_image_that_no_registry_has_and_leaves_no_pod(cached: Cached) -> None:
+    image = "fluidmodel.test/nowhere:1"
+    refused = cached.plugin("bench", "demo", "--image", image, timeout=120)
+    assert refused.code == 1 and image in error_line(refused), refused.err
+    assert jobs(cached) == []
 
 
 def cache(cached: Cached, with_image: str, *flags: str) -> dict[str, Any]:

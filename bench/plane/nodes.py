@@ -165,13 +165,14 @@ class RealPlane:
         self.until(f"{name} to run", running, 180)
         return name
 
-    def exec(self, pod: str, *words: str) -> str:
-        """Run something in a pod; what it prints.
+    def exec(self, pod: str, *words: str, container: str = "") -> str:
+        """Run something in a pod, or in one container of it; what it prints.
 
         Raises:
             RuntimeError: it fails.
         """
-        done = self.cluster.kubectl("exec", "-n", self.namespace, pod, "--", *words, check=False)
+        flags = ("-n", self.namespace, *(("-c", container) if container else ()))
+        done = self.cluster.kubectl("exec", *flags, pod, "--", *words, check=False)
         if done.returncode:
             said = (done.stdout + done.stderr).strip().splitlines()
             last = [line for line in said if not line.startswith("command terminated")][-1:]

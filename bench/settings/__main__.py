@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from bench.plane.program import add_flags, run_bench, say
 from bench.settings import figures
-from bench.settings.caches import COLD_FOLDER, PARALLEL, Caches
+from bench.settings.caches import COLD_FOLDER, PARALLEL, Caches, Load
 from bench.settings.figures import Measured
 from bench.settings.variants import CACHE, SEED, Variant, parse_variant
 from kubectl_fluidmodel.errors import UsageError
@@ -61,12 +62,12 @@ def measure(
 ) -> int:
     """Set up, measure in rounds, and print; returns the exit code."""
     only = set(options.only or CASES)
-    measured, besides = Measured(), dict[str, list[float]]()
+    measured, loads = Measured(), dict[str, list[Load]]()
     caches = Caches(cluster, size, variants, options.rounds)
     try:
         caches.up()
         if "load" in only:
-            load_rounds(caches, options.rounds, measured, besides)
+            load_rounds(caches, options.rounds, measured, loads)
         else:
             caches.load_all()
         caches.start_pods()
@@ -78,13 +79,13 @@ def measure(
             for number in range(options.rounds):
                 read_cold(caches, number, measured)
     finally:  # what was measured is shown however it ends
-        print_tables(measured, [each.name for each in variants], besides)
+        print_tables(measured, [each.name for each in variants], loads)
         caches.close()
     return 0
 
 
 def print_tables(
-    measured: Measured, variants: list[str], besides: Mapping[str, Sequence[float]]
+    measured: Measured, variants: list[str], loads: Mapping[str, Sequence[Load]]
 ) -> None:
     """Print what was measured; nothing if that is nothing."""
     if not measured:
@@ -92,21 +93,26 @@ def print_tables(
     print(figures.rates_table(measured, variants))
     if SEED.name in variants:
         print(f"\n{figures.targets_table(measured)}")
-    if besides:
-        print(f"\nDataLoads: {figures.rounds_text(besides)}")
+    for name, found in loads.items():
+        cpu = statistics.median(each.cpu_per_gib for each in found)
+        besides = statistics.median(each.seconds_besides for each in found)
+        print(f"\nDataLoads of {name}: {cpu:.1f} CPU s/GiB, {besides:.0f} s besides the loading")
     sys.stdout.flush()
 
 
 def load_rounds(
-    caches: Caches, rounds: int, measured: Measured, besides: dict[str, list[float]]
+    caches: Caches, rounds: int, measured: Measured, loads: dict[str, list[Load]]
 ) -> None:
     """Load every cache once in each round; in the end they are loaded but for the cold files."""
     for number in range(rounds):
         for variant in random.sample(caches.variants, len(caches.variants)):
-            rate, rest = caches.load(variant, number)
-            measured.add(variant.name, figures.LOAD, rate)
-            besides.setdefault(variant.name, []).append(rest)
-            say(f"loaded {variant.name} at {rate / 1e6:.0f} MB/s; load {os.getloadavg()[0]:.1f}")
+            load = caches.load(variant, number)
+            measured.add(variant.name, figures.LOAD, load.rate)
+            loads.setdefault(variant.name, []).append(load)
+            say(
+                f"loaded {variant.name} at {load.rate / 1e6:.0f} MB/s with {load.cpu_per_gib:.1f} "
+                f"CPU s/GiB; load {os.getloadavg()[0]:.1f}"
+            )
             caches.free(variant, "/" if number < rounds - 1 else f"/{COLD_FOLDER}")
 
 

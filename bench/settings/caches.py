@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -34,6 +35,18 @@ COLD_FOLDER = "cold"
 PARALLEL = ("--threads", "4")
 LOCAL_POD = "local"
 _CONTROLLER = "alluxioruntime-controller"
+
+
+@dataclass(frozen=True)
+class Load:
+    """How one DataLoad went."""
+
+    rate: float
+    """Bytes per second of the loading itself."""
+    seconds_besides: float
+    """Of its Job."""
+    cpu_per_gib: float
+    """Seconds of CPU time of the worker and its job worker for each GiB."""
 
 
 class Caches(RealPlane):
@@ -110,16 +123,13 @@ class Caches(RealPlane):
 
     # -- loading -----------------------------------------------------------------------------
 
-    def load(self, variant: Variant, number: int) -> tuple[float, float]:
+    def load(self, variant: Variant, number: int) -> Load:
         """Load the whole cache by a DataLoad.
-
-        Returns:
-            Bytes per second of the loading itself, and the seconds of the Job besides.
 
         Raises:
             RuntimeError: it fails, or the cache is not complete then.
         """
-        name = self.names[variant.name]
+        name, cpu_before = self.names[variant.name], self._cpu_seconds(variant)
         load = load_object(name, self.namespace, number)
         self.cluster.api.create(load)
         title = load["metadata"]["name"]
@@ -138,7 +148,18 @@ class Caches(RealPlane):
         if held < 0.99 * expected:
             raise RuntimeError(f"{variant.name} holds {held} of {expected} bytes after its load")
         ran = pod["status"]["containerStatuses"][0]["state"]["terminated"]
-        return expected / seconds, _seconds_between(ran) - seconds
+        cpu = self._cpu_seconds(variant) - cpu_before
+        return Load(expected / seconds, _seconds_between(ran) - seconds, cpu * 2**30 / expected)
+
+    def _cpu_seconds(self, variant: Variant) -> float:
+        """What the worker and its job worker have used so far."""
+        pod, ticks = f"{self.names[variant.name]}-worker-0", 0
+        for container in ("alluxio-worker", "alluxio-job-worker"):
+            text = self.exec(pod, "bash", "-c", "cat /proc/[0-9]*/stat", container=container)
+            for line in text.splitlines():
+                after_name = line.rpartition(") ")[2].split()
+                ticks += int(after_name[11]) + int(after_name[12])  # utime, stime; proc(5)
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def load_all(self) -> None:
         """Load all caches at the same time, but for the files that are read cold."""

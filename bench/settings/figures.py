@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.settings.variants import CACHE_NAME, SEED_NAME
-from kubectl_fluidmodel.output.units import pluralize
 
 STORE, STORE_PARALLEL = "store", "store, 4 connections"
 LOCAL, LOCAL_PARALLEL = "local file, memory map", "local file, 4 threads"
@@ -142,8 +141,8 @@ def targets_table(measured: Measured) -> str:
     for target in TARGETS:
         found = ratios(measured.of(*target.above), measured.of(*target.below))
         if found:
-            verdict = "met" if statistics.median(found) >= target.least else "**missed**"
-            rows.append([target.text, ratio_text(found), f"{target.least:g}", verdict])
+            result = "met" if statistics.median(found) >= target.least else "**missed**"
+            rows.append([target.text, ratio_text(found), f"{target.least:g}", result])
     titles = ("ratio", "here (range)", "target", "")
     return str(tabulate(rows, headers=titles, tablefmt="github", disable_numparse=True))
 
@@ -160,12 +159,3 @@ def load_seconds(log: str) -> float:
             minutes, _, seconds = rest.strip().removesuffix("s").partition("m")
             return int(minutes) * 60 + float(seconds)
     raise ValueError("the log of the DataLoad has no time of distributedLoad")
-
-
-def rounds_text(loads: Mapping[str, Sequence[float]]) -> str:
-    """Return what each variant's load took besides the loading itself."""
-    return "; ".join(
-        f"{name}: {statistics.median(each):.0f} s besides, in {pluralize(len(each), 'round')}"
-        for name, each in loads.items()
-        if each
-    )

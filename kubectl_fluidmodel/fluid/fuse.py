@@ -13,6 +13,7 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import Object, get_path
 
 JNI_FUSE_PROPERTY = "alluxio.fuse.jnifuse.enabled"
+_MOUNT_OPTIONS = "--fuse-opts="
 MAX_BACKGROUND = 256
 """Requests that the kernel sends to the client at once, in Fluid's settings."""
 CHUNK_BYTES = 64 << 20
@@ -32,7 +33,7 @@ HIGH_CONCURRENCY_ARGS = (
     "fuse",
     # As Fluid mounts a read-only Dataset with libfuse 2 (pkg/ddc/alluxio/transform_optimization.go
     # at v1.0.8), and the two limits of its settings for high concurrency.
-    "--fuse-opts=kernel_cache,ro,attr_timeout=7200,entry_timeout=7200,nonempty,allow_other,"
+    f"{_MOUNT_OPTIONS}kernel_cache,ro,attr_timeout=7200,entry_timeout=7200,nonempty,allow_other,"
     f"max_background={MAX_BACKGROUND},congestion_threshold={MAX_BACKGROUND}",
 )
 
@@ -64,3 +65,38 @@ def uses_jnr_fuse(runtime: Object | None) -> bool:
     common = get_path(runtime, "spec", "properties", default={})
     value = fuse.get(JNI_FUSE_PROPERTY, common.get(JNI_FUSE_PROPERTY))  # as Fluid merges them
     return str(value).lower() == "false"
+
+
+def mount_options(runtime: Object | None) -> dict[str, str] | None:
+    """Return the options with which a runtime's FUSE client mounts, by name; None for Fluid's own.
+
+    An option without a value, such as `ro`, has an empty one.
+    """
+    for argument in get_path(runtime, "spec", "fuse", "args", default=[]):
+        if str(argument).startswith(_MOUNT_OPTIONS):
+            options = str(argument).removeprefix(_MOUNT_OPTIONS).split(",")
+            return {name: value for name, _, value in (each.partition("=") for each in options)}
+    return None
+
+
+def slow_mount_options(runtime: Object | None, *, is_read_locally: bool) -> list[str]:
+    """Return what makes reads slow in a runtime's mount options, each as a clause.
+
+    Measured by `python -m bench.settings`. JNR-FUSE is left out: it keeps no pages anyway.
+
+    Args:
+        runtime: The runtime, if there is one.
+        is_read_locally: Whether the cache is read on its own nodes. From others, requests in order
+            are faster.
+    """
+    options = mount_options(runtime)
+    if options is None or uses_jnr_fuse(runtime):
+        return []
+    found = []
+    if "direct_io" in options:
+        found.append("direct_io keeps the model out of the page cache")
+    elif not {"kernel_cache", "auto_cache"} & set(options):
+        found.append("without kernel_cache, each open of a file drops its pages")
+    if is_read_locally and options.get("max_background") == "1":
+        found.append("max_background=1 makes parallel reads wait for each other")
+    return found

@@ -198,6 +198,19 @@ def test_slow_tier_is_reported(
     caches.wait_until_healthy(name)
 
 
+@pytest.mark.breaks("FM828")
+def test_slow_mount_options_are_reported(caches: BrokenCaches) -> None:
+    options = {"args": ["fuse", "--fuse-opts=ro,direct_io,max_background=1"]}
+    caches.create_cache("direct", runtime={"fuse": options})
+    caches.wait_until_bound("direct")
+    found = caches.wait_for_root(
+        "FM828", "direct", caches.reference("alluxioruntime", "direct"), beside=EMPTY
+    )
+    assert found.cause.startswith("its mount options are slow: direct_io")
+    caches.doctor.run(found.fix, timeout=240)
+    caches.wait_until_healthy("direct")
+
+
 @pytest.mark.breaks("FM825")
 def test_unread_copy_is_reported(caches: BrokenCaches) -> None:
     caches.create_cache("twice", runtime={"replicas": 2, "data": {"replicas": 2}})

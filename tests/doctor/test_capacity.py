@@ -27,6 +27,15 @@ def level(snapshot: Snapshot, **values: str) -> None:
     runtime(snapshot)["spec"]["tieredstore"]["levels"][0].update(values)
 
 
+def mounted(options: str) -> Fault:
+    """Let the FUSE client mount with these options."""
+
+    def fault(snapshot: Snapshot) -> None:
+        runtime(snapshot)["spec"]["fuse"]["args"] = ["fuse", f"--fuse-opts={options}"]
+
+    return fault
+
+
 def states(snapshot: Snapshot, **values: str) -> None:
     b.get_object(snapshot, names.DATASETS, "demo")["status"]["cacheStates"].update(values)
 
@@ -283,6 +292,20 @@ CASES: dict[str, FaultCase] = {
         about="node gpu-0",
         cause="only 40% of the model stayed in its page cache",
         fix="--medium SSD",
+    ),
+    "a mount without a page cache": FaultCase(
+        fault=mounted("kernel_cache,ro,direct_io"),
+        code="FM828",
+        about="alluxioruntime models/demo",
+        cause="its mount options are slow: direct_io keeps the model out of the page cache",
+        fix="uncache demo",
+    ),
+    "a mount that drops pages and reads one by one": FaultCase(
+        fault=mounted("ro,max_background=1"),
+        code="FM828",
+        about="alluxioruntime models/demo",
+        cause="without kernel_cache, each open of a file drops its pages; max_background=1 makes",
+        fix="uncache demo",
     ),
 }
 

@@ -19,6 +19,7 @@ from kubectl_fluidmodel.doctor.check import (
     register_check,
 )
 from kubectl_fluidmodel.fluid import names, status
+from kubectl_fluidmodel.fluid.fuse import slow_mount_options
 from kubectl_fluidmodel.inventory import runtimes
 from kubectl_fluidmodel.inventory.cache import FUSE, Cache
 from kubectl_fluidmodel.inventory.page_cache import (
@@ -276,6 +277,31 @@ def preheated_nodes_keep_their_pages(context: CheckContext) -> Iterator[Finding]
                 (evidence,),
                 Fix(fix_commands.rebuild_cache(cache, "--medium", "SSD"), "advice"),
             )
+
+
+@register_check(
+    "FM828",
+    "the FUSE clients mount with fast options",
+    severity=Severity.WARNING,
+    explains=("FM827",),
+)
+def mount_options_are_fast(context: CheckContext) -> Iterator[Finding]:
+    """The runtime's `fuse.args` have options that make reads slow.
+
+    FIGURES. `max_background=1` is right only where all readers are on other nodes than the cache.
+    The fix creates the cache again with Fluid's own options.
+    """
+    cache, runtime = context.cache, context.cache.runtime
+    is_read_locally = not any(reader.is_local is False for reader in cache.readers)
+    slow = slow_mount_options(runtime, is_read_locally=is_read_locally)
+    if runtime is None or not slow:
+        return
+    yield Finding(
+        object_reference(runtime),
+        f"its mount options are slow: {'; '.join(slow)}",
+        (observations.field_evidence(runtime, "spec", "fuse", "args"),),
+        Fix(fix_commands.recreate_cache(cache)),
+    )
 
 
 def _is_low(measured: PageCache) -> bool:

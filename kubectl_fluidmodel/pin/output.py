@@ -73,7 +73,9 @@ class PinPrinter:
         for finding in findings:
             if finding.level == NOTE:
                 print_note(f"note: {finding}")
-            elif finding not in refusals and (changed or finding.level == REFUSE):
+            elif finding not in refusals and (
+                changed or finding.level == REFUSE or finding.even_if_pinned
+            ):
                 print_warning(str(finding))
         if changed and self.options.output != "patch" and detect_gitops_tool(change.before):
             print_note(report.kustomization([_patch(change)]).rstrip("\n"))

@@ -125,6 +125,8 @@ class ComponentChange:
     """The component without a pin to this cache; None from `unpin_graph`."""
     note: str = ""
     """What the chosen loader takes, or why none was set."""
+    problems: list[str] = field(default_factory=list)
+    """Known problems with its operator or its engine, which a pin by hand has, too."""
 
 
 @dataclass
@@ -145,7 +147,10 @@ class PinResult:
         return f"pinned already, by hand: {labels[0]}" if labels else ""
 
     def remarks(self) -> list[str]:
-        return [remark for change in self.changes for remark in change.remarks]
+        return [remark for change in self.changes for remark in (*change.remarks, *change.problems)]
+
+    def problems(self) -> list[str]:
+        return [problem for change in self.changes for problem in change.problems]
 
     def notes(self) -> list[str]:
         return [change.note for change in self.changes if change.note]
@@ -386,7 +391,6 @@ def _add_pin(
     if pin.loader:
         set_loader(component, log, pin.loader, pin.loader_threads)
     remarks += model_path.hf_home_warnings(component, path)
-    remarks += operator_bugs.known_problems(component, path)
     pins.created = log.created
     pin.edits = log.edits
     # A mount or an affinity made by somebody else needs no record.
@@ -394,7 +398,14 @@ def _add_pin(
     if changed:
         pins.pins[request.cache] = pin
     return ComponentChange(
-        component.name, component.role, mode, path, changed, remarks, existing_label
+        component.name,
+        component.role,
+        mode,
+        path,
+        changed,
+        remarks,
+        existing_label,
+        problems=operator_bugs.known_problems(component, path),
     )
 
 

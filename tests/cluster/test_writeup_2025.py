@@ -55,6 +55,7 @@ def test_every_verb_leaves_the_graph_of_the_write_up_running(
 
         by_hand = plugin("pin", NAME, SERVING).ok()
         assert "unchanged (pinned already, by hand: fluid.io/s-alluxio-" in by_hand.out
+        assert "without which operators from 1.5 refuse it" in by_hand.err
         assert_pinned(plugin)
         adopted = plugin("cache", NAME, "--adopt", timeout=120).ok()
         assert "every byte proven" in adopted.out

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.dynamo import scheduling
+from kubectl_fluidmodel.fluid.names import cache_label, node_label_keys
 from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph
 from kubectl_fluidmodel.pin.preflight import NOTE, REFUSE, WARN, PreflightContext, run_preflight
 from kubectl_fluidmodel.pin.preflight.context import CacheInfo
+from tests.cache.adoption.samples import load_fixture
 
 KEY = "fluid.io/s-ns-llama"
 HOME = {"kubernetes.io/hostname": "n0", KEY: "true"}
@@ -424,3 +426,19 @@ def test_an_unchanged_graph_has_no_deadlock():
         PreflightContext(cache_info(pods=[pod(gpus=8)]), done, pin_graph(done, again), again)
     )
     assert "wait forever" not in messages(found, REFUSE)
+
+
+def test_a_pin_by_hand_is_warned_of_what_its_operator_will_refuse() -> None:
+    (before,) = load_fixture("graph-2025")
+    live, _ = node_label_keys("ns", "llama-by-hand")
+    request = PinRequest(
+        "llama-by-hand", cache_label("ns", "llama-by-hand"), equal_labels=tuple(live)
+    )
+    result = pin_graph(before, request)
+    assert not result.changed
+    found = run_preflight(PreflightContext(cache_info(), before, result, request))
+    shown = [str(finding) for finding in found if finding.even_if_pinned]
+    assert shown == [
+        f"component {name} names no image, without which operators from 1.5 refuse it"
+        for name in ("Processor", "VllmWorker")
+    ]

@@ -74,8 +74,10 @@ def require_cache_label(cache: CacheInfo) -> None:
 
 
 def _check_remarks(context: PreflightContext) -> Iterator[PreflightFinding]:
-    for remark in context.result.remarks():
-        yield PreflightFinding(WARN, remark)
+    result = context.result
+    shown = result.problems() if result.reason_unchanged() else []
+    for remark in result.remarks():
+        yield PreflightFinding(WARN, remark, even_if_pinned=remark in shown)
     for note in context.result.notes():
         yield PreflightFinding(NOTE, note)
 

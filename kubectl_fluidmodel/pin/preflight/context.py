@@ -36,7 +36,7 @@ class PreflightFinding:
     reason: str = ""
     hint: str = ""
     even_if_pinned: bool = False
-    """Whether it also refuses a graph that is already pinned."""
+    """Whether it also holds for a graph that is already pinned."""
 
     def __str__(self) -> str:
         text = f"{self.message}: {self.reason}" if self.reason else self.message

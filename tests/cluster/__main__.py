@@ -17,7 +17,7 @@ from .fleet import REAL
 from .real import machine
 from .real import nodes as real_nodes
 
-RECONCILE_SECONDS = 8
+RECONCILE_SECONDS = 20
 """How often Fluid looks into real caches. Each look starts several JVMs in each master, which take
 some seconds of CPU time; Fluid's own default is 90."""
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from kubectl_fluidmodel.fluid import names
 from tests.cluster import cgroups
 from tests.cluster.api import Object
 from tests.cluster.dataplane import DROP, HASH, HOLDER, OTHER, Cached
-from tests.cluster.objects import until
+from tests.cluster.objects import FLUID, until
 from tests.cluster.real import csi
 
 pytestmark = [pytest.mark.real]
@@ -133,8 +134,16 @@ def test_a_fuse_client_that_runs_out_of_memory_is_named(cached: Cached, fresh_fu
     assert "FM321" in said and f"alluxio-fuse on node {HOLDER} was killed: out of memory" in said
 
 
+@pytest.fixture
+def unrecorded(cached: Cached) -> Iterator[None]:
+    """Forget preheating, which the FUSE clients of other tests did not see."""
+    yield
+    forgotten = {"metadata": {"annotations": {names.PREHEATED_ANNOTATION: None}}}
+    cached.plane.api.patch(FLUID, "Dataset", cached.name, forgotten, cached.namespace)
+
+
 def test_preheated_pages_are_shown_and_missed_once_their_client_was_killed(
-    cached: Cached, with_image: str, fresh_fuse: None
+    cached: Cached, with_image: str, fresh_fuse: None, unrecorded: None
 ) -> None:
     assert preheated_percent(cached, with_image) >= 90
     assert "FM827" not in report(cached)

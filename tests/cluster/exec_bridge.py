@@ -64,7 +64,7 @@ def pod_programs(state: Path) -> Path:
     _script(
         folder / "alluxio",
         f"PYTHONPATH={shlex.quote(str(paths.REPO))} FLUIDMODEL_STATE={shlex.quote(str(state))} "
-        f'exec {python} -B -s -S -m tests.cluster.alluxio "$@"',
+        f'exec {python} -s -S -m tests.cluster.alluxio "$@"',
     )
     for name in ("python", "python3"):
         _script(folder / name, f'exec {python} "$@"')

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from . import admin, files, ufs
 from .files import Failure
-from .goldens import VERSION
-from .state import State
+from .state import VERSION, State
 
 NOT_SERVING = (
     "The Alluxio leader master is not currently serving requests.\n"

@@ -6,8 +6,7 @@ import time
 from typing import Any
 
 from .files import size_text
-from .goldens import VERSION
-from .state import State, all_workers, live_workers, used
+from .state import VERSION, State, all_workers, live_workers, used
 
 SOURCES = ("Local", "Remote", "UfsAll")
 REVISION = "0" * 40

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-VERSION = "2.9.3"
 _PLACEHOLDERS = {
     "<int>": r"-?\d+",
     "<any>": r"\S.*",

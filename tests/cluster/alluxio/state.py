@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+#: Of the Alluxio that this one is like.
+VERSION = "2.9.3"
 #: What a test may set, with the value that means "behave".
 KNOBS: dict[str, Any] = {
     # Bytes per second that a load copies into the cache; 0 is as fast as it can.

@@ -1,28 +1,21 @@
 """The store under a mount, asked as Alluxio would ask it: S3, a web directory or a local one.
 
-S3 requests are signed here by hand, because importing an S3 library takes longer than a listing.
+S3 requests are signed by hand, because importing an S3 library takes longer than a listing. What
+sends them is imported only when a store is asked: most commands ask none, and importing it takes
+several times as long as they do.
 """
 
 from __future__ import annotations
 
-import calendar
-import hashlib
-import hmac
-import http.client
 import json
 import re
-import ssl
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-EMPTY = hashlib.sha256(b"").hexdigest()
 
-
-@dataclass
-class File:
+class File(NamedTuple):
     """One file of the store: path below the mount, bytes, modification time in ms."""
 
     path: str
@@ -120,6 +113,8 @@ class S3:
         extra: dict[str, str] | None = None,
         method: str = "GET",
     ) -> bytes:
+        from .ufs_http import send, sign
+
         pairs = sorted(
             f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in query.items()
         )
@@ -127,24 +122,13 @@ class S3:
         target = (self.base + path) or "/"
         default = 443 if self.secure else 80
         host = self.host if self.port == default else f"{self.host}:{self.port}"
-        now = time.gmtime()
-        stamp, day = time.strftime("%Y%m%dT%H%M%SZ", now), time.strftime("%Y%m%d", now)
-        headers = {"host": host, "x-amz-content-sha256": EMPTY, "x-amz-date": stamp}
-        headers.update(extra or {})
-        names = ";".join(sorted(headers))
-        lines = "".join(f"{key}:{headers[key]}\n" for key in sorted(headers))
-        canonical = f"{method}\n{target}\n{text}\n{lines}\n{names}\n{EMPTY}"
-        scope = f"{day}/{self.region}/s3/aws4_request"
-        to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{_sha(canonical)}"
-        key = f"AWS4{self.secret}".encode()
-        for part in (day, self.region, "s3", "aws4_request"):
-            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-        signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
-        headers["authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={self.access}/{scope}, "
-            f"SignedHeaders={names}, Signature={signature}"
+        headers = sign(
+            f"{method}\n{target}\n{text}",
+            {"host": host, **(extra or {})},
+            self.region,
+            (self.access, self.secret),
         )
-        status, body, reply = _http(
+        status, body, reply = send(
             self.secure,
             self.host,
             self.port,
@@ -199,11 +183,13 @@ class Web:
         return sorted(found, key=lambda file: file.path)
 
     def _get(self, url: str, method: str = "GET") -> tuple[dict[str, str], bytes]:
+        from .ufs_http import send
+
         parts = urlsplit(url)
         secure = parts.scheme == "https"
         port = parts.port or (443 if secure else 80)
         headers: dict[str, str] = {}
-        status, body, reply = _http(
+        status, body, reply = send(
             secure,
             parts.hostname or "",
             port,
@@ -261,49 +247,10 @@ class Local:
         return sorted(found, key=lambda file: file.path)
 
 
-def _http(
-    secure: bool,
-    host: str,
-    port: int,
-    target: str,
-    headers: dict[str, str],
-    method: str = "GET",
-    answer_headers: dict[str, str] | None = None,
-) -> tuple[int, bytes, str]:
-    if secure:
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            host, port, timeout=10, context=ssl.create_default_context()
-        )
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=10)
-    try:
-        connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
-        for key, value in headers.items():
-            connection.putheader(key, value)
-        connection.endheaders()
-        answer = connection.getresponse()
-        if answer_headers is not None:
-            answer_headers.update({key.lower(): value for key, value in answer.getheaders()})
-        return answer.status, answer.read(), answer.reason
-    except OSError as error:
-        where = f"{host}:{port}"
-        unknown = "Name or service" in str(error) or "name resolution" in str(error)
-        said = (
-            f"java.net.UnknownHostException: {host}"
-            if unknown
-            else f"Connect to {where} [/{host}] failed: Connection refused"
-        )
-        raise UfsError(f"ClientException:Unable to execute HTTP request: {said}") from error
-    finally:
-        connection.close()
-
-
-def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _millis(when: time.struct_time) -> int:
-    return calendar.timegm(when) * 1000
+    from calendar import timegm  # half of what the other imports take
+
+    return timegm(when) * 1000
 
 
 def _tag(text: str, name: str) -> str:

@@ -14,15 +14,14 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from bench.plane.program import add_flags, run_bench, say
 from bench.settings import figures
-from bench.settings.caches import COLD_FOLDER, PARALLEL, Caches, Load
-from bench.settings.figures import Measured
+from bench.settings.caches import COLD_FOLDER, PARALLEL, Caches
+from bench.settings.figures import Load, Measured
 from bench.settings.variants import CACHE, SEED, Variant, parse_variant
 from kubectl_fluidmodel.errors import UsageError
 from tests.cluster.cluster import Cluster
@@ -94,9 +93,7 @@ def print_tables(
     if SEED.name in variants:
         print(f"\n{figures.targets_table(measured)}")
     for name, found in loads.items():
-        cpu = statistics.median(each.cpu_per_gib for each in found)
-        besides = statistics.median(each.seconds_besides for each in found)
-        print(f"\nDataLoads of {name}: {cpu:.1f} CPU s/GiB, {besides:.0f} s besides the loading")
+        print(f"\n{figures.loads_text(name, found)}")
     sys.stdout.flush()
 
 

@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -15,7 +14,7 @@ import yaml
 from bench.plane.model import write_model
 from bench.plane.nodes import LOADER, PREFIX, RealPlane
 from bench.plane.program import say
-from bench.settings.figures import load_seconds
+from bench.settings.figures import Load, load_seconds
 from bench.settings.variants import (
     Object,
     Variant,
@@ -35,18 +34,6 @@ COLD_FOLDER = "cold"
 PARALLEL = ("--threads", "4")
 LOCAL_POD = "local"
 _CONTROLLER = "alluxioruntime-controller"
-
-
-@dataclass(frozen=True)
-class Load:
-    """How one DataLoad went."""
-
-    rate: float
-    """Bytes per second of the loading itself."""
-    seconds_besides: float
-    """Of its Job."""
-    cpu_per_gib: float
-    """Seconds of CPU time of the worker and its job worker for each GiB."""
 
 
 class Caches(RealPlane):

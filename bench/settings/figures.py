@@ -147,6 +147,25 @@ def targets_table(measured: Measured) -> str:
     return str(tabulate(rows, headers=titles, tablefmt="github", disable_numparse=True))
 
 
+@dataclass(frozen=True)
+class Load:
+    """How one DataLoad went."""
+
+    rate: float
+    """Bytes per second of the loading itself."""
+    seconds_besides: float
+    """Of its Job."""
+    cpu_per_gib: float
+    """Seconds of CPU time of the worker and its job worker for each GiB."""
+
+
+def loads_text(name: str, loads: Sequence[Load]) -> str:
+    """Return what the loads of a variant cost, as medians."""
+    cpu = statistics.median(each.cpu_per_gib for each in loads)
+    besides = statistics.median(each.seconds_besides for each in loads)
+    return f"DataLoads of {name}: {cpu:.1f} CPU s/GiB, {besides:.0f} s besides the loading"
+
+
 def load_seconds(log: str) -> float:
     """Return the seconds of a DataLoad's `distributedLoad`: the last that its script timed.
 

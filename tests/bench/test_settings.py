@@ -185,3 +185,14 @@ def test_objects_are_read_from_their_store(tmp_path: Path) -> None:
     path = tmp_path / "object"
     path.write_bytes(bytes(3 * MIB + 1))
     assert load("--store", path.as_uri(), path.as_uri())["bytes"] == 2 * (3 * MIB + 1)
+
+
+def test_the_cost_of_loads_is_their_median() -> None:
+    loads = [
+        figures.Load(1e6, 20.0, 7.0),
+        figures.Load(2e6, 30.0, 11.0),
+        figures.Load(1e6, 22.0, 8.0),
+    ]
+    assert figures.loads_text("seed", loads) == (
+        "DataLoads of seed: 8.0 CPU s/GiB, 22 s besides the loading"
+    )

@@ -24,13 +24,13 @@ from kubectl_fluidmodel.dynamo.engine_command import (
     variable_name,
 )
 from kubectl_fluidmodel.dynamo.object_paths import EditLog, Path, value_at
+from kubectl_fluidmodel.model.source import HUB_ID
 from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.records import dataclass
 
 OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 SERVED_NAME_FLAG = "--served-model-name"
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_CACHE_VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
 _FLAGS = {"vllm": ("--model",), "sglang": ("--model-path",), "trtllm": ("--model-path", "--model")}
 

@@ -14,7 +14,8 @@ from kubectl_fluidmodel.records import dataclass
 
 SCHEMES = ("hf", "s3", "gs", "https", "http", "hdfs", "nfs", "pvc", "local")
 
-_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""The ID of a repository on the Hub: `org/model`."""
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _FORMS = (
     "org/model, s3://bucket/prefix, gs://bucket/prefix, https://host/dir/, "
@@ -119,7 +120,7 @@ def _parse(text: str) -> Source:
 
 def _parse_hub(repo: str, text: str) -> Source:
     name, separator, revision = repo.partition("@")
-    if not _REPO.fullmatch(name) or ".." in name or (separator and not revision):
+    if not HUB_ID.fullmatch(name) or ".." in name or (separator and not revision):
         raise _usage_error(text, f"expected {_FORMS}")
     return Source("hf", name, revision=revision)
 

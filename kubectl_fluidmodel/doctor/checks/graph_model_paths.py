@@ -23,7 +23,6 @@ from kubectl_fluidmodel.doctor.engine_paths import (
 from kubectl_fluidmodel.doctor.graph_usage import ComponentUsage, component_usages
 from kubectl_fluidmodel.dynamo.component import Role
 from kubectl_fluidmodel.dynamo.model_path import (
-    HUB_ID,
     OFFLINE_VARIABLES,
     SERVED_NAME_FLAG,
     EngineModel,
@@ -35,6 +34,7 @@ from kubectl_fluidmodel.dynamo.model_path import (
 from kubectl_fluidmodel.dynamo.object_paths import value_at
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.model.similarity import sort_by_similarity
+from kubectl_fluidmodel.model.source import HUB_ID
 from kubectl_fluidmodel.objects.access import Object, get_list
 from kubectl_fluidmodel.output.shell import Command, chain
 

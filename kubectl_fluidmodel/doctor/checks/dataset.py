@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands, mount_fix, observations
+from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -21,19 +21,15 @@ from kubectl_fluidmodel.doctor.consequences import NOT_BOUND, NOT_CREATED
 from kubectl_fluidmodel.fluid import (
     alluxio_runtime,
     installation,
-    mount,
-    names,
-    pod_problems,
     status,
 )
-from kubectl_fluidmodel.inventory import runtimes
-from kubectl_fluidmodel.inventory.cache import MASTER, WORKER, Cache
+from kubectl_fluidmodel.inventory.cache import MASTER, Cache
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, metadata_of, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.objects.time import parse_time
-from kubectl_fluidmodel.output.shell import Command, Operand, chain
+from kubectl_fluidmodel.output.shell import Operand
 from kubectl_fluidmodel.output.units import summarize
 
 _ACCEPT_TIMEOUT = 30.0
@@ -46,7 +42,6 @@ _DELETION_TIMEOUT = 60.0
 """Seconds within which a deletion usually completes."""
 _TIER_TOO_LARGE = re.compile(r"tier\w+'s size .* is greater than .*limits memory")
 _INCOMPLETE_RELEASE = re.compile(r'(\w+)\S* "([\w.-]+)" not found')
-_ANTI_AFFINITY = "anti-affinity"
 _BAD_VERSION_TAG = re.compile(r'could not parse "([^"]*)" as version')
 
 
@@ -159,131 +154,6 @@ def _explain_setup_error(cache: Cache, text: str) -> tuple[str, Fix]:
     )
 
 
-@register_check("FM209", "placement lets caches share a node", severity=Severity.WARNING)
-def placement_allows_sharing_nodes(context: CheckContext) -> Iterator[Finding]:
-    """The cache does not share its nodes with other caches.
-
-    With `placement: Exclusive`, Fluid's default, a worker repels the workers of all other Datasets
-    in its namespace. This matters as soon as there is another cache with workers: the next one is
-    not scheduled (FM302). Fluid computes the affinity once, so the cache has to be recreated.
-    """
-    cache = context.cache
-    if not _has_workers(cache) or get_path(cache.dataset, "spec", "placement") == "Shared":
-        return
-    neighbors = sum(
-        _has_workers(each)
-        for each in context.caches
-        if each.namespace == cache.namespace and each.name != cache.name
-    )
-    if not neighbors or context.cached(
-        "dataset: repelled", lambda: _worker_waits_for_free_node(context.caches)
-    ):
-        return
-    placement = get_path(cache.dataset, "spec", "placement") or "not set, which means Exclusive"
-    yield Finding(
-        cache_reference(cache),
-        f"this cache does not share its node, and there {_count_others(neighbors)}",
-        (Evidence(cache_reference(cache), "spec.placement", str(placement)),),
-        Fix(_share_nodes_command(cache)),
-    )
-
-
-def _share_nodes_command(cache: Cache) -> Command:
-    if cache.dataset is None or cache.runtime is None or names.has_own_spec(cache.dataset):
-        return fix_commands.recreate_cache(cache)  # `cache` creates it that way
-    change = fix_commands.patch_object(cache.dataset, {"spec": {"placement": "Shared"}})
-    return chain(change, fix_commands.recreate_runtime(cache))
-
-
-def _has_workers(cache: Cache) -> bool:
-    """Whether a cache has or will have workers."""
-    if cache.dataset is None or cache.runtime is None or cache.refers_to is not None:
-        return False
-    if cache.pods.get(WORKER) or cache.workloads.get(WORKER):
-        return True
-    if cache.runtime.get("kind") == "ThinRuntime" or runtimes.wanted_replicas(cache.runtime) == 0:
-        return False
-    is_leaving = is_terminating(cache.dataset) or is_terminating(cache.runtime)
-    return (
-        names.is_valid_name(cache.name)
-        and len(cache.name) <= names.MAX_NAME_LENGTH
-        and not is_leaving
-    )
-
-
-def _count_others(count: int) -> str:
-    return "is one other cache" if count == 1 else f"are {count} other caches"
-
-
-def _worker_waits_for_free_node(caches: tuple[Cache, ...]) -> bool:
-    """Whether a worker waits for a node without another cache, which FM302 reports."""
-    return any(
-        _ANTI_AFFINITY in text
-        for cache in caches
-        for pod in cache.pods.get(WORKER, [])
-        for text in pod_problems.find_pod_problems(pod)
-    )
-
-
-@register_check("FM210", "the files are at the root of the volume", severity=Severity.WARNING)
-def files_are_at_volume_root(context: CheckContext) -> Iterator[Finding]:
-    """The model's files are in a directory of the volume, not at its root.
-
-    A mount without `path: /` shows its files below `/<mount name>`, and so does each of several
-    mounts. Engines look for `config.json` at the root of their mount, so every pod then needs a
-    `subPath`. One of several mounts cannot have `path: /`: Fluid skips it.
-    """
-    cache = context.cache
-    mounts = get_list(cache.dataset, "spec", "mounts")
-    skipped = mount.skipped_mounts(mounts)
-    for number in skipped:
-        yield Finding(
-            cache_reference(cache),
-            f"mount {number} has path '/', and Fluid skips such a mount if there are others: "
-            "its files are not visible",
-            _mount_path_evidence(cache, number),
-            Fix("create a separate Dataset for each source, or give each mount a name", "advice"),
-            Severity.ERROR,
-        )
-    if mount_fix.should_mount_at_root(cache):
-        folder = mount.claim_directory(mounts[0])
-        yield Finding(
-            cache_reference(cache),
-            f"the files are in the directory /{folder} of the volume, not at its root",
-            _mount_path_evidence(cache, 0),
-            mount_fix.mount_fix(context),
-        )
-    folders = [mount.claim_directory(each) for n, each in enumerate(mounts) if n not in skipped]
-    below = [folder for folder in folders if folder]
-    if len(mounts) < 2 or not below or mount_fix.readers_mount_only(cache, below):
-        return
-    yield Finding(
-        cache_reference(cache),
-        f"the files are in the directories {', '.join(f'/{each}' for each in below)}, not at the "
-        "root of the volume",
-        tuple(
-            e
-            for n in range(len(mounts))
-            if n not in skipped
-            for e in _mount_path_evidence(cache, n)
-        ),
-        Fix(
-            f"mount the directory of a model with its subPath ({', '.join(below)}), or create a "
-            "separate Dataset for each model",
-            "advice",
-        ),
-    )
-
-
-def _mount_path_evidence(cache: Cache, number: int) -> tuple[Evidence, ...]:
-    """The fields from which Fluid derives the path of a mount."""
-    path = ("spec", "mounts", number)
-    result = [key for key in ("path", "name") if get_path(cache.dataset, *path, key) is not None]
-    return tuple(
-        observations.field_evidence(cache.dataset or {}, *path, key) for key in result or ["path"]
-    )
-
-
 @register_check("FM216", "the size of the source is known", severity=Severity.WARNING)
 def source_size_is_known(context: CheckContext) -> Iterator[Finding]:
     """Fluid does not finish counting the files of the source.
@@ -371,47 +241,3 @@ def _deletion_evidence(obj: Object) -> Iterator[Evidence]:
         value = metadata_of(obj).get(field)
         if value:
             yield Evidence(object_reference(obj), f"metadata.{field}", str(value))
-
-
-@register_check("FM218", "Fluid supports this kind of source", explains=("FM208",))
-def source_scheme_is_supported(context: CheckContext) -> Iterator[Finding]:
-    """Fluid cannot read from this kind of source.
-
-    Alluxio supports object stores, HDFS and web directories; Fluid adds claims and directories of
-    nodes. The Hugging Face Hub is not among them: stage a model from there into a bucket first.
-    """
-    cache = context.cache
-    if cache.runtime is None or cache.runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
-        return
-    for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):
-        point = str(entry.get("mountPoint", ""))
-        found = point.partition("://")[0].lower() if "://" in point else ""
-        hub = _HUB_URL.match(point)
-        if found in _SUPPORTED_SCHEMES and not hub:
-            continue
-        evidence = (Evidence(cache_reference(cache), f"spec.mounts[{number}].mountPoint", point),)
-        if hub:
-            model = hub[1] or "ORG/MODEL"
-            yield Finding(
-                cache_reference(cache),
-                "Fluid cannot read from the Hugging Face Hub",
-                evidence,
-                Fix(
-                    fix_commands.recreate_cache(cache, source=model, flags=("--to", "s3://BUCKET"))
-                ),
-            )
-        else:
-            yield Finding(
-                cache_reference(cache),
-                f"Fluid with Alluxio cannot read {found + '://' if found else point}",
-                evidence,
-                Fix("kubectl fluidmodel cache --help lists the supported sources", "advice"),
-            )
-
-
-_SUPPORTED_SCHEMES = {
-    *("s3", "s3a", "oss", "cosn", "cos", "gs", "gcs", "hdfs", "http", "https", "local", "pvc"),
-    *("dataset", "wasb", "wasbs", "abfs", "abfss", "adl", "swift", "kodo", "cephfs", "ozone"),
-    *("o3fs", "ofs", "obs", "viewfs", "alluxio", "file"),
-}
-_HUB_URL = re.compile(r"(?:hf://|https?://(?:www\.)?huggingface\.co/)([\w.-]+/[\w.-]+)?.*")

@@ -23,6 +23,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.pods import is_terminated
+from kubectl_fluidmodel.output.shell import Operand
 
 GATE_TIMEOUT = 60.0
 """Seconds that a scheduling gate or a scheduler may take; Grove removes gates per gang."""
@@ -52,6 +53,28 @@ _SANDBOX_EVENTS = (
     "FailedSync",
 )
 """Reasons of events about pods whose containers were never created."""
+
+
+@register_check("FM441", "the readers find their claim", needs=(kinds.PODS,))
+def reader_claim_exists(context: CheckContext) -> Iterator[Finding]:
+    """A pod waits for a claim that does not exist yet.
+
+    Fluid creates it when the Dataset is Bound; the pod then continues without help.
+    """
+    cache = context.cache
+    for reader in cache.readers:
+        message = observations.scheduling_failure(reader.pod)
+        if f'persistentvolumeclaim "{cache.name}" not found' in message:
+            yield Finding(
+                object_reference(reader.pod),
+                f"it waits for the claim {cache.name}, which does not exist",
+                (
+                    Evidence(
+                        object_reference(reader.pod), "status.conditions PodScheduled", message
+                    ),
+                ),
+                observations.advice(cache, "get", "dataset", Operand(cache.name)),
+            )
 
 
 @register_check("FM444", "every pod that reads the cache is scheduled", needs=(kinds.PODS,))

@@ -6,6 +6,8 @@ no check reads. `healthy()` gives zero findings; a test breaks one thing and ask
 
 from __future__ import annotations
 
+import copy
+
 from kubectl_fluidmodel.doctor import checks
 from kubectl_fluidmodel.doctor.check import Finding, container_log_key, select_checks
 from kubectl_fluidmodel.doctor.diagnosis import Diagnosis, diagnose
@@ -96,6 +98,18 @@ def remove_object(snapshot: Snapshot, kind: Kind, name: str, namespace: str = NS
     removed = get_object(snapshot, kind, name, namespace)
     snapshot.objects[kind.resource].remove(removed)
     return removed
+
+
+def refer_to_source(snapshot: Snapshot) -> Object:
+    """Turn the cache into a reference to a copy of it, `source`; returns the copy's runtime."""
+    dataset = get_object(snapshot, names.DATASETS, NAME)
+    runtime = remove_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
+    source, runtime = copy.deepcopy(dataset), copy.deepcopy(runtime)
+    source["metadata"]["name"] = runtime["metadata"]["name"] = "source"
+    add_objects(snapshot, names.DATASETS, source)
+    add_objects(snapshot, names.ALLUXIO_RUNTIMES, runtime)
+    dataset["spec"]["mounts"] = [{"mountPoint": f"dataset://{NS}/source", "name": "source"}]
+    return runtime
 
 
 def forbid_listing(snapshot: Snapshot, kind: Kind) -> None:

@@ -14,6 +14,7 @@ from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, pods
 from tests.doctor.fault_cases import Fault, FaultCase
+from tests.doctor.fluid import NAME, NS
 from tests.doctor.test_loading import one_copy
 
 LONG_AGO = "2026-09-01T12:00:00Z"
@@ -320,6 +321,19 @@ def test_capacity_fault_is_found(case: str) -> None:
     assert found.evidence and all(each.text for each in found.evidence)
     assert found.fix is not None and row.fix in found.fix.text, found.fix
     assert b.root_codes(snapshot, "3", "4", "6", "8") == [row.code]
+
+
+def test_mount_options_of_a_reference_are_those_of_its_source() -> None:
+    snapshot = b.healthy_snapshot()
+    source_runtime = b.refer_to_source(snapshot)
+    assert b.findings_of(snapshot, "FM828") == []
+    source_runtime["spec"]["fuse"]["args"] = ["fuse", "--fuse-opts=kernel_cache,ro,direct_io"]
+    diagnosis = b.run_checks(snapshot, "FM828")
+    assert {problem.cache for problem in diagnosis.problems} == {(NS, NAME), (NS, "source")}
+    for problem in diagnosis.problems:
+        assert problem.finding.about == "alluxioruntime models/source"
+        assert problem.finding.fix is not None
+        assert "uncache source" in problem.finding.fix.text
 
 
 @pytest.mark.parametrize(

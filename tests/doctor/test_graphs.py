@@ -836,19 +836,11 @@ def test_threads_that_no_flag_sets_need_another_fuse_client() -> None:
 def test_a_reference_is_read_through_the_fuse_client_of_its_source() -> None:
     snapshot = b.healthy_snapshot()
     both(gpus(8), reading("--load-format", "fastsafetensors", "-tp", "8"))(snapshot)
-    dataset = b.get_object(snapshot, names.DATASETS, NAME)
-    runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
-    b.remove_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
-    for kind, obj in ((names.DATASETS, dataset), (names.ALLUXIO_RUNTIMES, runtime)):
-        source = copy.deepcopy(obj)
-        source["metadata"]["name"] = "source"
-        b.add_objects(snapshot, kind, source)
-    dataset["spec"]["mounts"] = [{"mountPoint": f"dataset://{NS}/source", "name": "source"}]
+    runtime = b.refer_to_source(snapshot)
     (found,) = b.findings_of(snapshot, "FM748")
     assert found.fix is not None
     assert "--name source " in str(found.fix.text) and "--high-concurrency" in str(found.fix.text)
-    properties = {"alluxio.fuse.jnifuse.enabled": "false"}
-    b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "source")["spec"]["properties"] = properties
+    runtime["spec"]["properties"] = {"alluxio.fuse.jnifuse.enabled": "false"}
     assert b.findings_of(snapshot, "FM748") == []
 
 

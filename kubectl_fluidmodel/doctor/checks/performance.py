@@ -292,9 +292,10 @@ def mount_options_are_fast(context: CheckContext) -> Iterator[Finding]:
     `direct_io` or without `kernel_cache`, the next worker does not find there what another one has
     read. With `max_background=1`, four threads read at 0.3 to 0.6 of the rate that Fluid's options
     give; only readers on other nodes than the cache's are faster with it. The fix creates the cache
-    again with Fluid's options. The figures are in docs/performance.md.
+    again with Fluid's options; for a Dataset that refers to another, that is the other one's cache.
+    The figures are in docs/performance.md.
     """
-    cache, runtime = context.cache, context.cache.runtime
+    cache, runtime = context.cache, context.cache.fuse_runtime
     is_read_locally = not any(reader.is_local is False for reader in cache.readers)
     slow = slow_mount_options(runtime, is_read_locally=is_read_locally)
     if runtime is None or not slow:
@@ -303,7 +304,7 @@ def mount_options_are_fast(context: CheckContext) -> Iterator[Finding]:
         object_reference(runtime),
         f"its mount options are slow: {'; '.join(slow)}",
         (observations.field_evidence(runtime, "spec", "fuse", "args"),),
-        Fix(fix_commands.recreate_cache(cache)),
+        Fix(fix_commands.recreate_cache(cache.origin or cache)),
     )
 
 

@@ -16,7 +16,14 @@ from typing import Any, TypeVar
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import Cache
-from kubectl_fluidmodel.objects.access import Object, metadata_of, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    full_name,
+    get_map,
+    metadata_of,
+    name_of,
+    namespace_of,
+)
 from kubectl_fluidmodel.objects.kinds import NODES, Kind
 from kubectl_fluidmodel.objects.time import parse_time
 from kubectl_fluidmodel.records import dataclass
@@ -54,7 +61,7 @@ class Scope(Enum):
 class CheckSkippedError(Exception):
     """Raised by a check that cannot tell, with the reason: it is shown as skipped.
 
-    `unread` says that something could not be read.
+    `read_failed` says that this is because something could not be read.
     """
 
     def __init__(self, reason: str, *, read_failed: bool = False) -> None:
@@ -75,7 +82,7 @@ class Evidence:
     """Where a finding was seen: the object, the location in it, and the text there."""
 
     object: str
-    """`pod default/demo-master-0`, as `reference` writes it."""
+    """`pod default/demo-master-0`, as `object_reference` writes it."""
     location: str
     """A field (`status.phase`), `event FailedScheduling` or `log of alluxio-master`."""
     text: str
@@ -97,7 +104,7 @@ class Finding:
     """One thing that is wrong."""
 
     about: str
-    """The object, as `reference` writes it."""
+    """The object, as `object_reference` writes it."""
     cause: str
     """One sentence: what is wrong and why."""
     evidence: tuple[Evidence, ...] = ()
@@ -140,7 +147,7 @@ class CheckContext:
         return self.subject
 
     def cached(self, key: str, build: Callable[[], Value]) -> Value:
-        """What `build` gives, made once for all cases of a run.
+        """What `build` returns; it is called once per run.
 
         For an index over all pods, nodes or caches: a check runs for every cache, and must not
         go through all of them each time.
@@ -183,12 +190,12 @@ class Check:
     """Kinds that it cannot evaluate without; where RBAC hides one, it is skipped and says so.
 
     A Kind is looked for in the cache's namespace (of a check of the cluster: in all that was
-    asked for), a Need in its own.
+    asked for), a RequiredKind in its own.
     """
     explains: tuple[str, ...] = ()
     """Codes whose findings are consequences of this check's; never its own code.
 
-    For the same cache, or for one whose finding names this cache as the `other`.
+    For the same cache, or for one whose finding names this cache as its `other_cache`.
     """
     fallback: bool = False
     """Whether its findings count only if no failure of another check explains them."""
@@ -243,9 +250,7 @@ def register_check(
 
 def object_reference(obj: Mapping[str, Any]) -> str:
     """An object as findings name it: `pod default/demo-master-0`, `node gpu-0`."""
-    namespace = namespace_of(obj)
-    name = f"{namespace}/{name_of(obj)}" if namespace else name_of(obj)
-    return f"{str(obj.get('kind', 'object')).lower()} {name}"
+    return f"{str(obj.get('kind', 'object')).lower()} {full_name(obj)}"
 
 
 def container_log_key(pod: Mapping[str, Any], container: str, *, previous: bool = False) -> LogKey:
@@ -253,19 +258,16 @@ def container_log_key(pod: Mapping[str, Any], container: str, *, previous: bool 
     return LogKey(namespace_of(pod), name_of(pod), container, previous)
 
 
+def involved_object(event: Object) -> Object:
+    """The object that an event is about, with only its kind, namespace and name."""
+    involved = get_map(event, "involvedObject")
+    return {**involved, "metadata": involved}
+
+
 def event_evidence(event: Object) -> Evidence:
     """An event as evidence: `event FailedScheduling` of the object that it is about."""
-    involved = event.get("involvedObject")
-    involved = involved if isinstance(involved, dict) else {}
-    name = str(involved.get("name", ""))
-    namespace = str(involved.get("namespace") or "")
-    qualified_name = f"{namespace}/{name}" if namespace else name
     text = " ".join(str(event.get("message") or "").split())
-    return Evidence(
-        f"{str(involved.get('kind', 'object')).lower()} {qualified_name}",
-        f"event {event.get('reason')}",
-        text,
-    )
+    return Evidence(object_reference(involved_object(event)), f"event {event.get('reason')}", text)
 
 
 def select_checks(only: Iterable[str], skip: Iterable[str]) -> list[Check]:
@@ -274,15 +276,13 @@ def select_checks(only: Iterable[str], skip: Iterable[str]) -> list[Check]:
     Raises:
         FluidModelError: a word is neither.
     """
-    selected, unwanted = (
-        [_code_matcher(word) for word in only],
-        [_code_matcher(word) for word in skip],
-    )
+    selected = [_code_matcher(word) for word in only]
+    unwanted = [_code_matcher(word) for word in skip]
     return [
-        each
-        for each in REGISTRY.in_code_order()
-        if (not selected or any(match(each.code) for match in selected))
-        and not any(match(each.code) for match in unwanted)
+        check
+        for check in REGISTRY.in_code_order()
+        if (not selected or any(match(check.code) for match in selected))
+        and not any(match(check.code) for match in unwanted)
     ]
 
 

@@ -37,7 +37,7 @@ class Coverage:
     nothing_checked: str = ""
     """Why nothing was checked; empty if something was."""
     unread_kinds: tuple[str, ...] = ()
-    """Resources of MATTERS that could not be read, as RBAC names them."""
+    """Resources of ESSENTIAL_KINDS that could not be read, as RBAC names them."""
 
 
 def compute_coverage(

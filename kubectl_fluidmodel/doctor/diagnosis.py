@@ -62,8 +62,8 @@ class Problem:
     @property
     def severity(self) -> Severity:
         """Its own, or that of its worst consequence."""
-        loud = [each for each in self.consequences if not each.silenced]
-        if any(each.severity is Severity.ERROR for each in loud):
+        loud = [consequence for consequence in self.consequences if not consequence.silenced]
+        if any(consequence.severity is Severity.ERROR for consequence in loud):
             return Severity.ERROR
         return self.finding.severity or self.check.severity
 
@@ -139,7 +139,9 @@ def diagnose(
     """
     caches = tuple(build_caches(snapshot))
     selected = [
-        each for each in caches if namespace in (None, each.namespace) and name in ("", each.name)
+        cache
+        for cache in caches
+        if namespace in (None, cache.namespace) and name in ("", cache.name)
     ]
     memo: dict[str, Any] = {}
     results = []
@@ -155,7 +157,7 @@ def diagnose(
     _assign_causes(problems)
     roots = [problem for problem in problems if problem.cause is None]
     read = compute_coverage(snapshot, namespace, (outcome.read_failed for outcome in results))
-    return Diagnosis(results, roots, [(each.namespace, each.name) for each in selected], read)
+    return Diagnosis(results, roots, [(cache.namespace, cache.name) for cache in selected], read)
 
 
 def _run_check(check: Check, context: CheckContext) -> CheckResult:
@@ -166,18 +168,20 @@ def _run_check(check: Check, context: CheckContext) -> CheckResult:
         if reason:
             return CheckResult(check, key, skip_reason=reason, read_failed=unread)
     try:
-        found = list(check.run(context))
+        findings = list(check.run(context))
     except CheckSkippedError as skip:
         return CheckResult(check, key, skip_reason=str(skip), read_failed=skip.read_failed)
     except Exception as err:  # noqa: BLE001 - a bug in one check must not hide the findings of others
         return CheckResult(check, key, skip_reason=f"{CHECK_CRASHED}: {type(err).__name__}: {err}")
-    if not found:
+    if not findings:
         return CheckResult(check, key)
     from kubectl_fluidmodel.doctor.redaction import redact_finding  # most checks find nothing
 
     silenced = cache is not None and check.code in _silenced_codes(cache)
     return CheckResult(
-        check, key, tuple(Problem(check, redact_finding(each), key, silenced) for each in found)
+        check,
+        key,
+        tuple(Problem(check, redact_finding(finding), key, silenced) for finding in findings),
     )
 
 

@@ -40,15 +40,15 @@ def model_directories(context: CheckContext) -> list[str] | None:
     mounts = get_list(cache.dataset, "spec", "mounts")
     if results is None or len(results) != len(mounts):
         return None
-    found = []
+    directories = []
     for result, mount in zip(results, mounts, strict=True):
         listed = result.contents
         if listed is None or not listed.complete or len(listed.models) >= MAX_LISTED:
             return None
-        found += [
+        directories += [
             "/".join(p for p in (claim_directory(mount), model) if p) for model in listed.models
         ]
-    return found
+    return directories
 
 
 def expected_directory(context: CheckContext, mount: str, requested: str) -> str | None:

@@ -69,7 +69,7 @@ def persistent_failures(diagnosis: Diagnosis, durations: Mapping[str, float]) ->
         if code not in durations or severity is not Severity.ERROR:
             continue
         if required_causes is None or any(
-            each in problem.finding.cause for each in required_causes
+            cause in problem.finding.cause for cause in required_causes
         ):
             yield problem
 
@@ -133,10 +133,10 @@ class FailureMonitor:
         except FluidModelError:
             self._diagnosed_at = time.monotonic()  # the wait itself reports an unreachable cluster
             return
-        found = diagnose(
+        diagnosis = diagnose(
             snapshot, select_checks(self.durations, ()), namespace=self.namespace, name=self.name
         )
-        self._failures = list(persistent_failures(found, self.durations))
+        self._failures = list(persistent_failures(diagnosis, self.durations))
         self._diagnosed_at = time.monotonic()
-        keys = {(each.check.code, each.finding.about) for each in self._failures}
+        keys = {(problem.check.code, problem.finding.about) for problem in self._failures}
         self._first_seen = {key: self._first_seen.get(key, self._diagnosed_at) for key in keys}

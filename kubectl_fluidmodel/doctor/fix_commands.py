@@ -47,10 +47,15 @@ def plugin_command(about: Object | Cache, *words: Word, flags: Sequence[Word] = 
     return kubectl_command(about, "fluidmodel", *words, flags=flags)
 
 
+def object_operands(obj: Object) -> tuple[Operand, Operand]:
+    """The kind and the name of an object, as kubectl takes them."""
+    return Operand(kubectl_kind(obj)), Operand(name_of(obj))
+
+
 def patch_object(obj: Object, change: Any, *, how: str = "merge") -> Command:
     """`kubectl patch` of an object: `merge` takes a mapping, `json` a list of operations."""
-    words = ("patch", Operand(kubectl_kind(obj)), Operand(name_of(obj)))
-    return kubectl_command(obj, *words, flags=("--type", how, "-p", json.dumps(change)))
+    flags = ("--type", how, "-p", json.dumps(change))
+    return kubectl_command(obj, "patch", *object_operands(obj), flags=flags)
 
 
 def patch_nested(obj: Object, part: Any, key: str, value: Any) -> Command | None:
@@ -72,8 +77,8 @@ def _json_pointer(value: Any, part: Any, path: str) -> str | None:
         inner = ((str(k).replace("~", "~0").replace("/", "~1"), v) for k, v in value.items())
     elif isinstance(value, list):
         inner = enumerate(value)
-    found = (_json_pointer(each, part, f"{path}/{step}") for step, each in inner)
-    return next((each for each in found if each is not None), None)
+    pointers = (_json_pointer(child, part, f"{path}/{step}") for step, child in inner)
+    return next((pointer for pointer in pointers if pointer is not None), None)
 
 
 def patch_and_recreate_runtime(cached: Cache, change: Object) -> Command:
@@ -84,10 +89,7 @@ def patch_and_recreate_runtime(cached: Cache, change: Object) -> Command:
 def delete_objects(*objects: Object, flags: Sequence[Word] = ()) -> Command:
     """Delete objects, one after another."""
     return chain(
-        *(
-            kubectl_command(o, "delete", Operand(kubectl_kind(o)), Operand(name_of(o)), flags=flags)
-            for o in objects
-        )
+        *(kubectl_command(obj, "delete", *object_operands(obj), flags=flags) for obj in objects)
     )
 
 
@@ -189,7 +191,7 @@ def cache_command(
     endpoint = endpoint or mount_target.endpoint_url(options)
     region = region or mount_target.region_of(options)
     secret = _mount_secret(cached, mount)
-    is_ours = cached.dataset is not None and names.has_own_spec(cached.dataset)
+    is_ours = names.has_own_spec(cached.dataset or {})
     elsewhere = namespace not in ("", cached.namespace)  # where its Secret is not
     if elsewhere or (is_ours and secret == cached.name + STORE_SUFFIX and not in_place):
         secret = ""
@@ -238,8 +240,7 @@ def _glob_flags(cached: Cache) -> list[str]:
 def _mounted_source(cached: Cache) -> str:
     """What a cache mounts, as a SOURCE where SOURCE has a form for it."""
     recorded = names.source_uri(cached.dataset or {})
-    is_ours = cached.dataset is not None and names.has_own_spec(cached.dataset)
-    if is_ours and recorded and not recorded.startswith("hf://"):
+    if names.has_own_spec(cached.dataset or {}) and recorded and not recorded.startswith("hf://"):
         return recorded
     point = str(get_path(cached.dataset, "spec", "mounts", 0, "mountPoint", default=""))
     scheme, separator, rest = point.partition("://")
@@ -267,24 +268,24 @@ def _unmeasured_flags(cached: Cache, flags: Sequence[str]) -> list[Word]:
     Both are the cache's own where it has them.
     """
     scheme = _mounted_source(cached).partition("://")[0]
-    found: list[Word] = []
+    added: list[Word] = []
     if scheme in _UNMEASURED_SCHEMES and "--quota" not in flags:
         quota = next((tier.quota for tier in runtimes.storage_tiers(cached.runtime)), None)
         size = fluid_status.parse_dataset(cached.dataset).total
         required = quota or (quota_for(size) if size else None)
-        found += ["--quota", bytes_to_quantity(required) if required else "SIZE"]
+        added += ["--quota", bytes_to_quantity(required) if required else "SIZE"]
     if scheme == "local" and "--node" not in flags:
         hosts = bound_hostnames(cached.dataset or {}) or ["NODE"]
-        found += [word for host in hosts for word in ("--node", host)]
-    return found
+        added += [word for host in hosts for word in ("--node", host)]
+    return added
 
 
 def _mount_secret(cached: Cache, mount: Object) -> str:
     """The Secret that has both keys of a mount, under names that `cache` knows."""
     refs = list(mount_target.secret_key_refs(cached, mount))
-    found, keys = {ref.secret for ref in refs}, {ref.key for ref in refs}
-    known = any(keys == set(pair) for pair in KEY_NAME_PAIRS)
-    return next(iter(found)) if len(found) == 1 and known else ""
+    secrets, keys = {ref.secret for ref in refs}, {ref.key for ref in refs}
+    has_known_keys = any(keys == set(pair) for pair in KEY_NAME_PAIRS)
+    return next(iter(secrets)) if len(secrets) == 1 and has_known_keys else ""
 
 
 def recreate_cache(cached: Cache, name: str = "", **changes: Any) -> Command:
@@ -298,7 +299,7 @@ def remove_cache(cached: Cache) -> Command:
 
 
 def _removal_commands(cached: Cache) -> Iterator[Command]:
-    if cached.dataset is not None and names.is_managed(cached.dataset):
+    if names.is_managed(cached.dataset or {}):
         yield plugin_command(cached, "uncache", Operand(cached.name))
         return
     for obj in (cached.dataset, *cached.runtimes):
@@ -318,10 +319,13 @@ _RESET_METADATA = {
 def _copy_object(obj: Object, name: str) -> Command:
     """Copy an object of the cluster to another name."""
     change = {"metadata": {"name": name, **_RESET_METADATA}, "status": None}
-    reference = (Operand(kubectl_kind(obj)), Operand(name_of(obj)))
-    get = kubectl_command(obj, "get", *reference, flags=("-o", "json"))
     local = ("--local", "-f", "-", "--type", "merge", "-p", json.dumps(change), "-o", "json")
-    return pipe(get, command("kubectl", "patch", *local), command("kubectl", "create", "-f", "-"))
+    patch, create = command("kubectl", "patch", *local), command("kubectl", "create", "-f", "-")
+    return pipe(_print_as_json(obj), patch, create)
+
+
+def _print_as_json(obj: Object) -> Command:
+    return kubectl_command(obj, "get", *object_operands(obj), flags=("-o", "json"))
 
 
 def rename_runtime(runtime: Object, name: str) -> Command:
@@ -350,9 +354,7 @@ def _started_loads(cached: Cache) -> list[Object]:
 
 
 def _recreate_object(obj: Object) -> Command:
-    reference = (Operand(kubectl_kind(obj)), Operand(name_of(obj)))
-    get = kubectl_command(obj, "get", *reference, flags=("-o", "json"))
-    return pipe(get, command("kubectl", "replace", "--force", "-f", "-"))
+    return pipe(_print_as_json(obj), command("kubectl", "replace", "--force", "-f", "-"))
 
 
 def copy_secret(namespace: str, old: str, new: str) -> Command:
@@ -362,7 +364,7 @@ def copy_secret(namespace: str, old: str, new: str) -> Command:
 
 def rebuild_cache(cached: Cache, *flags: str) -> Command:
     """Rebuild a cache with other flags: `cache` alone if it is ours."""
-    if cached.dataset is not None and names.has_own_spec(cached.dataset):
+    if names.has_own_spec(cached.dataset or {}):
         return cache_command(cached, flags=flags, in_place=True)
     return recreate_cache(cached, flags=flags)
 

@@ -106,14 +106,14 @@ def _component_usages(context: CheckContext) -> Iterator[ComponentUsage]:
         graph_pods = pods.get((graph.namespace, graph.name), [])
         for component in graph.components:
             entry = record.components.get(component.name)
-            found = ComponentUsage(
+            usage = ComponentUsage(
                 cache, graph, component, entry.pins.get(cache.name) if entry else None
             )
             for pod in graph_pods:
                 owner = rollout.owning_component(graph, pod)
                 if owner is not None and owner.name == component.name:
-                    found.pods.append(pod)
-            yield found
+                    usage.pods.append(pod)
+            yield usage
 
 
 def graphs_of_cache(context: CheckContext) -> list[Object]:
@@ -123,7 +123,7 @@ def graphs_of_cache(context: CheckContext) -> list[Object]:
         (cache.namespace, cache.name), []
     )
     mounting = {id(graph) for graph in cache.graphs}
-    return [*cache.graphs, *(each for each in noted if id(each) not in mounting)]
+    return [*cache.graphs, *(graph for graph in noted if id(graph) not in mounting)]
 
 
 def all_graphs(context: CheckContext) -> list[Object]:
@@ -135,12 +135,12 @@ def all_graphs(context: CheckContext) -> list[Object]:
 
 def _graphs_by_pinned_cache(context: CheckContext) -> dict[tuple[str, str], list[Object]]:
     """Graphs by the caches that `pin` recorded in them."""
-    found: dict[tuple[str, str], list[Object]] = defaultdict(list)
+    graphs: dict[tuple[str, str], list[Object]] = defaultdict(list)
     for obj in all_graphs(context):
         opened = open_graph_once(context, obj)
         for model in opened[1].caches() if opened else ():
-            found[(namespace_of(obj), model)].append(obj)
-    return found
+            graphs[(namespace_of(obj), model)].append(obj)
+    return graphs
 
 
 def open_graph_once(context: CheckContext, obj: Object) -> tuple[Graph, PinRecord] | None:
@@ -162,7 +162,7 @@ def open_graph_once(context: CheckContext, obj: Object) -> tuple[Graph, PinRecor
 
 def _pods_by_graph(context: CheckContext) -> dict[tuple[str, str], list[Object]]:
     """Pods by the graph (or standalone component) that their labels name."""
-    found: dict[tuple[str, str], list[Object]] = defaultdict(list)
+    pods: dict[tuple[str, str], list[Object]] = defaultdict(list)
     old: list[Object] = []
     for pod in context.snapshot.of_kind(kinds.PODS):
         if is_gone(pod):
@@ -170,9 +170,9 @@ def _pods_by_graph(context: CheckContext) -> dict[tuple[str, str], list[Object]]
         labels = labels_of(pod)
         name = labels.get(resources.GRAPH_LABEL)
         if name:
-            found[(namespace_of(pod), name)].append(pod)
+            pods[(namespace_of(pod), name)].append(pod)
         if resources.SELECTOR_LABEL in labels:
-            found[(namespace_of(pod), str(labels[resources.SELECTOR_LABEL]))].append(pod)
+            pods[(namespace_of(pod), str(labels[resources.SELECTOR_LABEL]))].append(pod)
             if not name:
                 old.append(pod)
     # Operators up to 0.5 only set `<graph>-<component>`.
@@ -183,13 +183,13 @@ def _pods_by_graph(context: CheckContext) -> dict[tuple[str, str], list[Object]]
         selector = str(labels_of(pod)[resources.SELECTOR_LABEL])
         for graph in by_namespace[namespace_of(pod)]:
             if selector.startswith(f"{graph}-"):
-                found[(namespace_of(pod), graph)].append(pod)
-    return found
+                pods[(namespace_of(pod), graph)].append(pod)
+    return pods
 
 
 def more_copies_fix(cache: Cache, nodes: int) -> Fix:
     """Give a running cache copies on that many nodes; 0 if more of its nodes would not help."""
-    if not nodes or cache.dataset is None or not names.has_own_spec(cache.dataset):
+    if not nodes or not names.has_own_spec(cache.dataset or {}):
         return Fix("create the cache on more or larger nodes", "advice")
     flags = ("--replicas", str(nodes))
     return Fix(fix_commands.cache_command(cache, flags=flags, in_place=True))
@@ -207,29 +207,28 @@ def node_label_keys(cache: Cache) -> set[str]:
         return node_label_keys(cache.origin)
     if cache.refers_to is not None:
         return {cache.node_label, *names.node_label_keys(*cache.refers_to)[0]} - {""}
-    found = {cache.node_label} - {""}
+    keys = {cache.node_label} - {""}
     kind = str(get_path(cache.runtime, "kind", default="")).removesuffix("Runtime").lower()
     if kind:
-        with suppress(
-            names.UidRequiredError
-        ):  # a runtime without a Dataset has no UID for a long key
-            found.add(names.runtime_label(cache.namespace, cache.name, kind, cache.uid))
-    return found
+        # A runtime without a Dataset has no UID for a long key.
+        with suppress(names.UidRequiredError):
+            keys.add(names.runtime_label(cache.namespace, cache.name, kind, cache.uid))
+    return keys
 
 
 def requires_label(term: Mapping[str, Any], keys: set[str]) -> bool:
     """Whether a node selector term requires one of the labels."""
-    for each in term.get("matchExpressions") or []:
-        wants = each.get("operator") == "Exists" or (
-            each.get("operator") == "In" and list(each.get("values") or []) == ["true"]
+    for expression in term.get("matchExpressions") or []:
+        wants = expression.get("operator") == "Exists" or (
+            expression.get("operator") == "In" and list(expression.get("values") or []) == ["true"]
         )
-        if each.get("key") in keys and wants:
+        if expression.get("key") in keys and wants:
             return True
     return False
 
 
 def node_binding(pod: Mapping[str, Any], keys: set[str]) -> str:
-    """ALL, SOME, PREFERRED or NONE, for a pod spec."""
+    """ALL_TERMS, SOME_TERMS, PREFERRED or NOT_BOUND, for a pod spec."""
     selector = pod.get("nodeSelector")
     if isinstance(selector, dict) and any(selector.get(key) == "true" for key in keys):
         return ALL_TERMS
@@ -239,9 +238,10 @@ def node_binding(pod: Mapping[str, Any], keys: set[str]) -> str:
     if asking:
         return ALL_TERMS if len(asking) == len(filled) else SOME_TERMS
     expressions = [LabelRequirement(key).to_expression() for key in keys]
-    for each in node_preferences(pod.get("affinity")):
+    for preference in node_preferences(pod.get("affinity")):
         if any(
-            e in expressions for e in get_path(each, "preference", "matchExpressions", default=[])
+            e in expressions
+            for e in get_path(preference, "preference", "matchExpressions", default=[])
         ):
             return PREFERRED
     return NOT_BOUND
@@ -249,9 +249,9 @@ def node_binding(pod: Mapping[str, Any], keys: set[str]) -> str:
 
 def required_cache_labels(pod: Mapping[str, Any]) -> list[str]:
     """The `fluid.io/s-…` keys that a pod spec requires of its node."""
-    found = dict.fromkeys(str(key) for key in pod.get("nodeSelector") or {})
+    keys = dict.fromkeys(str(key) for key in pod.get("nodeSelector") or {})
     for term in terms_of(pod.get("affinity")) or []:
-        found |= dict.fromkeys(
+        keys |= dict.fromkeys(
             str(e.get("key")) for e in get_path(term, "matchExpressions", default=[])
         )
-    return [key for key in found if key.startswith(CACHE_LABEL_PREFIX)]
+    return [key for key in keys if key.startswith(CACHE_LABEL_PREFIX)]

@@ -63,7 +63,10 @@ def _problem_text(problem: Problem) -> str:
     finding = problem.finding
     word = "silenced" if problem.silenced else problem.severity.value
     lines = [f"{word}: {finding.about}: {finding.cause}"]
-    lines += [f"seen: {each.object}, {each.location}: {each.text}" for each in finding.evidence]
+    lines += [
+        f"seen: {evidence.object}, {evidence.location}: {evidence.text}"
+        for evidence in finding.evidence
+    ]
     if problem.cause is not None:
         lines.append(f"because of: {problem.cause.check.code} {problem.cause.finding.about}")
     if finding.fix is not None:

@@ -6,8 +6,6 @@ and whether workers read the keys. All print the same command, so the user can f
 
 from __future__ import annotations
 
-from typing import Any
-
 from kubectl_fluidmodel.doctor import fix_commands
 from kubectl_fluidmodel.doctor.check import CheckContext, Fix
 from kubectl_fluidmodel.fluid import mount, names
@@ -44,10 +42,10 @@ def _mounts_only(pod: Object, claim: str, folders: list[str]) -> bool:
         if get_path(volume, "persistentVolumeClaim", "claimName") == claim
     }
     paths = [
-        str(each.get("subPath", "")).strip("/")
+        str(volume_mount.get("subPath", "")).strip("/")
         for container in get_list(pod, "spec", "containers")
-        for each in get_list(container, "volumeMounts")
-        if each.get("name") in volumes
+        for volume_mount in get_list(container, "volumeMounts")
+        if volume_mount.get("name") in volumes
     ]
     return bool(paths) and all(
         any(path == folder or path.startswith(f"{folder}/") for folder in folders) for path in paths
@@ -79,36 +77,35 @@ def _mount_patch(cache: Cache) -> tuple[Object, list[str]]:
     """The merge patch of a Dataset's spec, and the keys that the Secret needs."""
     spec = get_map(cache.dataset, "spec")
     secret = cache.name + STORE_SUFFIX
-    mounts = [dict(each) for each in get_list(spec, "mounts")]
+    mounts = [dict(item) for item in get_list(spec, "mounts")]
     if should_mount_at_root(cache):
         mounts[0]["path"] = "/"
     root = mount.root_mount(mounts) is not None
     hidden: list[str] = []
 
-    def moved(options: Any, listed: list[Object]) -> list[Object]:
-        kept = [
-            {**each, "name": mount.credential_option(str(each.get("name")), root=root)}
-            for each in listed
+    def hide_keys(plain: list[str], encrypted: list[Object]) -> list[Object]:
+        """The encryptOptions, with those for keys that are in plain text."""
+        hidden.extend(plain)
+        entries = [
+            {**entry, "name": mount.credential_option(str(entry.get("name")), root=root)}
+            for entry in encrypted
         ]
-        have = {each["name"] for each in kept}
-        for option in plaintext_keys(options):
-            option_entry = mount.encrypt_option(option, secret, option, root=root)
-            hidden.append(option)
-            if option_entry["name"] not in have:
-                kept.append(option_entry)
-        return kept
+        taken = {entry["name"] for entry in entries}
+        added = [mount.encrypt_option(key, secret, key, root=root) for key in plain]
+        return entries + [entry for entry in added if entry["name"] not in taken]
 
-    for each in mounts:
-        listed = moved(each.get("options"), get_list(each, "encryptOptions"))
-        if listed:
-            each["encryptOptions"] = listed
-        if plaintext_keys(each.get("options")):
-            plain = plaintext_keys(each["options"])
-            each["options"] = {n: v for n, v in each["options"].items() if n not in plain}
+    for item in mounts:
+        plain = plaintext_keys(item.get("options"))
+        encrypted = hide_keys(plain, get_list(item, "encryptOptions"))
+        if encrypted:
+            item["encryptOptions"] = encrypted
+        if plain:
+            item["options"] = {n: v for n, v in item["options"].items() if n not in plain}
     change: Object = {"mounts": mounts}
-    shared = moved(spec.get("sharedOptions"), get_list(spec, "sharedEncryptOptions"))
-    if shared:
-        change["sharedEncryptOptions"] = shared
-    if plaintext_keys(spec.get("sharedOptions")):
-        change["sharedOptions"] = dict.fromkeys(plaintext_keys(spec["sharedOptions"]))
+    plain = plaintext_keys(spec.get("sharedOptions"))
+    encrypted = hide_keys(plain, get_list(spec, "sharedEncryptOptions"))
+    if encrypted:
+        change["sharedEncryptOptions"] = encrypted
+    if plain:
+        change["sharedOptions"] = dict.fromkeys(plain)
     return {"spec": change}, hidden

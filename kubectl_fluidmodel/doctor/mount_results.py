@@ -7,6 +7,7 @@ so that none of them passes without having seen anything.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from kubectl_fluidmodel.doctor import consequences, fix_commands
 from kubectl_fluidmodel.doctor.check import (
@@ -61,7 +62,7 @@ STORE_UNREADABLE = ("FM208", "FM216", "FM311", "FM323", *consequences.NO_MASTER)
 """Consequences of a store that the master cannot list."""
 FILES_UNREADABLE = ("FM216", *consequences.NOT_LOADED)
 """Consequences of files that can be listed but not read."""
-_STATE_RANK = {each: rank for rank, group in enumerate(_STATE_ORDER) for each in group}
+_STATE_RANK = {state: rank for rank, group in enumerate(_STATE_ORDER) for state in group}
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def mount_results(context: CheckContext) -> list[MountResult]:
     if not results:
         failure = snapshot.unreadable_probes.get((cache.namespace, cache.name))
         raise CheckSkippedError(failure or "the store was not probed")
-    return [MountResult(each, index) for index, each in enumerate(results)]
+    return [MountResult(result, index) for index, result in enumerate(results)]
 
 
 def results_in_state(context: CheckContext, *states: ProbeState) -> list[MountResult]:
@@ -101,15 +102,15 @@ def results_in_state(context: CheckContext, *states: ProbeState) -> list[MountRe
     """
     rank = _STATE_RANK[states[0]]
     results = mount_results(context)
-    found = [result for result in results if result.result.state in states]
-    if not found:
+    matching = [result for result in results if result.result.state in states]
+    if not matching:
         for result in results:
             unseen = (
                 result.result.state == ProbeState.SKIPPED or _STATE_RANK[result.result.state] < rank
             )
             if unseen:
                 raise CheckSkippedError(_hidden_reason(result.result))
-    return found
+    return matching
 
 
 def listed_results(context: CheckContext) -> list[MountResult]:
@@ -141,15 +142,15 @@ def is_certain(context: CheckContext, result: ProbeResult) -> bool:
     return result.origin == ProbeOrigin.POD or not is_mounted(context)
 
 
-def certain_results(context: CheckContext, found: list[MountResult]) -> list[MountResult]:
-    """The probe results that are certain.
+def certain_results(context: CheckContext, results: list[MountResult]) -> list[MountResult]:
+    """Those of the results that are certain.
 
     Raises:
         CheckSkippedError: there are results, but none is certain.
     """
-    certain = [each for each in found if is_certain(context, each.result)]
-    if found and not certain:
-        first = found[0].result
+    certain = [result for result in results if is_certain(context, result.result)]
+    if results and not certain:
+        first = results[0].result
         raise CheckSkippedError(
             f"from here {first.message or first.state}, while the cache is Bound: --probe"
         )
@@ -191,16 +192,14 @@ def secret_keys_fix(context: CheckContext, result: ProbeResult) -> Fix:
 
     It sets all keys that the mounts use, so that a temporary key comes with its token.
     """
-    namespace, key = (
-        context.cache.namespace,
-        {*ACCESS_KEY_OPTIONS, *SECRET_KEY_OPTIONS, *SESSION_TOKEN_OPTIONS},
-    )
+    namespace = context.cache.namespace
+    key_options = {*ACCESS_KEY_OPTIONS, *SECRET_KEY_OPTIONS, *SESSION_TOKEN_OPTIONS}
     exists = result.state != ProbeState.NO_SECRET
     keys = [
         ref.key
         for mount in get_list(context.cache.dataset, "spec", "mounts")
         for ref in secret_key_refs(context.cache, mount)
-        if ref.secret == result.secret_name and ref.option.removeprefix(ROOT_OPTION) in key
+        if ref.secret == result.secret_name and ref.option.removeprefix(ROOT_OPTION) in key_options
     ]
     if keys:
         return Fix(fix_commands.set_secret_keys(namespace, result.secret_name, keys, exists=exists))
@@ -212,15 +211,19 @@ def secret_keys_fix(context: CheckContext, result: ProbeResult) -> Fix:
     )
 
 
-def recreate_fix(context: CheckContext, **changes: str) -> Fix | None:
-    """Recreate the cache with another source, endpoint or region; None if it is not ours.
+def recreate_fix(context: CheckContext, **changes: Any) -> Fix | None:
+    """Recreate the cache; None if it is not ours.
 
     Fluid passes a mount's options to the runtime once, so they cannot be changed in place.
+
+    Args:
+        context: Of the check.
+        changes: What is to change, as arguments of `cache_command`: another source, endpoint or
+            region, or flags.
     """
-    cache = context.cache
-    if cache.dataset is None or not names.has_own_spec(cache.dataset):
+    if not names.has_own_spec(context.cache.dataset or {}):
         return None
-    return Fix(fix_commands.recreate_cache(cache, **changes))
+    return Fix(fix_commands.recreate_cache(context.cache, **changes))
 
 
 def change_mount_fix(
@@ -251,14 +254,6 @@ def change_mount_fix(
     if cache.runtime is not None:
         steps.append(fix_commands.recreate_runtime(cache))
     return Fix(chain(*steps))
-
-
-def recreate_from_hub_fix(context: CheckContext, model: str, flags: tuple[str, ...]) -> Fix | None:
-    """Recreate the cache from a model on the Hub; None if it is not ours."""
-    cache = context.cache
-    if cache.dataset is None or not names.has_own_spec(cache.dataset):
-        return None
-    return Fix(fix_commands.recreate_cache(cache, source=model, flags=flags))
 
 
 def hub_origin(cache: Cache) -> tuple[str, str]:
@@ -299,9 +294,9 @@ def completely_listed_contents(context: CheckContext) -> list[tuple[MountResult,
         CheckSkippedError: one was not.
     """
     listed = list(listed_contents(context))
-    for _, found in listed:
-        if not found.complete:
-            raise CheckSkippedError(f"there are more than {found.files} files, too many to list")
+    for _, contents in listed:
+        if not contents.complete:
+            raise CheckSkippedError(f"there are more than {contents.files} files, too many to list")
     return listed
 
 

@@ -18,9 +18,10 @@ from kubectl_fluidmodel.doctor.check import (
 from kubectl_fluidmodel.fluid import names, pod_problems
 from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, Cache
 from kubectl_fluidmodel.objects import kinds, time
-from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
-from kubectl_fluidmodel.output.shell import Operand, Word, command
+from kubectl_fluidmodel.output.shell import Word, command
+from kubectl_fluidmodel.records import dataclass
 
 COMPONENTS = (MASTER, WORKER, FUSE)
 
@@ -47,16 +48,16 @@ def warning_event(
 def latest_event(
     events: Iterable[Object], pattern: str | re.Pattern[str], *reasons: str
 ) -> Evidence | None:
-    """As `warning_event`, for given events."""
-    found: Object | None = None
+    """The newest of some events that matches a pattern and one of the reasons."""
+    latest: Object | None = None
     for event in events:
         if reasons and event.get("reason") not in reasons:
             continue
         if not re.search(pattern, str(event.get("message") or "")):
             continue
-        if found is None or time.event_time(event) >= time.event_time(found):
-            found = event
-    return event_evidence(found) if found else None
+        if latest is None or time.event_time(event) >= time.event_time(latest):
+            latest = event
+    return event_evidence(latest) if latest else None
 
 
 def creation_failures(context: CheckContext) -> list[Object]:
@@ -94,6 +95,19 @@ def waiting_containers(
             )
 
 
+def stuck_container(
+    pod: Mapping[str, Any], reasons: Iterable[str] = ("CrashLoopBackOff", "CreateContainerError")
+) -> Evidence | None:
+    """The status of the first container that waits for one of the reasons."""
+    return next((evidence for _, evidence in waiting_containers(pod, reasons)), None)
+
+
+def condition_of(obj: Mapping[str, Any], kind: str) -> Object:
+    """The condition of a type (`Ready`) in an object's status; empty if there is none."""
+    conditions = get_list(obj, "status", "conditions")
+    return next((condition for condition in conditions if condition.get("type") == kind), {})
+
+
 def scheduling_failure(pod: Mapping[str, Any]) -> str:
     """The scheduler's message about an unschedulable pod; empty if the pod has a node."""
     if get_path(pod, "spec", "nodeName"):
@@ -104,20 +118,74 @@ def scheduling_failure(pod: Mapping[str, Any]) -> str:
     return ""
 
 
-def find_log_cause(context: CheckContext, pod: Mapping[str, Any]) -> tuple[str, Evidence | None]:
-    """The cause of a failure that a pod's logs show, also those of restarted containers.
+@dataclass(frozen=True)
+class ContainerLog:
+    """The last lines of one container's log."""
 
-    The cause is the part before the quoted log line, as in `fluid.symptoms`.
-    """
+    pod: Mapping[str, Any]
+    container: str
+    text: str
+    """Empty if it was not read."""
+    previous: bool = False
+    """Whether it is that of the container before its last restart."""
+
+    def line_evidence(self, line: str) -> Evidence:
+        """A line of the log as evidence."""
+        location = f"{'previous ' if self.previous else ''}log of {self.container}"
+        return Evidence(object_reference(self.pod), location, " ".join(line.split()))
+
+    def matching_lines(self, pattern: str | re.Pattern[str]) -> list[str]:
+        """The lines that match a pattern, oldest first."""
+        return [line for line in self.text.splitlines() if re.search(pattern, line)]
+
+
+def pod_logs(context: CheckContext, pod: Mapping[str, Any]) -> Iterator[ContainerLog]:
+    """The logs of a pod's containers, each followed by that from before its last restart."""
     for status in get_list(pod, "status", "containerStatuses"):
         name = str(status.get("name", ""))
         for previous in (False, True):
-            found = pod_problems.find_log_error(context.container_log(pod, name, previous=previous))
-            if found:
-                cause, _, line = found.partition(": ")
-                location = f"{'previous ' if previous else ''}log of {name}"
-                return cause, Evidence(object_reference(pod), location, line)
+            text = context.container_log(pod, name, previous=previous)
+            yield ContainerLog(pod, name, text, previous)
+
+
+def last_matching_line(
+    context: CheckContext, pod: Mapping[str, Any], container: str, pattern: str | re.Pattern[str]
+) -> Evidence | None:
+    """The last line of a container's log that matches a pattern."""
+    log = ContainerLog(pod, container, context.container_log(pod, container))
+    lines = log.matching_lines(pattern)
+    return log.line_evidence(lines[-1]) if lines else None
+
+
+def find_log_cause(context: CheckContext, pod: Mapping[str, Any]) -> tuple[str, Evidence | None]:
+    """The cause of a failure that a pod's logs show, also those of restarted containers.
+
+    The cause is the part before the log line of `pod_problems.find_log_error`.
+    """
+    for log in pod_logs(context, pod):
+        cause, _, line = pod_problems.find_log_error(log.text).partition(": ")
+        if cause:
+            return cause, log.line_evidence(line)
     return "", None
+
+
+def assigned_node(pod: Mapping[str, Any]) -> str:
+    """The pod's node, or the one that its DaemonSet created it for; empty if there is none."""
+    bound = get_path(pod, "spec", "nodeName")
+    if bound:
+        return str(bound)
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    terms = get_list(pod, "spec", "affinity", "nodeAffinity", required, "nodeSelectorTerms")
+    for field in (field for term in terms for field in get_list(term, "matchFields")):
+        if field.get("key") == "metadata.name":
+            return str(get_path(field, "values", 0, default=""))
+    return ""
+
+
+def visible_cache_nodes(context: CheckContext) -> list[Object]:
+    """The nodes with a worker of the cache, as far as they were read."""
+    nodes = (context.snapshot.get(kinds.NODES, name) for name in context.cache.node_names)
+    return [node for node in nodes if node is not None]
 
 
 def seconds_since(context: CheckContext, stamp: Any) -> float | None:
@@ -145,7 +213,7 @@ def advice(about: Object | Cache, *words: Word) -> Fix:
 
 def describe(obj: Object) -> Fix:
     """`kubectl describe` of an object, as advice."""
-    return advice(obj, "describe", Operand(fix_commands.kubectl_kind(obj)), Operand(name_of(obj)))
+    return advice(obj, "describe", *fix_commands.object_operands(obj))
 
 
 def require_fluid(context: CheckContext) -> None:

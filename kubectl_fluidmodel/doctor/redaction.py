@@ -14,7 +14,9 @@ def redact_finding(finding: Finding) -> Finding:
     return replace(
         finding,
         cause=redact_text(finding.cause),
-        evidence=tuple(replace(each, text=redact_text(each.text)) for each in finding.evidence),
+        evidence=tuple(
+            replace(evidence, text=redact_text(evidence.text)) for evidence in finding.evidence
+        ),
         fix=redact_fix(finding.fix) if finding.fix else None,
     )
 

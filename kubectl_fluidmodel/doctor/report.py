@@ -71,8 +71,8 @@ def _problem_document(problem: Problem, ids: dict[int, str]) -> dict[str, Any]:
         "about": finding.about,
         "cause": finding.cause,
         "evidence": [
-            {"object": each.object, "place": each.location, "text": each.text}
-            for each in finding.evidence
+            {"object": evidence.object, "place": evidence.location, "text": evidence.text}
+            for evidence in finding.evidence
         ],
         "fix": _fix_document(finding.fix),
         "causedBy": ids[id(problem.cause)] if problem.cause else None,

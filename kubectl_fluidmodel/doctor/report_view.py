@@ -69,7 +69,7 @@ def _render_area(title: str, diagnosis: Diagnosis, style: ReportStyle) -> list[s
     for outcome in diagnosis.results:
         if outcome.check.area == title:
             by_check[outcome.check.code].append(outcome)
-    rows = [each for _, each in sorted(by_check.items())]
+    rows = [results for _, results in sorted(by_check.items())]
     groups = _group_by_skip_reason(rows) if style.mode != "wide" else {}
     lines: list[str] = []
     for row in rows:
@@ -165,14 +165,14 @@ def _render_group(group: Sequence[Problem], style: ReportStyle) -> list[str]:
     lines = [head + style.paint(escape_control(first.finding.about), "1")]
     lines += _wrap(first.finding.cause, "  ", "  ", style)
     wide = style.mode == "wide"
-    objects = list(dict.fromkeys(each.finding.about for each in group[1:]))
+    objects = list(dict.fromkeys(problem.finding.about for problem in group[1:]))
     objects = [about for about in objects if about != first.finding.about]
     if objects:
         lines += _render_labelled("also", summarize(objects, len(objects) if wide else 6), style)
     evidence = first.finding.evidence
-    for each in evidence if wide else evidence[:_MAX_SHOWN]:
-        text = escape_control(" ".join(each.text.split())) if wide else one_line(each.text)
-        lines += _render_labelled("seen", f"{each.object}, {each.location}: {text}", style)
+    for item in evidence if wide else evidence[:_MAX_SHOWN]:
+        text = _shorten(item.text, style)
+        lines += _render_labelled("seen", f"{item.object}, {item.location}: {text}", style)
     if not wide and len(evidence) > _MAX_SHOWN:
         lines += _render_labelled("", f"and {len(evidence) - _MAX_SHOWN} more (-o wide)", style)
     lines += _render_consequences(group, style)
@@ -189,24 +189,24 @@ def _render_group(group: Sequence[Problem], style: ReportStyle) -> list[str]:
 
 
 def _render_consequences(group: Sequence[Problem], style: ReportStyle) -> list[str]:
-    below = [each for problem in group for each in _all_consequences(problem)]
     by_check: dict[str, list[Problem]] = defaultdict(list)
-    for each in below:
-        by_check[each.check.code].append(each)
+    for problem in group:
+        for consequence in _all_consequences(problem):
+            by_check[consequence.check.code].append(consequence)
     lines: list[str] = []
-    for code, found in sorted(by_check.items()):
-        abouts = list(dict.fromkeys(each.finding.about for each in found))
+    for code, problems in sorted(by_check.items()):
+        abouts = list(dict.fromkeys(problem.finding.about for problem in problems))
         shown = summarize(abouts, len(abouts) if style.mode == "wide" else _MAX_SHOWN)
-        text = f"{code} {shown}: {found[0].finding.cause}"
+        text = f"{code} {shown}: {problems[0].finding.cause}"
         lines += _render_labelled("so" if not lines else "", _shorten(text, style), style)
     return lines
 
 
 def _all_consequences(problem: Problem) -> Iterable[Problem]:
-    for each in problem.consequences:
-        if not each.silenced:
-            yield each
-        yield from _all_consequences(each)
+    for consequence in problem.consequences:
+        if not consequence.silenced:
+            yield consequence
+        yield from _all_consequences(consequence)
 
 
 def _shorten(text: str, style: ReportStyle) -> str:

@@ -15,8 +15,7 @@ from kubectl_fluidmodel.model.sizing import quota_for
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.objects.scheduler import Filter
-from kubectl_fluidmodel.output.shell import Command
-from kubectl_fluidmodel.output.shell import chain as then
+from kubectl_fluidmodel.output.shell import Command, chain
 from kubectl_fluidmodel.output.units import format_bytes
 
 _OVERSIZED_QUOTA_FACTOR = 4
@@ -32,17 +31,17 @@ def _fitting_quota(cache: Cache) -> int | None:
     return required if quota >= _OVERSIZED_QUOTA_FACTOR * required else None
 
 
-def oversized_quota_hint(cache: Cache, found: UnschedulablePod) -> str:
+def oversized_quota_hint(cache: Cache, unscheduled: UnschedulablePod) -> str:
     """The end of a sentence about a quota that is many times the model; empty if it is not."""
     total, quota = cache_usage(cache).source_bytes, runtimes.quota_per_worker(cache.runtime)
     if (
-        found.component != WORKER
+        unscheduled.component != WORKER
         or not runtimes.memory_tier_bytes(cache.runtime)
         or not total
         or not quota
+        or _fitting_quota(cache) is None
+        or "memory" not in unscheduled.lacking_resources()
     ):
-        return ""
-    if _fitting_quota(cache) is None or "memory" not in found.lacking_resources():
         return ""
     return (
         f"; the quota of {format_bytes(quota)} is {quota // total:,} times the model's "
@@ -50,22 +49,22 @@ def oversized_quota_hint(cache: Cache, found: UnschedulablePod) -> str:
     )
 
 
-def give_more_room(cache: Cache, found: UnschedulablePod, requested: int) -> Fix:
+def give_more_room(cache: Cache, unscheduled: UnschedulablePod, requested: int) -> Fix:
     """Make a pod that lacks resources fit; `requested` is the memory in bytes that it requests."""
-    part, runtime = found.component, cache.runtime or {}
-    missing = found.lacking_resources()
+    part, runtime = unscheduled.component, cache.runtime or {}
+    missing = unscheduled.lacking_resources()
     if part == WORKER and "memory" in missing and runtimes.memory_tier_bytes(cache.runtime):
         fitting = _fitting_quota(cache)
         if fitting is not None:
             return _change_cache(cache, quota=fitting)
-        if found.gpu_tainted_nodes():
-            return add_tolerations(cache, found)
+        if unscheduled.gpu_tainted_nodes():
+            return add_tolerations(cache, unscheduled)
         return Fix(fix_commands.rebuild_cache(cache, "--medium", "SSD"))
-    is_ours = cache.dataset is not None and names.has_own_spec(cache.dataset)
-    reduced = {} if is_ours else _reduced_requests(runtime, found)
+    is_ours = names.has_own_spec(cache.dataset or {})
+    reduced = {} if is_ours else _reduced_requests(runtime, unscheduled)
     if reduced:
         return Fix(
-            then(fix_commands.patch_object(runtime, reduced), fix_commands.recreate_runtime(cache))
+            chain(fix_commands.patch_object(runtime, reduced), fix_commands.recreate_runtime(cache))
         )
     if part == WORKER and cache.dataset is not None:
         # Recreated, because an existing cache keeps its node, and none fits.
@@ -75,20 +74,22 @@ def give_more_room(cache: Cache, found: UnschedulablePod, requested: int) -> Fix
     return Fix(f"request less than {format_bytes(requested)} of memory", "advice", field)
 
 
-def _reduced_requests(runtime: Object, found: UnschedulablePod) -> Object:
+def _reduced_requests(runtime: Object, unscheduled: UnschedulablePod) -> Object:
     """A patch that reduces requests to what the best node has free; empty if nothing helps."""
-    requests = get_path(runtime, "spec", found.component, "resources", "requests", default={})
+    requests = get_path(runtime, "spec", unscheduled.component, "resources", "requests", default={})
     free: dict[str, Decimal] = {}
-    for against in found.obstacles.values():
-        for each in against:
-            if each.filter is Filter.ROOM:
-                free[each.subject] = max(free.get(each.subject, each.free), each.free)
+    for against in unscheduled.obstacles.values():
+        for obstacle in against:
+            if obstacle.filter is Filter.ROOM:
+                free[obstacle.subject] = max(
+                    free.get(obstacle.subject, obstacle.free), obstacle.free
+                )
     cut = {
         name: _format_quantity(name, available)
         for name, available in free.items()
         if name in requests and available > 0
     }
-    return {"spec": {found.component: {"resources": {"requests": cut}}}} if cut else {}
+    return {"spec": {unscheduled.component: {"resources": {"requests": cut}}}} if cut else {}
 
 
 def _format_quantity(resource: str, free: Decimal) -> str:
@@ -105,10 +106,8 @@ def _change_cache(
     if cache.dataset is None or cache.runtime is None:
         return Fix(fix_commands.recreate_cache(cache))
     if names.has_own_spec(cache.dataset):
-        if tolerations:
-            return Fix(
-                fix_commands.recreate_cache(cache)
-            )  # `cache` chooses a node and tolerates its taints
+        if tolerations:  # `cache` chooses a node and tolerates its taints
+            return Fix(fix_commands.recreate_cache(cache))
         return Fix(fix_commands.rebuild_cache(cache, "--quota", bytes_to_quantity(quota or 0)))
     steps: list[Command] = []
     if tolerations:
@@ -121,27 +120,26 @@ def _change_cache(
         steps.append(
             fix_commands.patch_object(cache.runtime, _quota_patch(cache.runtime, quota), how="json")
         )
-    return Fix(then(*steps, fix_commands.recreate_runtime(cache)))
+    return Fix(chain(*steps, fix_commands.recreate_runtime(cache)))
 
 
 def _quota_patch(runtime: Object, quota: int) -> list[Object]:
     """A JSON patch of the first tier's quota; it drops the memory request for the old one."""
     level = "/spec/tieredstore/levels/0"
-    had = get_path(runtime, "spec", "tieredstore", "levels", 0, "quotaList")
     change: list[Object] = [
         {"op": "add", "path": f"{level}/quota", "value": bytes_to_quantity(quota)}
     ]
-    if had:
+    if get_path(runtime, "spec", "tieredstore", "levels", 0, "quotaList"):
         change.append({"op": "remove", "path": f"{level}/quotaList"})
     if get_path(runtime, "spec", "worker", "resources", "requests", "memory"):
         change.append({"op": "remove", "path": "/spec/worker/resources/requests/memory"})
     return change
 
 
-def add_tolerations(cache: Cache, found: UnschedulablePod) -> Fix:
+def add_tolerations(cache: Cache, unscheduled: UnschedulablePod) -> Fix:
     """Add tolerations for the nodes that need nothing else, with a quota that fits."""
-    tolerations = found.tolerations()
-    quota = _fitting_quota(cache) if oversized_quota_hint(cache, found) else None
+    tolerations = unscheduled.tolerations()
+    quota = _fitting_quota(cache) if oversized_quota_hint(cache, unscheduled) else None
     if not tolerations:
         return Fix(fix_commands.recreate_cache(cache))
     return _change_cache(cache, quota, tolerations)

@@ -1,6 +1,6 @@
 """The support bundle: a redacted Snapshot and its report in one private file.
 
-`snapshot.file.load` reads it back; `doctor` and `inspect` then say the same as they did live.
+`snapshot/archive.py` reads it back; `doctor` and `inspect` then say the same as they did live.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.objects.access import Object, get_path
+from kubectl_fluidmodel.objects.access import Object, get_map
 from kubectl_fluidmodel.objects.time import event_time
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.archive import SNAPSHOT_MEMBER
@@ -37,7 +37,8 @@ def redact_snapshot(snapshot: Snapshot) -> Snapshot:
         snapshot,
         objects=redact.redact_object(snapshot.objects),
         read_failures=[
-            replace(each, reason=redact.redact_text(each.reason)) for each in snapshot.read_failures
+            replace(failure, reason=redact.redact_text(failure.reason))
+            for failure in snapshot.read_failures
         ],
         pods_on_nodes=redact.redact_object(snapshot.pods_on_nodes),
         logs=_redact_values(snapshot.logs),
@@ -68,11 +69,8 @@ def write_bundle(path: Path, snapshot: Snapshot, report: dict[str, Any], text: s
             with os.fdopen(handle, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as out:
                 for name, data in _archive_members(snapshot, report, text):
                     entry = tarfile.TarInfo(f"fluidmodel-bundle/{name}")
-                    entry.size, entry.mode, entry.mtime = (
-                        len(data),
-                        _OWNER_ONLY,
-                        int(snapshot.taken_at),
-                    )
+                    entry.size, entry.mode = len(data), _OWNER_ONLY
+                    entry.mtime = int(snapshot.taken_at)
                     out.addfile(entry, io.BytesIO(data))
             Path(scratch).chmod(_OWNER_ONLY)
             Path(scratch).replace(path)
@@ -115,8 +113,7 @@ def _versions(snapshot: Snapshot) -> Object:
 def _events_text(snapshot: Snapshot) -> str:
     lines = []
     for event in sorted(snapshot.objects.get("events", []), key=event_time):
-        involved = get_path(event, "involvedObject", default={})
-        involved = involved if isinstance(involved, dict) else {}
+        involved = get_map(event, "involvedObject")
         reference = f"{involved.get('namespace', '')}/{involved.get('name', '')}".strip("/")
         when = event.get("lastTimestamp") or event.get("eventTime") or ""
         message = " ".join(str(event.get("message") or "").split())
@@ -128,5 +125,5 @@ def _events_text(snapshot: Snapshot) -> str:
 
 def _safe_file_name(key: str) -> str:
     """A key of texts as a file name: `log default/demo-master-0/main` → `log-default-demo-…`."""
-    kept = "".join(char if char.isalnum() or char in "-._" else "-" for char in key)
-    return kept.strip(".")[:180] or "text"
+    sanitized = "".join(char if char.isalnum() or char in "-._" else "-" for char in key)
+    return sanitized.strip(".")[:180] or "text"

@@ -84,7 +84,7 @@ class UnschedulablePod:
     def lacking_resources(self) -> list[str]:
         """The missing resources, by node obstacles if known, else by the scheduler's message."""
         if self.is_explained:
-            obstacles = [each for against in self.obstacles.values() for each in against]
+            obstacles = [obstacle for against in self.obstacles.values() for obstacle in against]
             short = [o.subject for o in obstacles if o.filter in (Filter.ROOM, Filter.PODS)]
             return list(dict.fromkeys(short))
         message = re.findall(r"Insufficient (\S+?)[,.;]|(Too many pods)", f"{self.message},")
@@ -94,9 +94,9 @@ class UnschedulablePod:
         """Nodes that fail no other filters and are not about to be removed."""
         return [
             name
-            for name, found in self.obstacles.items()
-            if found
-            and all(each.filter in filters for each in found)
+            for name, obstacles in self.obstacles.items()
+            if obstacles
+            and all(obstacle.filter in filters for obstacle in obstacles)
             and not departure_of(self.nodes[name])
         ]
 
@@ -134,22 +134,22 @@ class UnschedulablePod:
 
     def describe_nodes(self, *, exclude: frozenset[str] | set[str] = frozenset()) -> str:
         """The obstacles by node, nodes with the same obstacles together; some can be excluded."""
-        found = [
+        reasons = [
             (name, "; ".join(obstacle.text for obstacle in obstacles))
             for name, obstacles in self.obstacles.items()
             if obstacles and name not in exclude
         ]
-        return group_by_reason(found)
+        return group_by_reason(reasons)
 
     def evidence(self) -> tuple[Evidence, ...]:
         """The scheduler's message, and the fields of nodes and pods that its filters used."""
-        found = [
+        evidence = [
             Evidence(object_reference(self.pod), "status.conditions PodScheduled", self.message)
         ]
         for name, obstacles in self.obstacles.items():
             for obstacle in obstacles:
-                found += _obstacle_evidence(self.nodes[name], obstacle)
-        return tuple(dict.fromkeys(found))[:_MAX_EVIDENCE]
+                evidence += _obstacle_evidence(self.nodes[name], obstacle)
+        return tuple(dict.fromkeys(evidence))[:_MAX_EVIDENCE]
 
 
 _MAX_EVIDENCE = 9
@@ -171,7 +171,7 @@ def _obstacle_evidence(node: Object, obstacle: Obstacle) -> Iterator[Evidence]:
 def unschedulable_pods(context: CheckContext, reason: str) -> list[UnschedulablePod]:
     """The cache's masters and workers that are unschedulable for one reason."""
 
-    def every() -> list[UnschedulablePod]:
+    def explain_all() -> list[UnschedulablePod]:
         return [
             explain_pod(context, part, pod, failure)
             for part, pod in observations.cache_pods(context.cache, MASTER, WORKER)
@@ -179,7 +179,11 @@ def unschedulable_pods(context: CheckContext, reason: str) -> list[Unschedulable
         ]
 
     key = f"nodeless: {context.cache.namespace}/{context.cache.name}"
-    return [each for each in context.cached(key, every) if each.reason == reason]
+    return [
+        unscheduled
+        for unscheduled in context.cached(key, explain_all)
+        if unscheduled.reason == reason
+    ]
 
 
 def _scheduler_view(context: CheckContext) -> SchedulerView:
@@ -199,19 +203,19 @@ def explain_pod(
     view = context.cached("nodeless: view", lambda: _scheduler_view(context))
     all_obstacles = view.obstacles_by_node(pod)
     eligible = {
-        name: found
-        for name, found in all_obstacles.items()
-        if not any(each.filter in _EXCLUDING_FILTERS for each in found)
+        name: obstacles
+        for name, obstacles in all_obstacles.items()
+        if not any(obstacle.filter in _EXCLUDING_FILTERS for obstacle in obstacles)
     }
     nodes = {name_of(node): node for node in view.nodes}
     sibling_nodes = frozenset(
         name
-        for name, found in eligible.items()
-        if found
-        and all(each.filter in (Filter.PORTS, Filter.OTHERS) for each in found)
-        and all(_is_sibling(pod, holder) for each in found for holder in each.holders)
+        for name, obstacles in eligible.items()
+        if obstacles
+        and all(obstacle.filter in (Filter.PORTS, Filter.OTHERS) for obstacle in obstacles)
+        and all(_is_sibling(pod, holder) for obstacle in obstacles for holder in obstacle.holders)
     )
-    found = UnschedulablePod(
+    unscheduled = UnschedulablePod(
         component,
         pod,
         message,
@@ -221,8 +225,8 @@ def explain_pod(
         sibling_nodes,
         context.snapshot.pods_on_nodes is None,
     )
-    reason = _dominant_reason(found) if found.is_explained else ""
-    return replace(found, reason=reason or _reason_from_message(context, pod, message))
+    reason = _dominant_reason(unscheduled) if unscheduled.is_explained else ""
+    return replace(unscheduled, reason=reason or _reason_from_message(context, pod, message))
 
 
 def fits_with_labels(
@@ -249,7 +253,8 @@ def _dominant_reason(unscheduled: UnschedulablePod) -> str:
     if unscheduled.sibling_nodes:
         return PORTS
     lacks = {
-        name: {each.filter for each in against} for name, against in unscheduled.obstacles.items()
+        name: {obstacle.filter for obstacle in against}
+        for name, against in unscheduled.obstacles.items()
     }
     stay = {
         name: kinds for name, kinds in lacks.items() if not departure_of(unscheduled.nodes[name])
@@ -288,5 +293,5 @@ def selects_node(pod: Object, node: Object) -> bool:
 
 def untolerated_taints(pod: Object, node: Object) -> list[str]:
     """Taints that the pod does not tolerate, without those of nodes about to be removed."""
-    found = taints.untolerated(pod.get("spec") or {}, node)
-    return [str(taint) for taint in found if not taint.departure_reason]
+    untolerated = taints.untolerated(pod.get("spec") or {}, node)
+    return [str(taint) for taint in untolerated if not taint.departure_reason]

@@ -37,16 +37,16 @@ class AlluxioFile:
 
 def parse_listing(text: str) -> list[AlluxioFile]:
     """Parse `alluxio fs ls -R /` (Alluxio 2.9: size, state, time, percentage, path)."""
-    found = []
+    files = []
     for line in text.splitlines():
         match = _ENTRY.search(line)
         if match:
-            found.append(
+            files.append(
                 AlluxioFile(
                     match["path"].strip().lstrip("/"), int(match["size"]), int(match["cached"])
                 )
             )
-    return found
+    return files
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class AlluxioWorker:
 def parse_live_workers(text: str) -> list[tuple[str, int, int]]:
     """Worker name, used bytes and their rounding, for live workers in `fsadmin report capacity`."""
     return [
-        (each.name, each.used_bytes, each.precision)
-        for each in parse_capacity_report(text)
-        if each.is_live
+        (worker.name, worker.used_bytes, worker.precision)
+        for worker in parse_capacity_report(text)
+        if worker.is_live
     ]
 
 
@@ -75,7 +75,7 @@ def parse_capacity_report(text: str) -> list[AlluxioWorker]:
     This includes lost workers, with their old bytes. A worker's line has its capacity, and the next
     line what is used of it. Columns and capitalization differ between Alluxio releases.
     """
-    found = []
+    workers = []
     worker: re.Match[str] | None = None
     for line in text.splitlines():
         named, used = _WORKER.match(line), _USED.match(line)
@@ -86,6 +86,8 @@ def parse_capacity_report(text: str) -> list[AlluxioWorker]:
                 worker["beat"][:9]
             ) <= HEARTBEAT_TIMEOUT
             bytes_ = parse_size(used["used"]) or 0
-            found.append(AlluxioWorker(worker["name"], bytes_, size_precision(used["used"]), live))
+            workers.append(
+                AlluxioWorker(worker["name"], bytes_, size_precision(used["used"]), live)
+            )
             worker = None
-    return found
+    return workers

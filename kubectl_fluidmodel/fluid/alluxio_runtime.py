@@ -117,8 +117,8 @@ def jvm_option_bytes(runtime: Mapping[str, Any], component: str, option: str) ->
         if isinstance(jvm_options, list) and jvm_options
         else DEFAULT_JVM_OPTIONS.get(component, ())
     )
-    for each in options:
-        match = re.fullmatch(re.escape(option) + r"(\d+)([kmg]?)", str(each).strip(), re.I)
+    for jvm_option in options:
+        match = re.fullmatch(re.escape(option) + r"(\d+)([kmg]?)", str(jvm_option).strip(), re.I)
         if match:
             return int(match[1]) << _UNIT_SHIFTS[match[2].lower()]
     return 0
@@ -153,8 +153,8 @@ def has_distributed_load(image: str) -> bool | None:
     Returns:
         None if the tag has no version.
     """
-    found = _VERSION.search(image.rpartition(":")[2])
-    if found is None:
+    version = _VERSION.search(image.rpartition(":")[2])
+    if version is None:
         return None
     newest = tuple(int(part) for part in LATEST_VERSION.split("."))
-    return tuple(int(part) for part in found.groups()) <= newest
+    return tuple(int(part) for part in version.groups()) <= newest

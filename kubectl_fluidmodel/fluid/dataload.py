@@ -32,7 +32,7 @@ def load_targets(load: Mapping[str, Any]) -> list[LoadTarget]:
     field out of the chart's values (pkg/dataload/value.go, `omitempty`), and the chart's default
     is `/` (charts/fluid-dataloader/alluxio/values.yaml, v1.0.8).
     """
-    return [_load_target(each) for each in get_list(load, "spec", "target")] or [WHOLE_CACHE]
+    return [_load_target(entry) for entry in get_list(load, "spec", "target")] or [WHOLE_CACHE]
 
 
 def _load_target(entry: Mapping[str, Any]) -> LoadTarget:

@@ -75,7 +75,7 @@ def mount_options(runtime: Object | None) -> dict[str, str] | None:
     for argument in get_path(runtime, "spec", "fuse", "args", default=[]):
         if str(argument).startswith(_MOUNT_OPTIONS):
             options = str(argument).removeprefix(_MOUNT_OPTIONS).split(",")
-            return {name: value for name, _, value in (each.partition("=") for each in options)}
+            return {name: value for name, _, value in (option.partition("=") for option in options)}
     return None
 
 
@@ -92,11 +92,11 @@ def slow_mount_options(runtime: Object | None, *, is_read_locally: bool) -> list
     options = mount_options(runtime)
     if options is None or uses_jnr_fuse(runtime):
         return []
-    found = []
+    clauses = []
     if "direct_io" in options:
-        found.append("direct_io keeps the model out of the page cache")
+        clauses.append("direct_io keeps the model out of the page cache")
     elif not {"kernel_cache", "auto_cache"} & set(options):
-        found.append("without kernel_cache, each open of a file drops its pages")
+        clauses.append("without kernel_cache, each open of a file drops its pages")
     if is_read_locally and options.get("max_background") == "1":
-        found.append("max_background=1 makes parallel reads wait for each other")
-    return found
+        clauses.append("max_background=1 makes parallel reads wait for each other")
+    return clauses

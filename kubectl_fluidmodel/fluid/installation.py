@@ -31,6 +31,8 @@ DATASET_CONTROLLER = "dataset-controller"
 WEBHOOK_SERVER = "fluid-webhook"
 NODE_PLUGIN = "csi-nodeplugin-fluid"
 """Names of Deployments, and of the CSI plugin's DaemonSet, in Fluid's chart."""
+NODE_PLUGIN_CONTAINER = "plugins"
+"""The plugin's container in that DaemonSet; the other container registers the driver."""
 
 
 def controller_name(runtime: Kind) -> str:
@@ -44,12 +46,12 @@ def parse_image_version(workload: Object) -> tuple[int, ...] | None:
     If several containers have such a tag, the last one counts: the CSI plugin has a third-party
     sidecar first.
     """
-    found = None
+    version = None
     for container in get_list(workload, "spec", "template", "spec", "containers"):
         image = str(container.get("image", "")).partition("@")[0]
         match = re.search(r":v?(\d+)\.(\d+)\.(\d+)[^:/]*$", image)
-        found = tuple(int(part) for part in match.groups()) if match else found
-    return found
+        version = tuple(int(part) for part in match.groups()) if match else version
+    return version
 
 
 def format_version(version: tuple[int, ...]) -> str:

@@ -140,10 +140,10 @@ def credential_option(option: str, *, root: bool) -> str:
 def _mount_spec(
     name: str, mount_point: str, options: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"mountPoint": mount_point, "name": name, "path": "/", "readOnly": True}
+    spec: dict[str, Any] = {"mountPoint": mount_point, "name": name, "path": "/", "readOnly": True}
     if options:
-        found["options"] = dict(options)
-    return found
+        spec["options"] = dict(options)
+    return spec
 
 
 def _s3_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
@@ -185,19 +185,8 @@ def _gcs_mount(source: Source, name: str, namespace: str, credentials: MountCred
     return Mount(_mount_spec(name, source.uri, options), volumes=(volume,), volume_mounts=(at,))
 
 
-def _web_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
-    return Mount(_mount_spec(name, source.uri))
-
-
-def _hdfs_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
-    return Mount(_mount_spec(name, source.uri))
-
-
-def _claim_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
-    return Mount(_mount_spec(name, source.uri))
-
-
-def _local_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
+def _plain_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
+    """Mount a source that needs neither options nor credentials."""
     return Mount(_mount_spec(name, source.uri))
 
 
@@ -242,10 +231,10 @@ def _nfs_mount(source: Source, name: str, namespace: str, credentials: MountCred
 _MOUNT_BUILDERS: dict[str, Callable[[Source, str, str, MountCredentials], Mount]] = {
     "s3": _s3_mount,
     "gs": _gcs_mount,
-    "http": _web_mount,
-    "https": _web_mount,
-    "hdfs": _hdfs_mount,
+    "http": _plain_mount,
+    "https": _plain_mount,
+    "hdfs": _plain_mount,
     "nfs": _nfs_mount,
-    "pvc": _claim_mount,
-    "local": _local_mount,
+    "pvc": _plain_mount,
+    "local": _plain_mount,
 }

@@ -246,8 +246,8 @@ def has_own_spec(obj: Mapping[str, Any]) -> bool:
 
 def source_uri(dataset: Mapping[str, Any]) -> str:
     """Return the SOURCE of a Dataset: our annotation, else its first mount point."""
-    found = annotations_of(dataset).get(SOURCE_ANNOTATION)
-    return found or str(get_path(dataset, "spec", "mounts", 0, "mountPoint", default=""))
+    recorded = annotations_of(dataset).get(SOURCE_ANNOTATION)
+    return recorded or str(get_path(dataset, "spec", "mounts", 0, "mountPoint", default=""))
 
 
 def uid_of(obj: Mapping[str, Any]) -> str:

@@ -330,13 +330,16 @@ def required_tolerations(nodes: Iterable[Candidate]) -> list[dict[str, str]]:
     Taints of nodes that are being removed or not ready, and taints that the cache does not
     tolerate, are excluded.
     """
-    found = {
+    tolerations = {
         taint: taint.toleration()
         for node in nodes
         for taint in node.taints
         if taint not in node.untolerated
     }
-    return [found[taint] for taint in sorted(found, key=lambda t: (t.key, t.value, t.effect))]
+    return [
+        tolerations[taint]
+        for taint in sorted(tolerations, key=lambda t: (t.key, t.value, t.effect))
+    ]
 
 
 def node_affinity(nodes: Sequence[Candidate]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubectl_fluidmodel.fluid import status
-from kubectl_fluidmodel.objects.access import get_list, get_path, name_of
+from kubectl_fluidmodel.objects.access import get_int, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.time import event_time
 
@@ -91,35 +91,34 @@ def _redact_log_line(line: str) -> str:
 def find_pod_problems(obj: Mapping[str, Any]) -> list[str]:
     """Return what keeps a pod from being ready, if it is known."""
     name = name_of(obj)
-    found = []
+    problems = []
     for condition in get_list(obj, "status", "conditions"):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            found.append(f"pod {name} is not scheduled: {condition.get('message') or ''}")
+            problems.append(f"pod {name} is not scheduled: {condition.get('message') or ''}")
     if get_path(obj, "status", "phase") == "Failed":
         detail = get_path(obj, "status", "reason", default="") or get_path(
             obj, "status", "message", default=""
         )
-        found.append(f"pod {name} failed{f': {detail}' if detail else ''}")
+        problems.append(f"pod {name} failed{f': {detail}' if detail else ''}")
     if is_terminating(obj):
-        found.append(f"pod {name} is being deleted")
+        problems.append(f"pod {name} is being deleted")
     containers = get_list(obj, "status", "initContainerStatuses")
     containers += get_list(obj, "status", "containerStatuses")
     for container in containers:
         reason = str(get_path(container, "state", "waiting", "reason", default=""))
         if reason and reason not in _EXPECTED_WAITING:
             message = get_path(container, "state", "waiting", "message", default="")
-            found.append(f"{name}/{container.get('name')}: {reason}: {message}")
+            problems.append(f"{name}/{container.get('name')}: {reason}: {message}")
         if get_path(container, "lastState", "terminated", "reason") == "OOMKilled":
-            found.append(f"{name}/{container.get('name')} was killed for using too much memory")
-    return [" ".join(text.split()).rstrip(": ") for text in found]
+            problems.append(f"{name}/{container.get('name')} was killed for using too much memory")
+    return [" ".join(text.split()).rstrip(": ") for text in problems]
 
 
 def restart_count(obj: Mapping[str, Any], container: str) -> int:
-    """Return the number of restarts of a pod's containers."""
-    for each in get_list(obj, "status", "containerStatuses"):
-        if each.get("name") == container:
-            count = each.get("restartCount")
-            return count if isinstance(count, int) else 0
+    """Return the number of restarts of a container of a pod."""
+    for container_status in get_list(obj, "status", "containerStatuses"):
+        if container_status.get("name") == container:
+            return get_int(container_status, "restartCount")
     return 0
 
 

@@ -45,5 +45,5 @@ def reference_uri(namespace: str, name: str) -> str:
 def references_to(dataset: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """Return the namespaces and names of the references to a Dataset, as Fluid lists them."""
     listed = get_path(dataset, "status", "datasetRef", default=[])
-    found = [str(each).partition("/") for each in listed if isinstance(each, str)]
-    return [(namespace, name) for namespace, _, name in found if name]
+    parts = [text.partition("/") for text in listed if isinstance(text, str)]
+    return [(namespace, name) for namespace, _, name in parts if name]

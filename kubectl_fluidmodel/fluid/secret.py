@@ -11,7 +11,7 @@ from kubectl_fluidmodel.objects.access import Object, get_list
 
 STORE_SUFFIX = "-store"
 HUB_SUFFIX = "-hub"
-"""Key in the Secret with the Hub's token."""
+"""Suffixes of the names of a cache's Secrets: with the store's keys, and with the Hub's token."""
 VOLUME_PREFIX = "alluxio-mount-secret-"
 """Prefix of the volume that Fluid creates for a Secret in the master's pod."""
 _MAX_NAME = 63 - len(VOLUME_PREFIX)
@@ -20,10 +20,10 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 def encrypt_options(dataset: Object | None) -> list[Object]:
     """All encryptOptions of a Dataset: of its mounts, and the shared ones."""
-    found = get_list(dataset, "spec", "sharedEncryptOptions")
+    options = get_list(dataset, "spec", "sharedEncryptOptions")
     for mount in get_list(dataset, "spec", "mounts"):
-        found += get_list(mount, "encryptOptions")
-    return found
+        options += get_list(mount, "encryptOptions")
+    return options
 
 
 def is_mountable_name(name: str) -> bool:

@@ -86,7 +86,7 @@ _TRANSIENT_MESSAGES = (
 
 def is_transient(message: str) -> bool:
     """Whether the next attempt of Fluid's controllers resolves an error."""
-    return any(each in message for each in _TRANSIENT_MESSAGES)
+    return any(transient in message for transient in _TRANSIENT_MESSAGES)
 
 
 def setup_error(obj: Mapping[str, Any]) -> str:

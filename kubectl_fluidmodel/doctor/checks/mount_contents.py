@@ -21,7 +21,6 @@ from kubectl_fluidmodel.doctor.mount_results import (
     dataset_reference,
     listed_contents,
     recreate_fix,
-    recreate_from_hub_fix,
     restage_fix,
     result_evidence,
     results_in_state,
@@ -217,7 +216,7 @@ def _stage_from_hub_fix(context: CheckContext, mount_result: MountResult, model:
     """Stage the model from the Hub, in place of the directory in the bucket."""
     bucket = mount_result.result.mount.partition("://")[2].partition("/")[0]
     if model and mount_result.result.mount.startswith("s3"):
-        fix = recreate_from_hub_fix(context, model, ("--to", f"s3://{bucket}"))
+        fix = recreate_fix(context, source=model, flags=("--to", f"s3://{bucket}"))
         if fix is not None:
             return fix
     return Fix(

@@ -53,27 +53,27 @@ _MAX_REFERENCED = 20
 def _read_referenced_datasets(client: Client, snapshot: Snapshot) -> None:
     """Read the Datasets of other namespaces that Datasets of this namespace refer to."""
     namespaces = dict.fromkeys(
-        each.refers_to
-        for each in build_caches(snapshot)
-        if each.refers_to and each.origin is None and each.refers_to[0] != snapshot.namespace
+        cache.refers_to
+        for cache in build_caches(snapshot)
+        if cache.refers_to and cache.origin is None and cache.refers_to[0] != snapshot.namespace
     )
     if snapshot.namespace is None:
         return
     for namespace, name in list(namespaces)[:_MAX_REFERENCED]:
         try:
-            found = client.get_or_none(names.DATASETS, name, namespace)
+            dataset = client.get_or_none(names.DATASETS, name, namespace)
         except FluidModelError:
             continue  # hidden by RBAC: no check reads it
-        if found is None:
+        if dataset is None:
             snapshot.absent_objects.append(f"{names.DATASETS.resource}/{namespace}/{name}")
         else:
-            snapshot.add(names.DATASETS, [{"kind": names.DATASETS.name, **found}])
+            snapshot.add(names.DATASETS, [{"kind": names.DATASETS.name, **dataset}])
 
 
 def select_caches(snapshot: Snapshot, name: str) -> list[Cache]:
     """The caches in the requested namespace; only those of a name if one is given."""
     return [
-        each
-        for each in build_caches(snapshot)
-        if snapshot.namespace in (None, each.namespace) and name in ("", each.name)
+        cache
+        for cache in build_caches(snapshot)
+        if snapshot.namespace in (None, cache.namespace) and name in ("", cache.name)
     ]

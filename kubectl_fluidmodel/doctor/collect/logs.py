@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from kubectl_fluidmodel.doctor import observations
 from kubectl_fluidmodel.doctor.check import container_log_key
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, pod_problems
-from kubectl_fluidmodel.fluid.installation import NODE_PLUGIN
+from kubectl_fluidmodel.fluid.installation import NODE_PLUGIN, NODE_PLUGIN_CONTAINER
 from kubectl_fluidmodel.inventory.cache import MASTER, WORKER, Cache
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.kube.client import Client
@@ -16,6 +17,7 @@ from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import (
     Object,
+    get_int,
     get_list,
     get_path,
     labels_of,
@@ -24,7 +26,7 @@ from kubectl_fluidmodel.objects.access import (
 )
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot import redact
-from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
+from kubectl_fluidmodel.snapshot.snapshot import LogKey, ReadFailure, Snapshot
 
 TAIL_LINES = 200
 MAX_BYTES = 32 << 10
@@ -48,6 +50,11 @@ class LogRequest:
     container: str
     previous: bool
 
+    @property
+    def key(self) -> LogKey:
+        """Where the snapshot keeps the log."""
+        return container_log_key(self.pod, self.container, previous=self.previous)
+
 
 def collect_logs(
     client: Client, caches: Sequence[Cache], snapshot: Snapshot, *, all_logs: bool = False
@@ -62,28 +69,21 @@ def collect_logs(
         results = pool.map(lambda request: _read_log(client, request), requests)
         for request, result in zip(requests, results, strict=True):
             if isinstance(result, ReadFailure):
-                known = {
+                recorded = {
                     (failure.resource, failure.namespace) for failure in snapshot.read_failures
                 }
-                if (result.resource, result.namespace) not in known:
+                if (result.resource, result.namespace) not in recorded:
                     snapshot.read_failures.append(result)
             elif result:
-                key = container_log_key(request.pod, request.container, previous=request.previous)
-                snapshot.logs[key] = result
+                snapshot.logs[request.key] = result
 
 
 def select_logs(
     caches: Sequence[Cache], snapshot: Snapshot, *, all_logs: bool = False
 ) -> list[LogRequest]:
     """Select the logs to read: those of unhealthy containers of Fluid and of each cache."""
-    requests: list[LogRequest] = []
-    selected: set[tuple[str, str, str, bool]] = set()
+    requests = {request.key: request for request in _suspect_logs(caches, snapshot)}
     staging_pods = _staging_pods_by_model(snapshot)
-    for request in _suspect_logs(caches, snapshot):
-        selected.add(
-            (namespace_of(request.pod), name_of(request.pod), request.container, request.previous)
-        )
-        requests.append(request)
     fluid_pods = [
         pod for pod in snapshot.of_kind(kinds.PODS) if namespace_of(pod) == names.SYSTEM_NAMESPACE
     ]
@@ -91,19 +91,12 @@ def select_logs(
     groups += [_cache_pods(cache, staging_pods) for cache in caches]
     for pods in groups:
         count = 0
-        for request in (want for pod in pods for want in _pod_logs(pod, all_logs)):
-            key = (
-                namespace_of(request.pod),
-                name_of(request.pod),
-                request.container,
-                request.previous,
-            )
-            if key in selected or count >= MAX_LOGS_PER_CACHE or len(requests) >= MAX_LOGS:
-                continue
-            selected.add(key)
-            requests.append(request)
-            count += 1
-    return requests
+        for request in (request for pod in pods for request in _pod_logs(pod, all_logs)):
+            is_full = count >= MAX_LOGS_PER_CACHE or len(requests) >= MAX_LOGS
+            if request.key not in requests and not is_full:
+                requests[request.key] = request
+                count += 1
+    return list(requests.values())
 
 
 def _suspect_logs(caches: Sequence[Cache], snapshot: Snapshot) -> Iterator[LogRequest]:
@@ -130,22 +123,22 @@ def _suspect_logs(caches: Sequence[Cache], snapshot: Snapshot) -> Iterator[LogRe
                         yield LogRequest(pod, str(status.get("name", "")), False)
     for pod in snapshot.of_kind(kinds.PODS):
         if labels_of(pod).get("app") == NODE_PLUGIN and get_path(pod, "spec", "nodeName") in nodes:
-            yield LogRequest(pod, "plugins", False)
+            yield LogRequest(pod, NODE_PLUGIN_CONTAINER, False)
 
 
 def _staging_pods_by_model(snapshot: Snapshot) -> dict[tuple[str, str], list[Object]]:
-    found: dict[tuple[str, str], list[Object]] = {}
+    pods: dict[tuple[str, str], list[Object]] = {}
     for pod in snapshot.of_kind(kinds.PODS):
         model = labels_of(pod).get(names.MODEL_LABEL)
         if model:
-            found.setdefault((namespace_of(pod), str(model)), []).append(pod)
-    return found
+            pods.setdefault((namespace_of(pod), str(model)), []).append(pod)
+    return pods
 
 
 def _cache_pods(
     cache: Cache, staging_pods: dict[tuple[str, str], list[Object]]
 ) -> Iterator[Object]:
-    for part in ("master", "worker", "fuse"):
+    for part in observations.COMPONENTS:
         yield from cache.pods.get(part, [])
     yield from cache.load_pods
     yield from staging_pods.get((cache.namespace, cache.name), [])
@@ -155,12 +148,9 @@ def _cache_pods(
 def _pod_logs(pod: Object, all_logs: bool) -> Iterator[LogRequest]:
     if get_path(pod, "status", "phase") == "Succeeded" and not all_logs:
         return
-    statuses = get_list(pod, "status", "initContainerStatuses")
-    statuses += get_list(pod, "status", "containerStatuses")
-    for status in statuses:
+    for status in observations.container_statuses(pod):
         name = str(status.get("name", ""))
-        count = status.get("restartCount")
-        restarted = isinstance(count, int) and count > 0
+        restarted = get_int(status, "restartCount") > 0
         ran = bool(
             get_path(status, "state", "running")
             or get_path(status, "state", "terminated")
@@ -178,7 +168,7 @@ def _pod_logs(pod: Object, all_logs: bool) -> Iterator[LogRequest]:
 def _read_log(client: Client, request: LogRequest) -> str | ReadFailure:
     namespace = namespace_of(request.pod)
     try:
-        found = client.pod_logs(
+        log = client.pod_logs(
             namespace,
             name_of(request.pod),
             request.container,
@@ -186,12 +176,9 @@ def _read_log(client: Client, request: LogRequest) -> str | ReadFailure:
             previous=request.previous,
             timeout=LOG_TIMEOUT,
         )
-    except ForbiddenError as err:
-        return ReadFailure(LOG_RESOURCE, namespace, err.reason or err.message, True)
-    except KubeError as err:
-        if err.status in (400, 404):
-            return ""  # it has not run yet, or is gone by now
-        return ReadFailure(LOG_RESOURCE, namespace, err.reason or err.message, False)
     except FluidModelError as err:
-        return ReadFailure(LOG_RESOURCE, namespace, err.reason or err.message, False)
-    return redact.redact_text(found[-MAX_BYTES:])
+        if isinstance(err, KubeError) and err.status in (400, 404):
+            return ""  # it has not run yet, or is gone by now
+        denied = isinstance(err, ForbiddenError)
+        return ReadFailure(LOG_RESOURCE, namespace, err.reason or err.message, denied)
+    return redact.redact_text(log[-MAX_BYTES:])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 from kubectl_fluidmodel.doctor import observations
 from kubectl_fluidmodel.errors import FluidModelError
@@ -47,50 +49,47 @@ def _pending_pods(cache: Cache) -> Iterator[Object]:
 
 def _read_volume(client: Client, snapshot: Snapshot, namespace: str, claim: str) -> None:
     """Read a claim and its volume, which may be restricted to some nodes."""
-    try:
-        if snapshot.get(kinds.PVCS, claim, namespace) is None:
-            found = client.get_or_none(kinds.PVCS, claim, namespace)
-            snapshot.add(kinds.PVCS, [found] if found else [])
-        volume = str(
-            get_path(snapshot.get(kinds.PVCS, claim, namespace), "spec", "volumeName", default="")
-        )
-        if volume and snapshot.get(kinds.PVS, volume) is None:
-            bound = client.get_or_none(kinds.PVS, volume)
-            snapshot.add(kinds.PVS, [bound] if bound else [])
-    except FluidModelError:
-        return
+    with suppress(FluidModelError):
+        _read_once(client, snapshot, kinds.PVCS, claim, namespace)
+        bound = snapshot.get(kinds.PVCS, claim, namespace)
+        volume = str(get_path(bound, "spec", "volumeName", default=""))
+        if volume:
+            _read_once(client, snapshot, kinds.PVS, volume)
+
+
+def _read_once(
+    client: Client, snapshot: Snapshot, kind: kinds.Kind, name: str, namespace: str = ""
+) -> None:
+    """Add an object to the snapshot, unless it has it or the object does not exist."""
+    if snapshot.get(kind, name, namespace) is None:
+        obj = client.get_or_none(kind, name, namespace)
+        snapshot.add(kind, [obj] if obj else [])
 
 
 def strip_pod(pod: Object) -> Object:
     """A pod reduced to what the scheduler counts."""
     metadata, spec = metadata_of(pod), get_path(pod, "spec", default={})
-    kept = {key: spec[key] for key in _SPEC_KEYS if key in spec}
+    stripped = _pick(spec, _SPEC_KEYS)
     affinity = {key: value for key, value in (spec.get("affinity") or {}).items() if "pod" in key}
     for key in ("containers", "initContainers"):
-        kept[key] = [
-            {name: each[name] for name in _CONTAINER_KEYS if name in each}
-            for each in get_list(spec, key)
-        ]
+        stripped[key] = [_pick(container, _CONTAINER_KEYS) for container in get_list(spec, key)]
     return {
         "kind": "Pod",
-        "metadata": {
-            key: metadata[key] for key in ("name", "namespace", "labels") if key in metadata
-        },
-        "spec": kept | ({"affinity": affinity} if affinity else {}),
+        "metadata": _pick(metadata, ("name", "namespace", "labels")),
+        "spec": stripped | ({"affinity": affinity} if affinity else {}),
         "status": {"phase": get_path(pod, "status", "phase")} | _resized_containers(pod),
     }
 
 
 def _resized_containers(pod: Object) -> Object:
     """The allocated resources of containers, for pods that are resized in place."""
+    fields = ("name", "resources", "allocatedResources")
     return {
-        key: [
-            {
-                name: each[name]
-                for name in ("name", "resources", "allocatedResources")
-                if name in each
-            }
-            for each in get_list(pod, "status", key)
-        ]
+        key: [_pick(status, fields) for status in get_list(pod, "status", key)]
         for key in ("containerStatuses", "initContainerStatuses")
     }
+
+
+def _pick(mapping: Mapping[str, Any], keys: Sequence[str]) -> Object:
+    """Return the items of a mapping with these keys, as far as it has them."""
+    return {key: mapping[key] for key in keys if key in mapping}

@@ -24,15 +24,15 @@ def collect_secrets(client: Client, caches: Sequence[Cache], snapshot: Snapshot)
     A Secret that does not exist is not in it; one that cannot be read is a read failure.
     """
     references = list(dict.fromkeys(name for cache in caches for name in referenced_secrets(cache)))
-    found = []
+    secrets = []
     with ThreadPoolExecutor(_MAX_PARALLEL) as pool:
-        for result in pool.map(lambda each: _read_secret(client, *each), references):
+        for result in pool.map(lambda reference: _read_secret(client, *reference), references):
             if isinstance(result, ReadFailure):
                 if result not in snapshot.read_failures:
                     snapshot.read_failures.append(result)
             elif result is not None:
-                found.append(result)
-    snapshot.add(kinds.SECRETS, found)
+                secrets.append(result)
+    snapshot.add(kinds.SECRETS, secrets)
 
 
 def referenced_secrets(cache: Cache) -> Iterator[tuple[str, str]]:

@@ -50,12 +50,12 @@ def probe_http(target: MountTarget, origin: ProbeOrigin = ProbeOrigin.CLIENT) ->
             status,
         )
     entries = [ListedFile(file.path, file.size) for file in listing.files]
-    found = model_files.examine_files(entries, True, range_reader(target.mount), target.path)
+    contents = model_files.examine_files(entries, True, range_reader(target.mount), target.path)
     return ProbeResult(
         mount=target.mount,
         state=ProbeState.OK,
         endpoint=target.endpoint,
         origin=origin,
-        contents=found,
+        contents=contents,
         seconds=round(time.monotonic() - started, 2),
     )

@@ -120,16 +120,16 @@ def run_probe_job(
 
 
 def start_failure(target: MountTarget, reason: str) -> ProbeResult:
-    """The result of a pod that does not start: a lacking Secret, or none."""
+    """The result of a pod that does not start: a missing Secret or key, or SKIPPED."""
     if reason.startswith("CreateContainerConfigError: "):
         lacks_key = "couldn't find key" in reason
-        refs = [each for each in (target.access, target.hidden) if each]
-        listed = reason.replace('"', " ").split()
-        readable = [each for each in refs if (each.key if lacks_key else each.secret) in listed]
-        ref = (readable or refs or [SecretKeyRef("", "")])[0]
+        refs = [ref for ref in (target.access, target.hidden) if ref]
+        reason_words = reason.replace('"', " ").split()
+        named = [ref for ref in refs if (ref.key if lacks_key else ref.secret) in reason_words]
+        missing = (named or refs or [SecretKeyRef("", "")])[0]
         state = ProbeState.NO_KEY if lacks_key else ProbeState.NO_SECRET
         if lacks_key or "not found" in reason:
-            return _secret_result(target, state, reason.partition(": ")[2], ref)
+            return _secret_result(target, state, reason.partition(": ")[2], missing)
     return _skipped_result(target, f"the probe's pod does not start: {reason}")
 
 

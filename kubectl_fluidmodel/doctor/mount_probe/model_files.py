@@ -39,19 +39,17 @@ def examine_files(
 
     Files missing in a listing that is not `complete` are not reported.
     """
-    files = [SourceFile(each.path, each.size) for each in listed if not junk_owner(each.path)]
-    own_files = [each for each in listed if not junk_owner(each.path)]
+    own_files = [file for file in listed if not junk_owner(file.path)]
+    files = [SourceFile(file.path, file.size) for file in own_files]
     paths = {file.path for file in files}
-    junk = group_junk((each.path, each.size) for each in listed)
-    newest = sorted(own_files, key=lambda each: (each.modified, each.path), reverse=True)
+    junk = group_junk((file.path, file.size) for file in listed)
+    newest = sorted(own_files, key=lambda file: (file.modified, file.path), reverse=True)
     remarks: tuple[ModelIssue, ...] = ()
     unread = ""
     if complete and files:
         sample = read_sample(files, fetch, timeout)
-        remarks, unread = (
-            assess_model(files, sample, path).issues[:_MAX_REMARKS],
-            sample.incomplete_reason,
-        )
+        remarks = assess_model(files, sample, path).issues[:_MAX_REMARKS]
+        unread = sample.incomplete_reason
     return MountContents(
         files=len(files),
         bytes=sum(file.size for file in files),
@@ -62,5 +60,5 @@ def examine_files(
         unread=unread,
         rubbish=tuple(junk),
         paths=tuple(sorted(paths, key=lambda path: (path.count("/"), path)))[:MAX_LISTED],
-        newest=tuple((each.path, each.modified) for each in newest if each.modified)[:MAX_LISTED],
+        newest=tuple((file.path, file.modified) for file in newest if file.modified)[:MAX_LISTED],
     )

@@ -48,7 +48,9 @@ def probe_mounts(
     the cache uses. A store or a permission that fails raises nothing: the results say so.
     """
     targets_by_cache = {(cache.namespace, cache.name): mount_targets(cache) for cache in caches}
-    cache_names = {target: key[1] for key, each in targets_by_cache.items() for target in each}
+    cache_names = {
+        target: name for (_, name), targets in targets_by_cache.items() for target in targets
+    }
 
     def probe(target: MountTarget) -> ProbeResult:
         if pod_probe and _can_run_in_cluster(target):
@@ -59,8 +61,8 @@ def probe_mounts(
             return _skipped_result(target, err.reason or err.message)
 
     results = _probe_all(list(cache_names), probe)
-    for (namespace, name), each in targets_by_cache.items():
-        snapshot.probe_results[(namespace, name)] = tuple(results[target] for target in each)
+    for key, targets in targets_by_cache.items():
+        snapshot.probe_results[key] = tuple(results[target] for target in targets)
 
 
 def _probe_all(

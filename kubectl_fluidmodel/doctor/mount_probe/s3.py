@@ -61,30 +61,30 @@ class S3Probe:
         try:
             if self.target.endpoint:
                 check_endpoint(self.target.endpoint, self.reach_url)
-            found = self._probe()
+            result = self._probe()
         except EndpointError as err:
-            found = self._result(err.state, code=err.code, message=err.message)
+            result = self._result(err.state, code=err.code, message=err.message)
         except boto.ClientError as err:
-            found = self._result_from_refusal(err)
+            result = self._result_from_refusal(err)
         except RecursionError:  # botocore follows a redirect to where it came from
-            found = self._result(ProbeState.REGION, message="it redirects in a loop")
+            result = self._result(ProbeState.REGION, message="it redirects in a loop")
         except NotS3StoreError as err:
-            found = self._result(ProbeState(err.state), message=err.message)
+            result = self._result(ProbeState(err.state), message=err.message)
         except boto.SSLError as err:
-            found = self._result(ProbeState.TLS, message=_one_line(err))
+            result = self._result(ProbeState.TLS, message=_one_line(err))
         except (boto.ConnectTimeoutError, boto.ReadTimeoutError) as err:
-            found = self._result(ProbeState.TIMEOUT, message=_one_line(err))
+            result = self._result(ProbeState.TIMEOUT, message=_one_line(err))
         except (boto.EndpointConnectionError, boto.HTTPClientError) as err:
-            _, message = self._plain_get()
+            message = self._describe_plain_get()
             state = ProbeState.TLS if message == PORT_USES_TLS else ProbeState.REFUSED
-            found = self._result(
+            result = self._result(
                 state, message=message if state == ProbeState.TLS else _one_line(err)
             )
         except (boto.BotoCoreError, ValueError) as err:
             state = ProbeState.NOT_S3 if "parse response" in str(err) else ProbeState.ERROR
-            message = self._plain_get()[1] if state == ProbeState.NOT_S3 else _one_line(err)
-            found = self._result(state, message=message)
-        return replace(found, seconds=round(time.monotonic() - started, 2))
+            message = self._describe_plain_get() if state == ProbeState.NOT_S3 else _one_line(err)
+            result = self._result(state, message=message)
+        return replace(result, seconds=round(time.monotonic() - started, 2))
 
     # -- steps -------------------------------------------------------------------------------
 
@@ -153,7 +153,7 @@ class S3Probe:
         """Read one byte: the credentials may be allowed to list and not to read."""
         filled = [entry for entry in entries if entry.size]
         if filled:
-            smallest = min(filled, key=lambda each: (not identifies_model(each.path), each.size))
+            smallest = min(filled, key=lambda entry: (not identifies_model(entry.path), entry.size))
             self._read_key = start + smallest.path
             response = client.get_object(
                 Bucket=self.target.host, Key=self._read_key, Range="bytes=0-0"
@@ -215,8 +215,8 @@ class S3Probe:
             return replace(result, buckets=tuple(similar_buckets(self.store, self.target.host)))
         return result
 
-    def _plain_get(self) -> tuple[int, str]:
-        """HTTP status and description of the response of a server that is not S3 to a plain GET."""
+    def _describe_plain_get(self) -> str:
+        """How a server that is not S3 responds to a plain GET."""
         import urllib3
 
         url = self.reach_url or self.target.endpoint
@@ -226,18 +226,15 @@ class S3Probe:
             )
             response = pool.request("GET", url, redirect=False)
         except (UnreachableError, urllib3.exceptions.HTTPError) as err:
-            return 0, _one_line(err)
+            return _one_line(err)
         try:
             headers = {name.lower(): value for name, value in response.headers.items()}
             error_codes.require_s3_response("", response.status, headers, response.data[:2048])
         except NotS3StoreError as err:
             if err.state == ProbeState.TLS:
-                return response.status, err.message
+                return err.message
         kind = response.headers.get("Content-Type", "no type").partition(";")[0]
-        return (
-            response.status,
-            f"it responds to a GET with HTTP {response.status} and {kind}, unlike S3",
-        )
+        return f"it responds to a GET with HTTP {response.status} and {kind}, unlike S3"
 
     def _result(self, state: ProbeState, *, message: str = "", code: str = "") -> ProbeResult:
         target = self.target
@@ -259,9 +256,8 @@ class S3Probe:
         """Redact the keys in a message, in case the store repeats them."""
         keys = self.store.credentials
         for value in (keys.access_key, keys.secret_key, keys.session_token) if keys else ():
-            text = (
-                text.replace(value, "…") if len(value) > 7 else text
-            )  # shorter values are ordinary words
+            if len(value) > 7:  # shorter values are ordinary words
+                text = text.replace(value, "…")
         return text
 
 

@@ -31,9 +31,14 @@ def find_models_nearby(client: Any, bucket: str, prefix: str, deadline: float) -
     visited: set[str] = set()
     remaining = _MAX_REQUESTS
     for parent in parents:
-        found: list[str] = []
+        directories: list[str] = []
         queue = deque([(parent, 0)])
-        while queue and remaining > 0 and len(found) < _MAX_FOUND and time.monotonic() < deadline:
+        while (
+            queue
+            and remaining > 0
+            and len(directories) < _MAX_FOUND
+            and time.monotonic() < deadline
+        ):
             directory, depth = queue.popleft()
             if directory in visited:
                 continue
@@ -41,14 +46,18 @@ def find_models_nearby(client: Any, bucket: str, prefix: str, deadline: float) -
             remaining -= 1
             below, marked = _list_level(client, bucket, directory)
             if marked:
-                found.append(directory)
+                directories.append(directory)
             elif depth < _MAX_DEPTH:
-                queue += [(each, depth + 1) for each in sort_by_similarity(prefix, below)]
-        found = [each for each in found if each != prefix]
-        if found:
+                queue += [
+                    (subdirectory, depth + 1) for subdirectory in sort_by_similarity(prefix, below)
+                ]
+        directories = [
+            model_directory for model_directory in directories if model_directory != prefix
+        ]
+        if directories:
             return [
-                _s3_uri(bucket, each)
-                for each in sort_by_similarity(prefix, found)[:_MAX_SUGGESTIONS]
+                _s3_uri(bucket, model_directory)
+                for model_directory in sort_by_similarity(prefix, directories)[:_MAX_SUGGESTIONS]
             ]
     return []
 
@@ -58,11 +67,13 @@ def _list_level(client: Any, bucket: str, prefix: str) -> tuple[list[str], bool]
     start = f"{prefix}/" if prefix else ""
     page = client.list_objects_v2(Bucket=bucket, Prefix=start, Delimiter="/", MaxKeys=500)
     marked = any(
-        identifies_model(str(each["Key"])[len(start) :]) for each in page.get("Contents") or []
+        identifies_model(str(entry["Key"])[len(start) :]) for entry in page.get("Contents") or []
     )
-    below = [str(each["Prefix"])[:-1] for each in page.get("CommonPrefixes") or []]
+    below = [str(entry["Prefix"])[:-1] for entry in page.get("CommonPrefixes") or []]
     return [
-        each for each in below if not each.endswith(f"/{STATE_DIR}") and each != STATE_DIR
+        subdirectory
+        for subdirectory in below
+        if not subdirectory.endswith(f"/{STATE_DIR}") and subdirectory != STATE_DIR
     ], marked
 
 
@@ -76,7 +87,7 @@ def similar_buckets(store: S3Store, bucket: str) -> list[str]:
 
     try:
         client = store.client(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
-        names = [str(each["Name"]) for each in client.list_buckets().get("Buckets") or []]
+        names = [str(entry["Name"]) for entry in client.list_buckets().get("Buckets") or []]
     except (boto.ClientError, boto.BotoCoreError, NotS3StoreError):
         return []
     return sort_by_similarity(bucket, names)[:_MAX_SUGGESTIONS]

@@ -10,6 +10,8 @@ from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Finding,
     Fix,
+    event_evidence,
+    involved_object,
     object_reference,
     register_check,
 )
@@ -17,7 +19,7 @@ from kubectl_fluidmodel.doctor.consequences import NO_FUSE, NO_MASTER
 from kubectl_fluidmodel.doctor.graph_usage import reading_workers
 from kubectl_fluidmodel.inventory.cache import FUSE, MASTER
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, get_int, get_map, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import Object, get_int, name_of, namespace_of
 from kubectl_fluidmodel.output.shell import Operand, kubectl
 
 _EXCEEDED_QUOTA = re.compile(r"exceeded quota: (?P<name>[^,]+)")
@@ -74,27 +76,24 @@ def graph_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
     """
     reported: set[str] = set()
     for use in reading_workers(context):
-        short = len(use.pods) < use.component.replicas * use.component.nodes_per_replica
-        for event in (
-            observations.creation_failures(context)[::-1]
-            if short and use.about not in reported
-            else ()
-        ):
-            owner = {**get_map(event, "involvedObject")}
-            owner_object = {"kind": owner.get("kind"), "metadata": owner}
+        replicas = use.component.replicas * use.component.nodes_per_replica
+        if len(use.pods) >= replicas or use.about in reported:
+            continue
+        for event in observations.creation_failures(context)[::-1]:
+            owner = involved_object(event)
             message = str(event.get("message") or "")
-            in_namespace = namespace_of(owner_object) == use.graph.namespace
-            if not in_namespace or not name_of(owner_object).startswith(f"{use.graph.name}-"):
-                continue
-            if ".fluid.io" in message:
+            if (
+                namespace_of(owner) != use.graph.namespace
+                or not name_of(owner).startswith(f"{use.graph.name}-")
+                or ".fluid.io" in message
+            ):
                 continue
             reported.add(use.about)
-            cause, fix = _explain_refusal(owner_object, " ".join(message.split()))
+            cause, fix = _explain_refusal(owner, " ".join(message.split()))
             yield Finding(
                 use.about,
-                f"component {use.component.name} has {len(use.pods)} of "
-                f"{use.component.replicas * use.component.nodes_per_replica} pods: {cause}",
-                observations.as_tuple(observations.latest_event([event], "")),
+                f"component {use.component.name} has {len(use.pods)} of {replicas} pods: {cause}",
+                (event_evidence(event),),
                 fix,
             )
             break

@@ -16,11 +16,12 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.doctor.checks.names import cache_reference
 from kubectl_fluidmodel.doctor.consequences import NOT_BOUND
-from kubectl_fluidmodel.fluid import installation, names
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import status as fluid_status
+from kubectl_fluidmodel.fluid.reference import THIN_CONTROLLER
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects import kinds, time
-from kubectl_fluidmodel.objects.access import Object, get_int, get_list, get_path
+from kubectl_fluidmodel.objects.access import Object, get_int, get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.output.units import format_duration
@@ -36,7 +37,6 @@ _RECENT_WARNING = 120.0
 _MIN_REPEATS = 3
 """Repetitions from which on a warning is reported; update conflicts are transient."""
 _TRANSIENT_WARNINGS = ("No dataset can be bound to the runtime, waiting",)
-_THIN_RUNTIMES = next(kind for kind in names.RUNTIME_KINDS if kind.name == "ThinRuntime")
 _UNBOUND_REFERENCE = (*NOT_BOUND, "FM204")
 
 
@@ -86,7 +86,7 @@ def referenced_dataset_is_bound(context: CheckContext) -> Iterator[Finding]:
                 f"it refers to {'/'.join(cache.refers_to)}, which is {phase}",
                 (
                     evidence,
-                    *((observations.field_evidence(source, "status", "phase"),) if source else ()),
+                    *([observations.field_evidence(source, "status", "phase")] if source else []),
                 ),
                 observations.advice(
                     cache.origin, "fluidmodel", "doctor", Operand(cache.refers_to[1])
@@ -110,36 +110,28 @@ def dataset_is_bound(context: CheckContext) -> Iterator[Finding]:
     limit = _REFERENCE_BINDING_TIMEOUT if cache.refers_to else _BINDING_TIMEOUT
     if since < min(limit, _REFERENCE_WARNING_AFTER if cache.refers_to else limit):
         return
-    kind = cache.runtime or ({"kind": _THIN_RUNTIMES.name} if cache.refers_to else {})
-    controller = _missing_thin_controller(context, cache)
-    warning = [*_fluid_warnings(context, cache)][-1:]
+    runtime_kind = fix_commands.kubectl_kind(cache.runtime or {})
+    controller = f"{runtime_kind or 'dataset'}-controller"
+    if not runtime_kind and cache.refers_to:
+        controller = THIN_CONTROLLER
+    problem = _missing_thin_controller(context, cache)
     yield Finding(
         cache_reference(cache),
-        f"it has been {phase} for {format_duration(since)}"
-        + (f": {controller}" if controller else ""),
+        f"it has been {phase} for {format_duration(since)}" + (f": {problem}" if problem else ""),
         (
             Evidence(cache_reference(cache), "status.phase", phase),
-            *(event_evidence(each) for each in warning),
+            *map(event_evidence, _fluid_warnings(context, cache)[-1:]),
         ),
-        observations.fluid_advice(
-            "logs",
-            Operand(f"deployment/{fix_commands.kubectl_kind(kind) or 'dataset'}-controller"),
-            "--tail=50",
-        ),
+        observations.fluid_advice("logs", Operand(f"deployment/{controller}"), "--tail=50"),
         Severity.WARNING if since < limit else None,
     )
 
 
 def _seconds_unbound(context: CheckContext, dataset: Object) -> float:
     """Seconds since the Dataset was created, or was last Bound."""
-    changed = [
-        time.parse_time(condition.get("lastTransitionTime"))
-        for condition in get_list(dataset, "status", "conditions")
-        if condition.get("type") == "Ready"
-    ]
-    return min(
-        [context.age(dataset), *(context.snapshot.taken_at - each for each in changed if each)]
-    )
+    changed = observations.condition_of(dataset, "Ready").get("lastTransitionTime")
+    age, since = context.age(dataset), observations.seconds_since(context, changed)
+    return age if since is None else min(age, since)
 
 
 def _missing_thin_controller(context: CheckContext, cache: Cache) -> str:
@@ -147,23 +139,22 @@ def _missing_thin_controller(context: CheckContext, cache: Cache) -> str:
     system = names.SYSTEM_NAMESPACE
     if not cache.refers_to or not context.snapshot.was_read(kinds.DEPLOYMENTS, system):
         return ""
-    name = installation.controller_name(_THIN_RUNTIMES)
-    found = context.snapshot.get(kinds.DEPLOYMENTS, name, system)
-    if found is None or not get_path(found, "status", "availableReplicas", default=0):
-        return f"no ThinRuntime controller runs ({system}/{name})"
-    return ""
+    controller = context.snapshot.get(kinds.DEPLOYMENTS, THIN_CONTROLLER, system)
+    if get_path(controller, "status", "availableReplicas", default=0):
+        return ""
+    return f"no ThinRuntime controller runs ({system}/{THIN_CONTROLLER})"
 
 
-def _fluid_warnings(context: CheckContext, cache: Cache) -> Iterator[Object]:
+def _fluid_warnings(context: CheckContext, cache: Cache) -> list[Object]:
     """Warning events of Fluid about the cache's own objects, oldest first."""
-    found = [
+    events = [
         event
         for obj in (cache.dataset, *cache.runtimes, *cache.loads)
         if obj is not None
         for event in context.snapshot.events_about(obj)
-        if not any(each in str(event.get("message")) for each in _TRANSIENT_WARNINGS)
+        if not any(transient in str(event.get("message")) for transient in _TRANSIENT_WARNINGS)
     ]
-    yield from sorted(found, key=time.event_time)
+    return sorted(events, key=time.event_time)
 
 
 @register_check(
@@ -186,7 +177,7 @@ def cache_is_in_sync(context: CheckContext) -> Iterator[Finding]:
     For example to sync its status, to mount a source that was added, or to start a data operation.
     The existing cache keeps working, but the status that Fluid shows may be outdated.
     """
-    for event in [*_fluid_warnings(context, context.cache)][::-1]:
+    for event in reversed(_fluid_warnings(context, context.cache)):
         age = context.snapshot.taken_at - time.event_time(event)
         count = max(get_int(event, "count"), get_int(event, "series", "count"))
         if age > _RECENT_WARNING or count < _MIN_REPEATS:

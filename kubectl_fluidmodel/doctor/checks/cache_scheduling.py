@@ -43,8 +43,10 @@ from kubectl_fluidmodel.objects.scheduler import Filter, host_ports
 from kubectl_fluidmodel.output.units import format_bytes, pluralize, summarize
 
 
-def _unread_hint(found: UnschedulablePod) -> str:
-    return "; what pods of other namespaces hold could not be read" if found.pods_unread else ""
+def _unread_hint(unscheduled: UnschedulablePod) -> str:
+    return (
+        "; what pods of other namespaces hold could not be read" if unscheduled.pods_unread else ""
+    )
 
 
 @register_check("FM301", "every cache pod fits on a node", needs=(kinds.PODS,), explains=NO_MASTER)
@@ -58,20 +60,22 @@ def cache_pods_have_room(context: CheckContext) -> Iterator[Finding]:
     needs a node with that much unreserved memory. Choose a quota that fits the model, cache on
     disk, use a larger node, or free resources on the intended one.
     """
-    for found in unschedulable_pods(context, RESOURCES):
-        pod, part = found.pod, found.component
-        resources = ", ".join(found.lacking_resources())
+    for unscheduled in unschedulable_pods(context, RESOURCES):
+        pod, part = unscheduled.pod, unscheduled.component
+        resources = ", ".join(unscheduled.lacking_resources())
         requested = requested_amount(pod, "memory")
         cause = f"no node has enough free {resources} for the {part}"
-        if found.is_explained:
-            cause += f": {found.describe_nodes()}"
+        if unscheduled.is_explained:
+            cause += f": {unscheduled.describe_nodes()}"
         else:
             cause += f", which requests {format_bytes(requested)} of memory"
         yield Finding(
             object_reference(pod),
-            cause + scheduling_fix.oversized_quota_hint(context.cache, found) + _unread_hint(found),
-            found.evidence(),
-            scheduling_fix.give_more_room(context.cache, found, requested),
+            cause
+            + scheduling_fix.oversized_quota_hint(context.cache, unscheduled)
+            + _unread_hint(unscheduled),
+            unscheduled.evidence(),
+            scheduling_fix.give_more_room(context.cache, unscheduled, requested),
         )
 
 
@@ -90,22 +94,24 @@ def no_other_cache_repels_workers(context: CheckContext) -> Iterator[Finding]:
     be recreated.
     """
     cache = context.cache
-    for found in unschedulable_pods(context, ANTI_AFFINITY):
-        pod = found.pod
+    for unscheduled in unschedulable_pods(context, ANTI_AFFINITY):
+        pod = unscheduled.pod
         alone = [
-            each for each in (cache, *_caches_in_the_way(context, found)) if _is_exclusive(each)
+            exclusive
+            for exclusive in (cache, *_caches_in_the_way(context, unscheduled))
+            if _is_exclusive(exclusive)
         ]
-        culprits = ", ".join(f"{each.namespace}/{each.name}" for each in alone)
+        culprits = ", ".join(f"{exclusive.namespace}/{exclusive.name}" for exclusive in alone)
         first = next(iter(alone), cache)
         yield Finding(
             object_reference(pod),
             f"the placement of {culprits or 'another Dataset'} is Exclusive, so that it shares "
-            f"no node with other caches{_nodes_hint(found)}",
+            f"no node with other caches{_nodes_hint(unscheduled)}",
             (
-                *found.evidence(),
+                *unscheduled.evidence(),
                 *(
-                    observations.field_evidence(each.dataset or {}, "spec", "placement")
-                    for each in alone
+                    observations.field_evidence(exclusive.dataset or {}, "spec", "placement")
+                    for exclusive in alone
                 ),
             ),
             Fix(fix_commands.recreate_cache(first)),
@@ -116,19 +122,19 @@ def _is_exclusive(cache: Cache) -> bool:
     return cache.dataset is not None and get_path(cache.dataset, "spec", "placement") != "Shared"
 
 
-def _caches_in_the_way(context: CheckContext, found: UnschedulablePod) -> list[Cache]:
+def _caches_in_the_way(context: CheckContext, unscheduled: UnschedulablePod) -> list[Cache]:
     """Other caches whose workers keep the pod off a node, or run on a node that suits it."""
     keeping = {
         full_name(holder)
-        for against in found.obstacles.values()
-        for each in against
-        if each.filter is Filter.OTHERS
-        for holder in each.holders
+        for against in unscheduled.obstacles.values()
+        for obstacle in against
+        if obstacle.filter is Filter.OTHERS
+        for holder in obstacle.holders
     }
     suitable = {
         name_of(node)
         for node in context.snapshot.of_kind(kinds.NODES)
-        if selects_node(found.pod, node)
+        if selects_node(unscheduled.pod, node)
     }
     own_key = (context.cache.namespace, context.cache.name)
     return [
@@ -143,9 +149,9 @@ def _caches_in_the_way(context: CheckContext, found: UnschedulablePod) -> list[C
     ]
 
 
-def _nodes_hint(found: UnschedulablePod) -> str:
+def _nodes_hint(unscheduled: UnschedulablePod) -> str:
     """The obstacles per node, as the end of a sentence."""
-    return f": {found.describe_nodes()}" if found.is_explained else ""
+    return f": {unscheduled.describe_nodes()}" if unscheduled.is_explained else ""
 
 
 @register_check(
@@ -160,8 +166,8 @@ def node_affinity_matches_a_node(context: CheckContext) -> Iterator[Finding]:
     The workers run where the Dataset's `nodeAffinity` says. The node it names does not exist or has
     another name, or a label is misspelled. Recreate the cache on an existing node.
     """
-    for found in unschedulable_pods(context, AFFINITY):
-        part, pod = found.component, found.pod
+    for unscheduled in unschedulable_pods(context, AFFINITY):
+        part, pod = unscheduled.component, unscheduled.pod
         terms = terms_of(get_path(pod, "spec", "affinity")) or []
         hosts = placement.bound_hostnames(context.cache.dataset or {})
         hostnames = {
@@ -175,7 +181,7 @@ def node_affinity_matches_a_node(context: CheckContext) -> Iterator[Finding]:
             if missing
             else f"no node matches the requirements of the {part}: {wants}"
         )
-        evidence = list(found.evidence())
+        evidence = list(unscheduled.evidence())
         if context.cache.dataset is not None:
             evidence.append(
                 observations.field_evidence(context.cache.dataset, "spec", "nodeAffinity")
@@ -202,29 +208,31 @@ def cache_pods_tolerate_taints(context: CheckContext) -> Iterator[Finding]:
     tolerations to the pods when it sets up the runtime: after changing the Dataset, recreate the
     runtime.
     """
-    for found in unschedulable_pods(context, TAINT):
-        pod = found.pod
-        nodes = found.nodes_failing_only(Filter.TAINT) or [
+    for unscheduled in unschedulable_pods(context, TAINT):
+        pod = unscheduled.pod
+        nodes = unscheduled.nodes_failing_only(Filter.TAINT) or [
             name_of(node)
             for node in context.snapshot.of_kind(kinds.NODES)
             if selects_node(pod, node) and untolerated_taints(pod, node)
         ]
         by_taint: dict[str, list[str]] = {}
         for name in nodes:
-            for taint in untolerated_taints(pod, found.nodes[name]):
+            for taint in untolerated_taints(pod, unscheduled.nodes[name]):
                 by_taint.setdefault(taint, []).append(name)
         text = ", ".join(
             f"{taint} of node{'s' if len(tainted) > 1 else ''} {summarize(tainted)}"
             for taint, tainted in sorted(by_taint.items())
         )
-        remaining = found.describe_nodes(exclude=set(nodes)) if found.is_explained else ""
+        remaining = (
+            unscheduled.describe_nodes(exclude=set(nodes)) if unscheduled.is_explained else ""
+        )
         yield Finding(
             object_reference(pod),
             f"it does not tolerate the taint {text or 'of the nodes it may run on'}"
             + (f", which fit otherwise; {remaining}" if remaining else "")
-            + scheduling_fix.oversized_quota_hint(context.cache, found),
-            found.evidence(),
-            scheduling_fix.add_tolerations(context.cache, found),
+            + scheduling_fix.oversized_quota_hint(context.cache, unscheduled),
+            unscheduled.evidence(),
+            scheduling_fix.add_tolerations(context.cache, unscheduled),
         )
 
 
@@ -242,56 +250,59 @@ def cache_ports_are_free(context: CheckContext) -> Iterator[Finding]:
     workers than there are nodes for them, or add tolerations to the Dataset to allow more nodes. If
     another process uses the ports, recreate the cache to get new ones.
     """
-    for found in unschedulable_pods(context, PORTS):
-        if found.sibling_nodes:
-            yield _more_workers_than_nodes(context.cache, found)
+    for unscheduled in unschedulable_pods(context, PORTS):
+        if unscheduled.sibling_nodes:
+            yield _more_workers_than_nodes(context.cache, unscheduled)
             continue
-        ports = sorted(port for port, _, _ in host_ports(found.pod))
+        ports = sorted(port for port, _, _ in host_ports(unscheduled.pod))
         cause = (
-            found.describe_nodes()
-            if found.is_explained
+            unscheduled.describe_nodes() + _unread_hint(unscheduled)
+            if unscheduled.is_explained
             else f"its ports {', '.join(map(str, ports))} are taken on every node it may run on"
         )
         yield Finding(
-            object_reference(found.pod),
-            cause + _unread_hint(found) if found.is_explained else cause,
-            found.evidence(),
+            object_reference(unscheduled.pod),
+            cause,
+            unscheduled.evidence(),
             Fix(fix_commands.recreate_cache(context.cache)),
         )
 
 
-def _more_workers_than_nodes(cache: Cache, found: UnschedulablePod) -> Finding:
+def _more_workers_than_nodes(cache: Cache, unscheduled: UnschedulablePod) -> Finding:
     runtime = cache.runtime or {}
     replicas = runtimes.wanted_replicas(cache.runtime) or 0
-    occupied = sorted(found.sibling_nodes)
+    occupied = sorted(unscheduled.sibling_nodes)
     take = "takes one" if len(occupied) == 1 else "take one each"
     cause = f"{pluralize(replicas, 'worker')}, and only {pluralize(len(occupied), 'node')} {take} "
-    tainted = found.gpu_tainted_nodes()
-    remaining = found.describe_nodes(exclude={*found.sibling_nodes, *tainted})
+    tainted = unscheduled.gpu_tainted_nodes()
+    remaining = unscheduled.describe_nodes(exclude={*unscheduled.sibling_nodes, *tainted})
     cause += f"({summarize(occupied, 5)})" + (f"; {remaining}" if remaining else "")
     if tainted:
         taints = {
-            taint for name in tainted for taint in untolerated_taints(found.pod, found.nodes[name])
+            taint
+            for name in tainted
+            for taint in untolerated_taints(unscheduled.pod, unscheduled.nodes[name])
         }
         cause += (
             f"; tolerations on the Dataset for {', '.join(sorted(taints))} would add "
             f"{summarize(tainted)}"
         )
-    if cache.dataset is not None and names.has_own_spec(cache.dataset):
+    if names.has_own_spec(cache.dataset or {}):
         fix = Fix(fix_commands.rebuild_cache(cache, "--replicas", str(len(occupied))))
     else:
         fix = Fix(fix_commands.patch_object(runtime, {"spec": {"replicas": len(occupied)}}))
     return Finding(
-        object_reference(found.pod),
+        object_reference(unscheduled.pod),
         cause,
-        (observations.field_evidence(runtime, "spec", "replicas"), *found.evidence()),
+        (observations.field_evidence(runtime, "spec", "replicas"), *unscheduled.evidence()),
         fix,
     )
 
 
-def _only_cordoned(found: UnschedulablePod) -> bool:
+def _only_cordoned(unscheduled: UnschedulablePod) -> bool:
     return all(
-        each.filter is Filter.CORDON for each in chain.from_iterable(found.obstacles.values())
+        obstacle.filter is Filter.CORDON
+        for obstacle in chain.from_iterable(unscheduled.obstacles.values())
     )
 
 
@@ -302,8 +313,8 @@ def cache_pods_are_scheduled(context: CheckContext) -> Iterator[Finding]:
     For example: nodes are cordoned or not ready, a volume is in another zone, or the scheduler does
     not run.
     """
-    for found in unschedulable_pods(context, OTHER):
-        pod, part = found.pod, found.component
+    for unscheduled in unschedulable_pods(context, OTHER):
+        pod, part = unscheduled.pod, unscheduled.component
         cordoned = [
             name_of(node)
             for node in context.snapshot.of_kind(kinds.NODES)
@@ -316,7 +327,7 @@ def cache_pods_are_scheduled(context: CheckContext) -> Iterator[Finding]:
         )
         cause = (
             f"node {', '.join(cordoned)} is cordoned, and the {part} may run nowhere else"
-            if cordoned and _only_cordoned(found)
-            else f"the scheduler has no node for the {part}{_nodes_hint(found)}"
+            if cordoned and _only_cordoned(unscheduled)
+            else f"the scheduler has no node for the {part}{_nodes_hint(unscheduled)}"
         )
-        yield Finding(object_reference(pod), cause, found.evidence(), fix)
+        yield Finding(object_reference(pod), cause, unscheduled.evidence(), fix)

@@ -15,7 +15,6 @@ from kubectl_fluidmodel.doctor.check import (
     object_reference,
     register_check,
 )
-from kubectl_fluidmodel.doctor.checks.nodes import visible_cache_nodes
 from kubectl_fluidmodel.doctor.consequences import NOT_COMPLETE
 from kubectl_fluidmodel.fluid import alluxio_runtime, names
 from kubectl_fluidmodel.inventory import runtimes
@@ -48,12 +47,12 @@ def _quota_evidence(cache: Cache) -> tuple[Evidence, ...]:
 
 def _capacity_and_need(cache: Cache) -> tuple[int, int]:
     """Bytes that the workers can hold, and that the model's copies need; (0, 0) if unknown."""
-    found = cache_usage(cache)
+    usage = cache_usage(cache)
     quota = runtimes.quota_per_worker(cache.runtime)
     workers = runtimes.wanted_replicas(cache.runtime)
-    if found.source_bytes is None or quota is None or not workers:
+    if usage.source_bytes is None or quota is None or not workers:
         return 0, 0
-    return quota * workers, found.source_bytes * found.copies
+    return quota * workers, usage.source_bytes * usage.copies
 
 
 def _quota_finding(cache: Cache, cause: str) -> Finding:
@@ -128,14 +127,14 @@ def node_memory_holds_its_caches(context: CheckContext) -> Iterator[Finding]:
     if not runtimes.memory_tier_bytes(cache.runtime):
         return
     for node, have in _nodes_with_memory(context):
-        beside = [each for each in context.caches if name_of(node) in each.node_names]
+        caches = [other for other in context.caches if name_of(node) in other.node_names]
         required = sum(
-            runtimes.memory_tier_bytes(each.runtime) + sum(_heap_sizes(each).values())
-            for each in beside
+            runtimes.memory_tier_bytes(other.runtime) + sum(_heap_sizes(other).values())
+            for other in caches
         )
         if required <= have:
             continue
-        neighbors = [f"{each.namespace}/{each.name}" for each in beside if each is not cache]
+        neighbors = [f"{other.namespace}/{other.name}" for other in caches if other is not cache]
         caches_on_node = f"this cache and {', '.join(neighbors)}" if neighbors else "this cache"
         yield Finding(
             object_reference(node),
@@ -192,7 +191,7 @@ def jvm_heaps_fit_the_node(context: CheckContext) -> Iterator[Finding]:
 
 def _nodes_with_memory(context: CheckContext) -> Iterator[tuple[Object, int]]:
     """The cache's nodes with their allocatable bytes of memory."""
-    for node in visible_cache_nodes(context):
+    for node in observations.visible_cache_nodes(context):
         have = quantity_to_int(get_path(node, "status", "allocatable", "memory"))
         if have is not None:
             yield node, have

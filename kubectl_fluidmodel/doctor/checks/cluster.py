@@ -19,7 +19,7 @@ from kubectl_fluidmodel.doctor.check import (
 from kubectl_fluidmodel.doctor.consequences import NOT_CREATED
 from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import get_list, metadata_of
+from kubectl_fluidmodel.objects.access import get_list
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
 from kubectl_fluidmodel.output.shell import Operand, command
 
@@ -96,27 +96,22 @@ def namespaces_are_not_terminating(context: CheckContext) -> Iterator[Finding]:
     Everything in it will be deleted, and nothing new can be created there. A namespace stays until
     the last finalizer in it is gone; its conditions say which objects still have one.
     """
-    for name in sorted(
-        {cache.namespace for cache in context.caches} | {context.snapshot.namespace or ""}
-    ):
-        found = context.snapshot.get(kinds.NAMESPACES, name)
-        if found is None or not is_terminating(found):
+    cache_namespaces = {cache.namespace for cache in context.caches}
+    for name in sorted(cache_namespaces | {context.snapshot.namespace or ""}):
+        namespace = context.snapshot.get(kinds.NAMESPACES, name)
+        if namespace is None or not is_terminating(namespace):
             continue
         remaining = [
             str(condition.get("message"))
-            for condition in get_list(found, "status", "conditions")
+            for condition in get_list(namespace, "status", "conditions")
             if condition.get("status") == "True" and "Remain" in str(condition.get("type"))
         ]
         reference = f"namespace {name}"
         yield Finding(
             reference,
-            f"it is being deleted, {describe_deletion(found)}, with all caches in it",
+            f"it is being deleted, {describe_deletion(namespace)}, with all caches in it",
             (
-                Evidence(
-                    reference,
-                    "metadata.deletionTimestamp",
-                    str(metadata_of(found).get("deletionTimestamp")),
-                ),
+                observations.field_evidence(namespace, "metadata", "deletionTimestamp"),
                 *(Evidence(reference, "status.conditions", text) for text in remaining),
             ),
             Fix(command("kubectl", "get", "namespace", Operand(name), "-o", "yaml"), "advice"),

@@ -44,12 +44,18 @@ def fluid_deployments(context: CheckContext) -> list[Object]:
     Raises:
         CheckSkippedError: there are none where its chart puts them.
     """
-    found = [
-        each for each in context.snapshot.of_kind(kinds.DEPLOYMENTS) if namespace_of(each) == SYSTEM
+    deployments = [
+        deployment
+        for deployment in context.snapshot.of_kind(kinds.DEPLOYMENTS)
+        if namespace_of(deployment) == SYSTEM
     ]
-    if not any(name_of(each) == installation.DATASET_CONTROLLER for each in found):
+    if not any(
+        name_of(deployment) == installation.DATASET_CONTROLLER for deployment in deployments
+    ):
         raise CheckSkippedError(f"Fluid's controllers are not in namespace {SYSTEM}")
-    return [each for each in found if "control-plane" in labels_of(each)] or found
+    return [
+        deployment for deployment in deployments if "control-plane" in labels_of(deployment)
+    ] or deployments
 
 
 @register_check("FM103", "Fluid's version is supported", scope=Scope.CLUSTER, needs=(_CONTROLLERS,))
@@ -65,19 +71,12 @@ def fluid_version_is_supported(context: CheckContext) -> Iterator[Finding]:
     if version is None:
         raise CheckSkippedError("the image of the dataset controller does not show its version")
     if version < installation.MIN_VERSION:
+        reference, text = object_reference(controller or {}), installation.format_version(version)
         yield Finding(
-            object_reference(controller or {}),
-            f"Fluid {installation.format_version(version)} is older than "
-            f"{installation.format_version(installation.MIN_VERSION)}, the first that works with "
-            "keys in a "
-            "Secret",
-            (
-                Evidence(
-                    object_reference(controller or {}),
-                    "image",
-                    installation.format_version(version),
-                ),
-            ),
+            reference,
+            f"Fluid {text} is older than {installation.format_version(installation.MIN_VERSION)}, "
+            "the first that works with keys in a Secret",
+            (Evidence(reference, "image", text),),
             Fix(installation.UPGRADE_COMMAND, "advice"),
         )
 
@@ -97,28 +96,22 @@ def fluid_components_have_one_version(context: CheckContext) -> Iterator[Finding
     """
     parts = fluid_deployments(context)
     plugin = context.snapshot.get(kinds.DAEMON_SETS, installation.NODE_PLUGIN, SYSTEM)
-    versions = {
-        object_reference(part): version
+    parsed = {
+        object_reference(part): installation.parse_image_version(part)
         for part in [*parts, *([plugin] if plugin else [])]
-        if (version := installation.parse_image_version(part)) is not None
+    }
+    versions = {
+        name: installation.format_version(version) for name, version in parsed.items() if version
     }
     if len(set(versions.values())) > 1:
         usual = Counter(versions.values()).most_common(1)[0][0]
-        odd = {name: found for name, found in versions.items() if found != usual}
-        reported = ", ".join(
-            f"{name} is {installation.format_version(found)}" for name, found in odd.items()
-        )
+        odd = [name for name, version in versions.items() if version != usual]
         yield Finding(
-            next(iter(odd)),
-            f"most of Fluid is {installation.format_version(usual)}, but {reported}",
-            tuple(
-                Evidence(name, "image", installation.format_version(found))
-                for name, found in versions.items()
-            ),
-            Fix(
-                installation.upgrade_command("--version", installation.format_version(usual)),
-                "advice",
-            ),
+            odd[0],
+            f"most of Fluid is {usual}, but "
+            + ", ".join(f"{name} is {versions[name]}" for name in odd),
+            tuple(Evidence(name, "image", version) for name, version in versions.items()),
+            Fix(installation.upgrade_command("--version", usual), "advice"),
         )
 
 
@@ -161,14 +154,16 @@ def runtime_controllers_are_running(context: CheckContext) -> Iterator[Finding]:
             continue
         name = installation.controller_name(kind)
         controller = context.snapshot.get(kinds.DEPLOYMENTS, name, SYSTEM)
-        waiting = [each for each in used if not _was_ever_ready(each)]
+        waiting = [runtime for runtime in used if not _was_ever_ready(runtime)]
         severity = Severity.ERROR if waiting else Severity.WARNING
         reported = f"no controller reconciles {len(used)} {kind.name}{'s' * (len(used) > 1)}"
         if controller is None:
             yield Finding(
                 f"deployment {SYSTEM}/{name}",
                 f"this Fluid was installed without {name}: {reported}",
-                tuple(Evidence(object_reference(each), "kind", kind.name) for each in used[:3]),
+                tuple(
+                    Evidence(object_reference(runtime), "kind", kind.name) for runtime in used[:3]
+                ),
                 Fix(
                     installation.upgrade_command(
                         "--set", f"runtime.{_chart_value_name(kind)}.enabled=true"
@@ -264,27 +259,26 @@ def fluid_pods_are_running(context: CheckContext) -> Iterator[Finding]:
 
 
 def _pod_logs(context: CheckContext, pod: Object) -> str:
-    names_of = [str(container.get("name", "")) for container in get_list(pod, "spec", "containers")]
     return "\n".join(
-        context.container_log(pod, name, previous=previous)
-        for name in names_of
+        context.container_log(pod, str(container.get("name", "")), previous=previous)
+        for container in get_list(pod, "spec", "containers")
         for previous in (True, False)
     )
 
 
 def _pod_cause(pod: Object, evidence: list[Evidence]) -> str:
-    text = " ".join(each.text for each in evidence)
+    text = " ".join(item.text for item in evidence)
     if _KUBELET_CONF in text:
         return f"{name_of(pod)} cannot start: this kubelet has no {_KUBELET_CONF}"
     if "ImagePull" in text or "ErrImage" in text:
         return f"{name_of(pod)} cannot start: its image cannot be pulled"
-    if "not scheduled" in text or any("FailedScheduling" in each.location for each in evidence):
+    if "not scheduled" in text or any("FailedScheduling" in item.location for item in evidence):
         return f"{name_of(pod)} fits on no node"
     return f"{name_of(pod)} is not ready: {evidence[0].text}"
 
 
 def _pod_fix(pod: Object, evidence: list[Evidence]) -> Fix:
-    text = " ".join(each.text for each in evidence)
+    text = " ".join(item.text for item in evidence)
     if _KUBELET_CONF in text:
         return Fix(
             installation.upgrade_command("--set", "csi.useNodeAuthorization=false"), "advice"

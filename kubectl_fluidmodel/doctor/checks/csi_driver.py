@@ -20,7 +20,7 @@ from kubectl_fluidmodel.doctor.check import (
 from kubectl_fluidmodel.doctor.consequences import NO_DRIVER
 from kubectl_fluidmodel.fluid import installation, names, pod_problems
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import Object, get_int, name_of, namespace_of
 
 SYSTEM = names.SYSTEM_NAMESPACE
 
@@ -71,9 +71,9 @@ def csi_plugin_is_ready(context: CheckContext) -> Iterator[Finding]:
     This is an error if such a pod is on the node, otherwise a warning.
     """
     observations.require_fluid(context)
-    found = context.snapshot.get(kinds.DAEMON_SETS, installation.NODE_PLUGIN, SYSTEM)
+    daemons = context.snapshot.get(kinds.DAEMON_SETS, installation.NODE_PLUGIN, SYSTEM)
     reference = f"daemonset {SYSTEM}/{installation.NODE_PLUGIN}"
-    if found is None:
+    if daemons is None:
         if not context.snapshot.get(kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, SYSTEM):
             raise CheckSkippedError(f"Fluid's controllers are not in namespace {SYSTEM}")
         yield Finding(
@@ -83,16 +83,16 @@ def csi_plugin_is_ready(context: CheckContext) -> Iterator[Finding]:
             Fix(installation.upgrade_command("--set", "csi.enabled=true"), "advice"),
         )
         return
-    desired = _status_number(found, "desiredNumberScheduled")
+    desired = get_int(daemons, "status", "desiredNumberScheduled")
     if desired == 0:
         yield Finding(
             reference,
             "Fluid's CSI plugin runs on no node: nothing mounts a cache into a pod",
             (Evidence(reference, "status.desiredNumberScheduled", "0"),),
-            observations.fluid_advice("get", "daemonset", name_of(found), "-o", "yaml"),
+            observations.fluid_advice("get", "daemonset", name_of(daemons), "-o", "yaml"),
         )
         return
-    ready = _status_number(found, "numberReady")
+    ready = get_int(daemons, "status", "numberReady")
     if ready >= desired:
         return
     down = _unready_plugin_pods(context)
@@ -104,8 +104,8 @@ def csi_plugin_is_ready(context: CheckContext) -> Iterator[Finding]:
         f"Fluid's CSI plugin is ready on {ready} of {desired} nodes{nodes}"
         + (f"; pods that read a cache are on {', '.join(affected)}" if affected else ""),
         (
-            observations.field_evidence(found, "status", "numberReady"),
-            observations.field_evidence(found, "status", "desiredNumberScheduled"),
+            observations.field_evidence(daemons, "status", "numberReady"),
+            observations.field_evidence(daemons, "status", "desiredNumberScheduled"),
             *(Evidence(object_reference(pod), "spec.nodeName", node) for node, pod in down.items()),
         ),
         observations.fluid_advice(
@@ -115,31 +115,13 @@ def csi_plugin_is_ready(context: CheckContext) -> Iterator[Finding]:
     )
 
 
-def _status_number(obj: Object, key: str) -> int:
-    found = get_path(obj, "status", key)
-    return found if isinstance(found, int) else 0
-
-
 def _unready_plugin_pods(context: CheckContext) -> dict[str, Object]:
     """The CSI plugin's pods that are not ready, by node name."""
-    found = {}
+    pods = {}
     for pod in context.snapshot.of_kind(kinds.PODS):
         is_plugin = namespace_of(pod) == SYSTEM and name_of(pod).startswith(
             installation.NODE_PLUGIN
         )
         if is_plugin and not pod_problems.is_ready(pod):
-            found[_assigned_node(pod)] = pod
-    return found
-
-
-def _assigned_node(pod: Object) -> str:
-    """The pod's node, or the one that its DaemonSet created it for."""
-    bound = get_path(pod, "spec", "nodeName")
-    if bound:
-        return str(bound)
-    required = "requiredDuringSchedulingIgnoredDuringExecution"
-    terms = get_list(pod, "spec", "affinity", "nodeAffinity", required, "nodeSelectorTerms")
-    for field in (field for term in terms for field in get_list(term, "matchFields")):
-        if field.get("key") == "metadata.name":
-            return str(get_path(field, "values", 0, default=""))
-    return ""
+            pods[observations.assigned_node(pod)] = pod
+    return pods

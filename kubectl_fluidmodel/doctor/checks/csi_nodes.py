@@ -27,7 +27,7 @@ from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.taints import untolerated
 from kubectl_fluidmodel.output.shell import Operand, command
 
-CSI_PLUGIN = installation.NODE_PLUGIN
+CSI_PLUGIN, CSI_CONTAINER = installation.NODE_PLUGIN, installation.NODE_PLUGIN_CONTAINER
 
 
 @register_check(
@@ -48,11 +48,11 @@ def csi_driver_is_registered(context: CheckContext) -> Iterator[Finding]:
     missing, reported = context.snapshot.read_failure(kinds.CSI_NODES), False
     for node, reads in reader_nodes(context).items():
         listed = context.snapshot.get(kinds.CSI_NODES, node)
-        warning = next(iter(readers_with_failure(context, "driver", node)), None)
-        drivers = [str(each.get("name")) for each in get_list(listed, "spec", "drivers")]
+        warning = next(readers_with_failure(context, "driver", node), None)
+        drivers = [str(driver.get("name")) for driver in get_list(listed, "spec", "drivers")]
         if warning is None and (listed is None or names.CSI_DRIVER in drivers):
             continue
-        registered_ = observations.field_evidence(
+        registered = observations.field_evidence(
             listed or {}, "spec", "drivers", text=", ".join(drivers) or "none"
         )
         yield Finding(
@@ -63,7 +63,7 @@ def csi_driver_is_registered(context: CheckContext) -> Iterator[Finding]:
                 else "the node does not have"
             )
             + f" the driver {names.CSI_DRIVER}, so no pod there can mount the cache",
-            (*([registered_] if listed else []), *([warning[1]] if warning else [])),
+            (*([registered] if listed else []), *([warning[1]] if warning else [])),
             Fix(
                 command(
                     *("kubectl", "delete", "pod", "-n", names.SYSTEM_NAMESPACE),
@@ -100,18 +100,14 @@ def csi_plugin_is_running(context: CheckContext) -> Iterator[Finding]:
             continue
         severity = None if reads else Severity.WARNING
         if pod is not None:
-            stuck = next(
-                iter(
-                    observations.waiting_containers(pod, {"CrashLoopBackOff", "ImagePullBackOff"})
-                ),
-                None,
+            reasons = ("CrashLoopBackOff", "ImagePullBackOff")
+            warning = observations.stuck_container(pod, reasons) or observations.warning_event(
+                context, pod, ""
             )
-            warning = observations.warning_event(context, pod, "")
             yield Finding(
                 object_reference(pod),
                 f"the CSI plugin on node {node} is not ready",
-                ((stuck[1],) if stuck else observations.as_tuple(warning))
-                or (observations.field_evidence(pod, "status", "phase"),),
+                (warning or observations.field_evidence(pod, "status", "phase"),),
                 observations.describe(pod),
                 severity,
             )
@@ -151,8 +147,8 @@ def _node_or_stub(context: CheckContext, name: str) -> Object:
 def _taint_hint(context: CheckContext, node: str) -> str:
     daemons = context.snapshot.get(kinds.DAEMON_SETS, CSI_PLUGIN, names.SYSTEM_NAMESPACE)
     template = get_path(daemons, "spec", "template", "spec", default={})
-    found = untolerated(template, _node_or_stub(context, node))
-    return f", whose taint {found[0]} it does not tolerate" if found else ""
+    taints = untolerated(template, _node_or_stub(context, node))
+    return f", whose taint {taints[0]} it does not tolerate" if taints else ""
 
 
 @register_check(
@@ -222,15 +218,13 @@ def mount_command_succeeds(context: CheckContext) -> Iterator[Finding]:
 
 
 _EXIT_STATUS = re.compile(r"exit status \d+")
-_CSI_CONTAINER = "plugins"
-"""The plugin's container in csi-nodeplugin-fluid; the other container registers the driver."""
 
 
 def _csi_log_fix(context: CheckContext, node: str, *flags: str) -> Fix:
     """Advice on how to read the plugin's log on a node."""
     pod = _csi_pods_by_node(context).get(node)
     if pod is not None:
-        arguments = ("logs", Operand(name_of(pod)), "-c", _CSI_CONTAINER, "--tail=50")
+        arguments = ("logs", Operand(name_of(pod)), "-c", CSI_CONTAINER, "--tail=50")
         return observations.fluid_advice(*arguments, *flags)
     message = ("get", "pods", "-l", f"app={CSI_PLUGIN}", "-o", "wide")
     return observations.fluid_advice(*message, "--field-selector", f"spec.nodeName={node}")
@@ -241,9 +235,7 @@ def _csi_log_evidence(context: CheckContext, node: str) -> tuple[Evidence, ...]:
     pod = _csi_pods_by_node(context).get(node)
     if pod is None:
         return ()
-    for line in reversed(context.container_log(pod, _CSI_CONTAINER).splitlines()):
-        if re.search(r"(?i)error|fail|exit status", line):
-            return (
-                Evidence(object_reference(pod), f"log of {_CSI_CONTAINER}", " ".join(line.split())),
-            )
-    return ()
+    pattern = r"(?i)error|fail|exit status"
+    return observations.as_tuple(
+        observations.last_matching_line(context, pod, CSI_CONTAINER, pattern)
+    )

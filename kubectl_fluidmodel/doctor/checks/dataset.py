@@ -18,14 +18,10 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.doctor.checks.names import cache_reference, events_with_reason
 from kubectl_fluidmodel.doctor.consequences import NOT_BOUND, NOT_CREATED
-from kubectl_fluidmodel.fluid import (
-    alluxio_runtime,
-    installation,
-    status,
-)
+from kubectl_fluidmodel.fluid import alluxio_runtime, installation, status
 from kubectl_fluidmodel.inventory.cache import MASTER, Cache
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, get_list, get_path, metadata_of, name_of
+from kubectl_fluidmodel.objects.access import Object, get_path, metadata_of, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.objects.time import parse_time
@@ -58,14 +54,15 @@ def dataset_is_accepted(context: CheckContext) -> Iterator[Finding]:
     refused = events_with_reason(context, cache.dataset, "ErrorCreateDataset")
     if not refused and context.age(cache.dataset) < _ACCEPT_TIMEOUT:
         return
-    evidence = [Evidence(cache_reference(cache), "status.phase", "empty")]
-    evidence += [event_evidence(each) for each in refused[-1:]]
     yield Finding(
         cache_reference(cache),
         "Fluid rejects the Dataset"
         if refused
         else "Fluid has not started to reconcile the Dataset",
-        tuple(evidence),
+        (
+            Evidence(cache_reference(cache), "status.phase", "empty"),
+            *map(event_evidence, refused[-1:]),
+        ),
         observations.fluid_advice("logs", f"deployment/{installation.DATASET_CONTROLLER}"),
     )
 
@@ -78,24 +75,24 @@ def cache_setup_succeeded(context: CheckContext) -> Iterator[Finding]:
     for a failure is in the condition `NotReady` of the Dataset and in events of the runtime.
     """
     cache = context.cache
-    found = status.parse_dataset(cache.dataset)
-    if cache.dataset is None or found.is_bound or is_terminating(cache.dataset):
+    parsed = status.parse_dataset(cache.dataset)
+    if cache.dataset is None or parsed.is_bound or is_terminating(cache.dataset):
         return
     failed = [
-        each
-        for each in events_with_reason(context, cache.runtime, "ErrorProcessRuntime")
-        if "Failed to setup" in str(each.get("message"))
-        and not status.is_transient(str(each.get("message")))
+        event
+        for event in events_with_reason(context, cache.runtime, "ErrorProcessRuntime")
+        if "Failed to setup" in str(event.get("message"))
+        and not status.is_transient(str(event.get("message")))
     ]
-    text = found.setup_error or (str(failed[-1].get("message")) if failed else "")
-    if found.phase == "Failed" and not text:
+    text = parsed.setup_error or (str(failed[-1].get("message")) if failed else "")
+    if parsed.phase == "Failed" and not text:
         text = "Fluid gave up on the Dataset"
     if not text or _setup_error_is_resolved(context, cache, text):
         return
-    evidence = [Evidence(cache_reference(cache), "status.phase", found.phase)]
-    if found.setup_error:
-        evidence.append(Evidence(cache_reference(cache), "condition NotReady", found.setup_error))
-    evidence += [event_evidence(each) for each in failed[-1:]]
+    evidence = [Evidence(cache_reference(cache), "status.phase", parsed.phase)]
+    if parsed.setup_error:
+        evidence.append(Evidence(cache_reference(cache), "condition NotReady", parsed.setup_error))
+    evidence += map(event_evidence, failed[-1:])
     cause, fix = _explain_setup_error(cache, text)
     yield Finding(cache_reference(cache), cause, tuple(evidence), fix)
 
@@ -111,12 +108,9 @@ def _setup_error_is_resolved(context: CheckContext, cache: Cache, text: str) -> 
     )
     if _TIER_TOO_LARGE.search(text) and is_installed:
         return True
-    renewed = [
-        parse_time(condition.get("lastUpdateTime"))
-        for condition in get_list(cache.dataset, "status", "conditions")
-        if condition.get("type") == "NotReady"
-    ]
-    return any(renewed) and context.snapshot.taken_at - max(renewed) > _SETUP_RETRY_INTERVAL
+    condition = observations.condition_of(cache.dataset or {}, "NotReady")
+    age = observations.seconds_since(context, condition.get("lastUpdateTime"))
+    return age is not None and age > _SETUP_RETRY_INTERVAL
 
 
 def _explain_setup_error(cache: Cache, text: str) -> tuple[str, Fix]:
@@ -146,12 +140,14 @@ def _explain_setup_error(cache: Cache, text: str) -> tuple[str, Fix]:
                 )
             ),
         )
-    controller = f"{fix_commands.kubectl_kind(runtime) or 'alluxioruntime'}-controller"
     short = " ".join(text.split())[:160]
-    return (
-        f"Fluid cannot set up the cache: {short}",
-        observations.fluid_advice("logs", Operand(f"deployment/{controller}")),
-    )
+    return f"Fluid cannot set up the cache: {short}", _controller_logs_fix(cache)
+
+
+def _controller_logs_fix(cache: Cache) -> Fix:
+    """Advice on how to read the log of the controller of a cache's runtime."""
+    kind = fix_commands.kubectl_kind(cache.runtime or {}) or "alluxioruntime"
+    return observations.fluid_advice("logs", Operand(f"deployment/{kind}-controller"))
 
 
 @register_check("FM216", "the size of the source is known", severity=Severity.WARNING)
@@ -166,21 +162,17 @@ def source_size_is_known(context: CheckContext) -> Iterator[Finding]:
     text = str(get_path(cache.dataset, "status", "ufsTotal", default=""))
     if text != "[Calculating]" or cache.dataset is None:
         return
-    ready = [
-        parse_time(condition.get("lastTransitionTime"))
-        for condition in get_list(cache.dataset, "status", "conditions")
-        if condition.get("type") == "Ready"
-    ]
-    since = context.snapshot.taken_at - max(ready) if any(ready) else context.age(cache.dataset)
+    ready = observations.condition_of(cache.dataset, "Ready").get("lastTransitionTime")
+    since = observations.seconds_since(context, ready)
+    if since is None:
+        since = context.age(cache.dataset)
     if since < _COUNT_TIMEOUT:
         return
-    runtime = cache.runtime or {}
-    kind = fix_commands.kubectl_kind(runtime) or "alluxioruntime"
     change = {"spec": {"management": {"metadataSyncPolicy": {"autoSync": False}}}}
     fix = (
-        Fix(fix_commands.patch_object(runtime, change))
+        Fix(fix_commands.patch_object(cache.runtime, change))
         if cache.runtime is not None
-        else observations.fluid_advice("logs", Operand(f"deployment/{kind}-controller"))
+        else _controller_logs_fix(cache)
     )
     yield Finding(
         cache_reference(cache),
@@ -208,7 +200,9 @@ def cache_is_not_terminating(context: CheckContext) -> Iterator[Finding]:
         return
     first, readers = terminating[0], [reader.pod for reader in cache.readers]
     refused = [
-        e for obj in terminating for e in events_with_reason(context, obj, "ErrorDeleteDataset")
+        event
+        for obj in terminating
+        for event in events_with_reason(context, obj, "ErrorDeleteDataset")
     ]
     since = min(parse_time(metadata_of(obj).get("deletionTimestamp")) for obj in terminating)
     is_recent = not refused and context.snapshot.taken_at - since < _DELETION_TIMEOUT
@@ -218,14 +212,14 @@ def cache_is_not_terminating(context: CheckContext) -> Iterator[Finding]:
         fix = Fix(fix_commands.delete_objects(*readers[:20]))
     else:
         reason = "Fluid has not cleaned up after it"
-        reference = (Operand(fix_commands.kubectl_kind(first)), Operand(name_of(first)))
-        fix = observations.advice(first, "get", *reference, "-o", "jsonpath={.metadata.finalizers}")
+        operands = fix_commands.object_operands(first)
+        fix = observations.advice(first, "get", *operands, "-o", "jsonpath={.metadata.finalizers}")
     yield Finding(
         object_reference(first),
         "it is being deleted" if is_recent else f"it was deleted but still exists: {reason}",
         (
             *(evidence for obj in terminating for evidence in _deletion_evidence(obj)),
-            *(event_evidence(each) for each in refused[-1:]),
+            *map(event_evidence, refused[-1:]),
             *(
                 Evidence(object_reference(pod), "spec.volumes", f"claimName: {cache.name}")
                 for pod in readers

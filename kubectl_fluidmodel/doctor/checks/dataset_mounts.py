@@ -55,19 +55,19 @@ def files_are_at_volume_root(context: CheckContext) -> Iterator[Finding]:
             _mount_path_evidence(cache, 0),
             mount_fix.mount_fix(context),
         )
-    folders = [mount.claim_directory(each) for n, each in enumerate(mounts) if n not in skipped]
+    folders = [mount.claim_directory(m) for n, m in enumerate(mounts) if n not in skipped]
     below = [folder for folder in folders if folder]
     if len(mounts) < 2 or not below or mount_fix.readers_mount_only(cache, below):
         return
     yield Finding(
         cache_reference(cache),
-        f"the files are in the directories {', '.join(f'/{each}' for each in below)}, not at the "
-        "root of the volume",
+        f"the files are in the directories {', '.join(f'/{folder}' for folder in below)}, not at "
+        "the root of the volume",
         tuple(
-            e
-            for n in range(len(mounts))
-            if n not in skipped
-            for e in _mount_path_evidence(cache, n)
+            evidence
+            for number in range(len(mounts))
+            if number not in skipped
+            for evidence in _mount_path_evidence(cache, number)
         ),
         Fix(
             f"mount the directory of a model with its subPath ({', '.join(below)}), or create a "
@@ -80,9 +80,9 @@ def files_are_at_volume_root(context: CheckContext) -> Iterator[Finding]:
 def _mount_path_evidence(cache: Cache, number: int) -> tuple[Evidence, ...]:
     """The fields from which Fluid derives the path of a mount."""
     path = ("spec", "mounts", number)
-    result = [key for key in ("path", "name") if get_path(cache.dataset, *path, key) is not None]
+    keys = [key for key in ("path", "name") if get_path(cache.dataset, *path, key) is not None]
     return tuple(
-        observations.field_evidence(cache.dataset or {}, *path, key) for key in result or ["path"]
+        observations.field_evidence(cache.dataset or {}, *path, key) for key in keys or ["path"]
     )
 
 
@@ -98,9 +98,9 @@ def source_scheme_is_supported(context: CheckContext) -> Iterator[Finding]:
         return
     for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):
         point = str(entry.get("mountPoint", ""))
-        found = point.partition("://")[0].lower() if "://" in point else ""
+        scheme = point.partition("://")[0].lower() if "://" in point else ""
         hub = _HUB_URL.match(point)
-        if found in _SUPPORTED_SCHEMES and not hub:
+        if scheme in _SUPPORTED_SCHEMES and not hub:
             continue
         evidence = (Evidence(cache_reference(cache), f"spec.mounts[{number}].mountPoint", point),)
         if hub:
@@ -116,7 +116,7 @@ def source_scheme_is_supported(context: CheckContext) -> Iterator[Finding]:
         else:
             yield Finding(
                 cache_reference(cache),
-                f"Fluid with Alluxio cannot read {found + '://' if found else point}",
+                f"Fluid with Alluxio cannot read {scheme + '://' if scheme else point}",
                 evidence,
                 Fix("kubectl fluidmodel cache --help lists the supported sources", "advice"),
             )

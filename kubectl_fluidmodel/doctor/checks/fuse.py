@@ -48,12 +48,12 @@ def fuse_clients_are_running(context: CheckContext) -> Iterator[Finding]:
     reading = {reader.node for reader in cache.readers}
     nodes: set[str] = set()
     for _, pod in observations.cache_pods(cache, FUSE):
-        node = _assigned_node(pod)
+        node = observations.assigned_node(pod)
         nodes.add(node)
         if pod_problems.is_ready(pod):
             continue
-        is_recent = context.age(pod) < FUSE_START_TIMEOUT and not _not_ready_cause(context, pod)[0]
         cause, evidence = _not_ready_cause(context, pod)
+        is_recent = context.age(pod) < FUSE_START_TIMEOUT and not cause
         yield Finding(
             object_reference(pod),
             f"the FUSE client on node {node} {cause or 'is not ready'}",
@@ -63,24 +63,22 @@ def fuse_clients_are_running(context: CheckContext) -> Iterator[Finding]:
         )
     selector = get_path(daemons, "spec", "template", "spec", "nodeSelector", default={})
     key = next((key for key in selector if key.startswith("fluid.io/f-")), "")
-    for node in sorted(reading - nodes - {""}):
-        found = context.snapshot.get(kinds.NODES, node)
-        if not key or found is None or labels_of(found).get(key) != "true":
+    for name in sorted(reading - nodes - {""}):
+        unserved = context.snapshot.get(kinds.NODES, name)
+        if not key or unserved is None or labels_of(unserved).get(key) != "true":
             continue
-        unmet = [f"{a}={b}" for a, b in selector.items() if labels_of(found).get(a) != b]
+        unmet = [f"{a}={b}" for a, b in selector.items() if labels_of(unserved).get(a) != b]
+        mismatch = (
+            f", which does not match {unmet[0]} of the runtime's fuse.nodeSelector" if unmet else ""
+        )
         yield Finding(
-            f"node {node}",
-            "no FUSE pod is scheduled on the node"
-            + (
-                f", which does not match {unmet[0]} of the runtime's fuse.nodeSelector"
-                if unmet
-                else ""
-            ),
+            f"node {name}",
+            f"no FUSE pod is scheduled on the node{mismatch}",
             (
-                observations.label_evidence(found, key),
+                observations.label_evidence(unserved, key),
                 observations.field_evidence(daemons, "status", "desiredNumberScheduled"),
             ),
-            Fix(fix_commands.label_nodes([node], unmet[:1]))
+            Fix(fix_commands.label_nodes([name], unmet[:1]))
             if unmet
             else observations.describe(daemons),
         )
@@ -94,11 +92,8 @@ def _not_ready_cause(context: CheckContext, pod: Object) -> tuple[str, tuple[Evi
         condition = Evidence(object_reference(pod), "status.conditions PodScheduled", message)
         return short or "is not scheduled", (condition,)
     cause, line = observations.find_log_cause(context, pod)
-    stuck = next(
-        iter(observations.waiting_containers(pod, {"CrashLoopBackOff", "CreateContainerError"})),
-        None,
-    )
-    evidence = (*observations.as_tuple(line), *((stuck[1],) if stuck else ()))
+    stuck = observations.stuck_container(pod)
+    evidence = (*observations.as_tuple(line), *observations.as_tuple(stuck))
     if cause:
         return f"is not ready: {cause}", evidence
     return ("crashes" if stuck else ""), evidence
@@ -110,13 +105,3 @@ def _not_ready_fix(cache: Cache, pod: Object, cause: str) -> Fix:
     if "libfuse 2" in cause:
         return Fix(fix_commands.recreate_cache(cache, flags=("--no-high-concurrency",)))
     return observations.advice(pod, "logs", Operand(name_of(pod)), "--tail=50")
-
-
-def _assigned_node(pod: Object) -> str:
-    """The pod's node, or the one that the DaemonSet created it for."""
-    terms = get_path(
-        pod, "spec", "affinity", "nodeAffinity",
-        "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms", default=[],
-    )  # fmt: skip
-    meant = get_path(terms, 0, "matchFields", 0, "values", 0, default="")
-    return str(get_path(pod, "spec", "nodeName") or meant)

@@ -71,13 +71,12 @@ def workers_run_on_cache_nodes(context: CheckContext) -> Iterator[Finding]:
             yield Finding(
                 object_reference(pod),
                 f"it runs on node {node}, and the cache is on "
-                f"{', '.join(context.cache.node_names)}: "
-                f"{START_TIMES}",
+                f"{', '.join(context.cache.node_names)}: {START_TIMES}",
                 (
                     Evidence(object_reference(pod), "spec.nodeName", node),
                     *(
-                        Evidence(f"node {each}", "label", f"{context.cache.node_label}=true")
-                        for each in context.cache.node_names
+                        Evidence(f"node {cache_node}", "label", f"{context.cache.node_label}=true")
+                        for cache_node in context.cache.node_names
                     ),
                 ),
                 use.pin_fix(),
@@ -115,8 +114,7 @@ def workers_are_bound_to_cache_nodes(context: CheckContext) -> Iterator[Finding]
         yield Finding(
             use.about,
             f"component {use.component.name} mounts the cache and may run on "
-            f"{summarize(other_nodes)}, "
-            "where it is not",
+            f"{summarize(other_nodes)}, where it is not",
             (use.field_evidence("affinity", f"nothing requires {context.cache.node_label}"),),
             use.pin_fix(),
             severity,

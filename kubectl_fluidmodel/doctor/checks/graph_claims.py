@@ -98,45 +98,51 @@ def graph_claims_are_in_its_namespace(context: CheckContext) -> Iterator[Finding
 
 def _namespaces_with_cache(context: CheckContext, claim: str, namespace: str) -> list[str]:
     def build() -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+        by_name: dict[str, list[str]] = {}
         for cache in context.caches:
-            found.setdefault(cache.name, []).append(cache.namespace)
-        return found
+            by_name.setdefault(cache.name, []).append(cache.namespace)
+        return by_name
 
     namespaces = context.cached("caches by name", build).get(claim, [])
     return [] if namespace in namespaces else namespaces
 
 
 def _missing_claims(context: CheckContext) -> Iterator[tuple[Object, str, Evidence]]:
-    """Graphs with missing claims: graph, claim, and evidence."""
-    by_name = {(namespace_of(each), name_of(each)): each for each in all_graphs(context)}
+    """Graphs with missing claims: graph, claim, and the first evidence."""
     reported = set()
+    for graph, claim, evidence in _all_missing_claims(context):
+        if (id(graph), claim) not in reported:
+            reported.add((id(graph), claim))
+            yield graph, claim, evidence
+
+
+def _all_missing_claims(context: CheckContext) -> Iterator[tuple[Object, str, Evidence]]:
+    """As `_missing_claims`, with all evidence: the scheduler's, the operator's, the graph's own."""
+    graphs = {(namespace_of(graph), name_of(graph)): graph for graph in all_graphs(context)}
     for pod in context.snapshot.of_kind(kinds.PODS):
-        name = labels_of(pod).get(resources.GRAPH_LABEL) or labels_of(pod).get(
-            resources.SELECTOR_LABEL
-        )
-        graph = by_name.get((namespace_of(pod), str(name)))
-        for condition in get_list(pod, "status", "conditions") if graph else ():
-            match = _CLAIM_NOT_FOUND.search(str(condition.get("message")))
-            if graph and match and (id(graph), match[1]) not in reported:
-                reported.add((id(graph), match[1]))
-                location = f"condition {condition.get('type')}"
-                message = " ".join(str(condition.get("message")).split())
-                yield graph, match[1], Evidence(object_reference(pod), location, message)
-    for graph in by_name.values():
-        for condition in get_list(graph, "status", "conditions"):
-            match = _LISTED_CLAIM_NOT_FOUND.search(str(condition.get("message")))
-            if match and (id(graph), match[1]) not in reported:
-                reported.add((id(graph), match[1]))
-                location = f"condition {condition.get('type')}"
-                text = str(condition.get("message"))
-                yield graph, match[1], Evidence(object_reference(graph), location, text)
-    for graph in by_name.values():
+        labels = labels_of(pod)
+        name = labels.get(resources.GRAPH_LABEL) or labels.get(resources.SELECTOR_LABEL)
+        owner = graphs.get((namespace_of(pod), str(name)))
+        if owner is not None:
+            for claim, evidence in _reported_claims(pod, _CLAIM_NOT_FOUND):
+                yield owner, claim, evidence
+    for graph in graphs.values():
+        for claim, evidence in _reported_claims(graph, _LISTED_CLAIM_NOT_FOUND):
+            yield graph, claim, evidence
+    for graph in graphs.values():
         for claim, component in _absent_claims(context, graph):
-            if (id(graph), claim) not in reported:
-                reported.add((id(graph), claim))
-                location = f"component {component}, volumes"
-                yield graph, claim, Evidence(object_reference(graph), location, f"claim {claim}")
+            location = f"component {component}, volumes"
+            yield graph, claim, Evidence(object_reference(graph), location, f"claim {claim}")
+
+
+def _reported_claims(obj: Object, pattern: re.Pattern[str]) -> Iterator[tuple[str, Evidence]]:
+    """The claims that an object's conditions name as missing."""
+    for condition in get_list(obj, "status", "conditions"):
+        message = " ".join(str(condition.get("message")).split())
+        match = pattern.search(message)
+        if match:
+            location = f"condition {condition.get('type')}"
+            yield match[1], Evidence(object_reference(obj), location, message)
 
 
 def _absent_claims(context: CheckContext, graph: Object) -> Iterator[tuple[str, str]]:
@@ -145,11 +151,8 @@ def _absent_claims(context: CheckContext, graph: Object) -> Iterator[tuple[str, 
     opened = open_graph_once(context, graph)
     if opened is None:
         return
-    created = {
-        str(each.get("name"))
-        for each in get_list(graph, "spec", "pvcs")
-        if each.get("create") is True
-    }
+    listed = get_list(graph, "spec", "pvcs")
+    created = {str(entry.get("name")) for entry in listed if entry.get("create") is True}
     for component in opened[0].components:
         pvc = get_path(component.spec, "pvc", default={})
         if pvc.get("create") is True:

@@ -74,11 +74,11 @@ def engines_limit_parallel_reads(context: CheckContext) -> Iterator[Finding]:
             total = min(total, (files or 0) * pods)
         if total <= MAX_PARALLEL_READS:
             continue
-        each = f"{reads.threads} for each of {pluralize(reads.processes, 'rank')}"
-        each += f" and of {pods} pods of a node" if pods > 1 else ""
+        threads = f"{reads.threads} for each of {pluralize(reads.processes, 'rank')}"
+        threads += f" and of {pods} pods of a node" if pods > 1 else ""
         yield Finding(
             use.about,
-            f"component {use.component.name} reads the mount with {total} threads ({each}), and "
+            f"component {use.component.name} reads the mount with {total} threads ({threads}), and "
             f"Alluxio's FUSE client can hang from {MAX_PARALLEL_READS + 1} on",
             (
                 _loader_evidence(use, engine),

@@ -104,15 +104,15 @@ def engine_paths_hold_the_model(context: CheckContext) -> Iterator[Finding]:
             continue
         requested = engine.value.rstrip("/").removeprefix(mount.rstrip("/")).strip("/")
         folder, _, file = requested.rpartition("/")
-        found = expected_directory(context, mount, requested)
+        directory = expected_directory(context, mount, requested)
         if models is not None:
             is_present = not models or requested in models or (folder in models and "." in file)
-            found = None if is_present else sort_by_similarity(requested, models)[0]
-        if found is None:
+            directory = None if is_present else sort_by_similarity(requested, models)[0]
+        if directory is None:
             continue
-        right = f"{mount.rstrip('/')}/{found}".rstrip("/")
+        right = f"{mount.rstrip('/')}/{directory}".rstrip("/")
         reference = f"dataset {context.cache.namespace}/{context.cache.name}"
-        listed = ", ".join(each or "at its root" for each in models or [found])
+        listed = ", ".join(model or "at its root" for model in models or [directory])
         by_pin = use.pin_fix("--use-model-path")
         location = f"{use.about} component {use.component.name}, model path"
         by_hand = Fix(right, "advice", location)
@@ -120,8 +120,8 @@ def engine_paths_hold_the_model(context: CheckContext) -> Iterator[Finding]:
             use.about,
             f"component {use.component.name} reads {engine.value}, and the model is at {right}",
             (command_evidence(use, engine), Evidence(reference, "where its model is", listed)),
-            by_pin if len(models or [found]) == 1 else by_hand,
-            None if models or found else Severity.WARNING,
+            by_pin if len(models or [directory]) == 1 else by_hand,
+            None if models or directory else Severity.WARNING,
         )
 
 
@@ -137,10 +137,10 @@ def hub_cache_is_outside_the_mount(context: CheckContext) -> Iterator[Finding]:
     """
     models = model_directories(context)
     for use, engine, mount in engines_with_mount(context):
-        found = hub_cache_variable(use.component, engine, mount)
-        if found is None or any(_HUB_CACHE_DIR.search(each) for each in models or ()):
+        variable = hub_cache_variable(use.component, engine, mount)
+        if variable is None or any(_HUB_CACHE_DIR.search(model) for model in models or ()):
             continue
-        name, value = found
+        name, value = variable
         by_name = bool(HUB_ID.fullmatch(engine.value))
         request_note = f", and requests {engine.value} from the Hub" if by_name else ""
         yield Finding(
@@ -237,8 +237,10 @@ def frontends_have_the_model_files(context: CheckContext) -> Iterator[Finding]:
 def _set_env_fix(use: ComponentUsage, engine: EngineModel, name: str, value: str) -> Fix:
     """Set an environment variable of the engine's container."""
     container: Object = value_at(use.component.spec, engine.container_path) or {}
-    kept = [each for each in get_list(container, "env") if each.get("name") != name]
-    return use.set_field_fix(container, "env", [*kept, {"name": name, "value": value}])
+    other_variables = [
+        variable for variable in get_list(container, "env") if variable.get("name") != name
+    ]
+    return use.set_field_fix(container, "env", [*other_variables, {"name": name, "value": value}])
 
 
 def _move_hub_cache_fix(
@@ -246,10 +248,9 @@ def _move_hub_cache_fix(
 ) -> Fix:
     """Move the Hub's cache directory; an engine with a model name also needs the path."""
     moved = _set_env_fix(use, engine, name, "/tmp/hf")  # noqa: S108 - a path in the pod
-    pinned = use.pin_fix("--use-model-path").text
-    has_both_commands = isinstance(moved.text, Command) and isinstance(pinned, Command) and by_name
-    if has_both_commands and isinstance(moved.text, Command) and isinstance(pinned, Command):
-        return Fix(chain(moved.text, pinned))
+    pin = use.pin_fix("--use-model-path").text
+    if by_name and isinstance(moved.text, Command) and isinstance(pin, Command):
+        return Fix(chain(moved.text, pin))
     return moved
 
 

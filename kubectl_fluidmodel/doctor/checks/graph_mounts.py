@@ -57,7 +57,9 @@ def service_mounts_in_one_way(context: CheckContext) -> Iterator[Finding]:
     for use in component_usages(context):
         listed = get_list(use.component.spec, "volumeMounts")
         inner = get_list(use.component.main_container(), "volumeMounts")
-        mounts_cache = any(each.get("name") == context.cache.name for each in listed)
+        mounts_cache = any(
+            volume_mount.get("name") == context.cache.name for volume_mount in listed
+        )
         if mounts_cache and inner and "podTemplate" not in use.component.spec:
             yield Finding(
                 use.about,

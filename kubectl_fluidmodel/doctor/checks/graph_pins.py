@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from kubectl_fluidmodel.doctor import fix_commands
+from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -166,14 +166,14 @@ def _mount_points(cache: Cache) -> list[str]:
 
 def _mountable_sources(cache: Cache) -> set[str]:
     """The cache's sources that a pod can mount itself: `pvc://claim`, `local:///directory`."""
-    found = set()
+    sources = set()
     for point in _mount_points(cache):
         scheme, _, rest = point.partition("://")
         if scheme == "pvc":
-            found.add(f"pvc://{rest.split('/')[0]}")
+            sources.add(f"pvc://{rest.split('/')[0]}")
         elif scheme == "local":
-            found.add(f"local://{rest.rstrip('/')}")
-    return found
+            sources.add(f"local://{rest.rstrip('/')}")
+    return sources
 
 
 def _mounted_sources(component: Component, claims: Mapping[str, str]) -> set[str]:
@@ -181,8 +181,8 @@ def _mounted_sources(component: Component, claims: Mapping[str, str]) -> set[str
         str(get_path(volume, "hostPath", "path", default="")).rstrip("/")
         for volume in get_list(component.pod_spec(), "volumes")
     }
-    found = {f"local://{path}" for path in paths if path}
-    return found | {f"pvc://{claim}" for claim in claims.values() if claim}
+    sources = {f"local://{path}" for path in paths if path}
+    return sources | {f"pvc://{claim}" for claim in claims.values() if claim}
 
 
 @register_check("FM711", "no graph of the cache is being deleted", severity=Severity.WARNING)
@@ -196,19 +196,8 @@ def graphs_are_not_terminating(context: CheckContext) -> Iterator[Finding]:
             yield Finding(
                 object_reference(obj),
                 f"it is being deleted, {describe_deletion(obj)}",
-                (
-                    Evidence(
-                        object_reference(obj),
-                        "metadata.deletionTimestamp",
-                        str(get_path(obj, "metadata", "deletionTimestamp")),
-                    ),
-                ),
-                Fix(
-                    fix_commands.kubectl_command(
-                        obj, "get", fix_commands.kubectl_kind(obj), name_of(obj), "-o", "yaml"
-                    ),
-                    "advice",
-                ),
+                (observations.field_evidence(obj, "metadata", "deletionTimestamp"),),
+                observations.advice(obj, "get", *fix_commands.object_operands(obj), "-o", "yaml"),
             )
 
 
@@ -257,7 +246,9 @@ def mount_is_in_the_graph(context: CheckContext) -> Iterator[Finding]:
         owners = get_list(obj, "metadata", "ownerReferences")
         if namespace_of(obj) != context.cache.namespace or not owners:
             continue
-        owner = next((each for each in owners if each.get("kind") == resources.GRAPH), None)
+        owner = next(
+            (reference for reference in owners if reference.get("kind") == resources.GRAPH), None
+        )
         if owner is None or (resources.GRAPH, str(owner.get("name"))) in mounting:
             continue
         if context.cache.name in claims_in(obj.get("spec")):

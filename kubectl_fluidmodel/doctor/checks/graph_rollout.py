@@ -110,7 +110,7 @@ def _free_gpus_fix(context: CheckContext, pod: Object) -> Fix:
         if name_of(node) not in held and gpus.allocatable_gpus(node)
     ]
     fits = [fits_with_labels(context, pod, node, labels) for node in others]
-    if cache.dataset is not None and names.has_own_spec(cache.dataset) and fits and all(fits):
+    if names.has_own_spec(cache.dataset or {}) and fits and all(fits):
         return more_copies_fix(cache, len(held) + 1)
     return Fix(
         command(
@@ -156,14 +156,7 @@ def rollout_can_complete(context: CheckContext) -> Iterator[Finding]:
                 f"needs the GPUs that {name_of(holding[0])} holds until the new one is ready",
                 (
                     Evidence(object_reference(pod), "condition PodScheduled", message),
-                    *(
-                        Evidence(
-                            object_reference(o),
-                            "spec.nodeName",
-                            str(get_path(o, "spec", "nodeName")),
-                        )
-                        for o in holding
-                    ),
+                    *(observations.field_evidence(o, "spec", "nodeName") for o in holding),
                 ),
                 use.pin_fix("--recreate"),
             )

@@ -23,6 +23,7 @@ from kubectl_fluidmodel.doctor.graph_usage import (
     node_label_keys,
     reading_workers,
 )
+from kubectl_fluidmodel.doctor.observations import visible_cache_nodes
 from kubectl_fluidmodel.dynamo import scheduling
 from kubectl_fluidmodel.dynamo.autoscaling import replica_limit, shortfall
 from kubectl_fluidmodel.dynamo.component import Role
@@ -32,15 +33,9 @@ from kubectl_fluidmodel.objects.scheduler import Filter, Obstacle
 from kubectl_fluidmodel.output.units import pluralize
 
 
-def cache_nodes(context: CheckContext) -> list[Object]:
-    """The nodes that hold the cache."""
-    found = (context.snapshot.get(kinds.NODES, name) for name in context.cache.node_names)
-    return [node for node in found if node is not None]
-
-
 def _bound_workers(context: CheckContext) -> Iterator[tuple[ComponentUsage, list[Object]]]:
     """Workers that are bound to the cache's nodes, with these nodes."""
-    nodes = cache_nodes(context)
+    nodes = visible_cache_nodes(context)
     for use in reading_workers(context) if nodes else ():
         if (
             use.component.replicas
@@ -78,8 +73,8 @@ def workers_fit_a_cache_node(context: CheckContext) -> Iterator[Finding]:
             continue
         cordoned = [
             name
-            for name, found in against.items()
-            if all(each.filter is Filter.CORDON for each in found)
+            for name, obstacles in against.items()
+            if all(obstacle.filter is Filter.CORDON for obstacle in obstacles)
         ]
         fix = Fix(
             fix_commands.uncordon_nodes(cordoned)
@@ -92,8 +87,10 @@ def workers_fit_a_cache_node(context: CheckContext) -> Iterator[Finding]:
             use.about,
             f"component {use.component.name} cannot run on any node that holds the cache",
             tuple(
-                Evidence(f"node {name}", "obstacles", "; ".join(each.text for each in found))
-                for name, found in against.items()
+                Evidence(
+                    f"node {name}", "obstacles", "; ".join(obstacle.text for obstacle in obstacles)
+                )
+                for name, obstacles in against.items()
             ),
             fix,
         )
@@ -120,8 +117,8 @@ def workers_tolerate_cache_node_taints(context: CheckContext) -> Iterator[Findin
     """
     for use, nodes in _bound_workers(context):
         taints = {
-            name: [each.subject for each in found]
-            for name, found in _obstacles_by_node(use, nodes, Filter.TAINT).items()
+            name: [obstacle.subject for obstacle in obstacles]
+            for name, obstacles in _obstacles_by_node(use, nodes, Filter.TAINT).items()
         }
         if not all(taints.values()):
             continue
@@ -132,8 +129,8 @@ def workers_tolerate_cache_node_taints(context: CheckContext) -> Iterator[Findin
             f"component {use.component.name} does not tolerate {next(iter(taints.values()))[0]}, "
             "which every node with the cache has",
             tuple(
-                Evidence(f"node {name}", "spec.taints", ", ".join(found))
-                for name, found in taints.items()
+                Evidence(f"node {name}", "spec.taints", ", ".join(subjects))
+                for name, subjects in taints.items()
             ),
             use.set_field_fix(
                 spec,
@@ -160,10 +157,10 @@ def cache_nodes_have_enough_gpus(context: CheckContext) -> Iterator[Finding]:
         pods = [(component.name, needs, tuple(allocatable))] * (count * spread)
         if len(fitting) >= spread and not scheduling.pack_pods(pods, allocatable):
             continue
-        each = pluralize(spread, "pod") if spread > 1 else "one pod"
+        replica_size = pluralize(spread, "pod") if spread > 1 else "one pod"
         yield Finding(
             use.about,
-            f"component {component.name} has {pluralize(count, 'replica')} of {each} with "
+            f"component {component.name} has {pluralize(count, 'replica')} of {replica_size} with "
             f"{pluralize(sum(needs.values()), 'GPU')}, and that is more than the nodes with the "
             "cache have",
             tuple(

@@ -11,16 +11,22 @@ from kubectl_fluidmodel.doctor.check import (
     Finding,
     Fix,
     Severity,
+    event_evidence,
+    involved_object,
     object_reference,
     register_check,
 )
 from kubectl_fluidmodel.fluid import installation
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import annotations_of, get_list, get_path, labels_of
+from kubectl_fluidmodel.objects.access import annotations_of, get_list, labels_of, namespace_of
 from kubectl_fluidmodel.output.shell import Operand
 
 INJECT_LABEL = "fuse.serverful.fluid.io/inject"
+"""On a pod: asks the webhook to change it."""
+_ENABLE_LABEL = "fluid.io/enable-injection"
+"""On a pod: `false` keeps the webhook from changing it."""
 DATASETS_IN_USE_ANNOTATION = "fluid.io/datasets-in-use"
+"""On a pod that the webhook has changed."""
 
 
 @register_check("FM440", "the API server admits pods that read the cache", needs=(kinds.EVENTS,))
@@ -34,8 +40,8 @@ def reader_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
     cache = context.cache
     for event in observations.creation_failures(context):
         message = str(event.get("message") or "")
-        namespace = str(get_path(event, "involvedObject", "namespace", default=""))
-        if namespace != cache.namespace:
+        owner = involved_object(event)
+        if namespace_of(owner) != cache.namespace:
             continue
         missing = re.search(r"(?:runtime infos from PVCs|following PVCs) \[([^\]]*)\]", message)
         webhook = re.search(r'failed calling webhook "(\S*\.fluid\.io)"', message)
@@ -43,9 +49,6 @@ def reader_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
             continue
         if not missing and not (webhook and _may_have_readers(context)):
             continue
-        involved = get_path(event, "involvedObject", default={})
-        reference = f"{str(involved.get('kind', '')).lower()} {namespace}/{involved.get('name')}"
-        evidence = observations.latest_event([event], "")
         cause = (
             f"Fluid's webhook rejects its pods: claim {cache.name} is missing or not Bound"
             if missing
@@ -58,7 +61,7 @@ def reader_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
             if missing
             else observations.fluid_advice("get", "deployment", installation.WEBHOOK_SERVER)
         )
-        yield Finding(reference, cause, observations.as_tuple(evidence), fix)
+        yield Finding(object_reference(owner), cause, (event_evidence(event),), fix)
 
 
 def _may_have_readers(context: CheckContext) -> bool:
@@ -83,19 +86,15 @@ def requested_injection_took_place(context: CheckContext) -> Iterator[Finding]:
     was not available when the pod was created, or the label fluid.io/enable-injection=false forbids
     it. Webhooks change pods only at creation.
     """
-    cache = context.cache
-    for reader in cache.readers:
+    for reader in context.cache.readers:
         labels = labels_of(reader.pod)
-        if labels.get(INJECT_LABEL) != "true" or DATASETS_IN_USE_ANNOTATION in annotations_of(
-            reader.pod
-        ):
+        is_injected = DATASETS_IN_USE_ANNOTATION in annotations_of(reader.pod)
+        if labels.get(INJECT_LABEL) != "true" or is_injected:
             continue
-        off = labels.get("fluid.io/enable-injection") == "false"
-        owned = bool(get_list(reader.pod, "metadata", "ownerReferences"))
+        off = labels.get(_ENABLE_LABEL) == "false"
         if off:
-            key = "fluid.io/enable-injection"
-            fix = Fix(f"remove the label {key} from the pod's template", "advice")
-        elif owned:
+            fix = Fix(f"remove the label {_ENABLE_LABEL} from the pod's template", "advice")
+        elif get_list(reader.pod, "metadata", "ownerReferences"):
             fix = Fix(fix_commands.delete_objects(reader.pod))
         else:
             fix = Fix("recreate the pod: Fluid does not change existing ones", "advice")
@@ -104,9 +103,7 @@ def requested_injection_took_place(context: CheckContext) -> Iterator[Finding]:
             "it asks for Fluid's injection, "
             + ("but another label forbids it" if off else "but was created without it"),
             (
-                observations.label_evidence(
-                    reader.pod, "fluid.io/enable-injection" if off else INJECT_LABEL
-                ),
+                observations.label_evidence(reader.pod, _ENABLE_LABEL if off else INJECT_LABEL),
                 observations.field_evidence(
                     reader.pod, "metadata", "annotations", DATASETS_IN_USE_ANNOTATION
                 ),

@@ -43,18 +43,23 @@ def reload_fix(cache: Cache, load: Object | None = None, *, delete_first: bool =
         apply = fix_commands.load_command(cache)
         return Fix(chain(fix_commands.delete_load(load), apply) if load and delete_first else apply)
     name = name_of(load) if load else f"{cache.name}-load"
-    document = {
+    spec = {
+        "loadMetadata": True,
+        "dataset": {"name": cache.name, "namespace": cache.namespace},
+        "target": [{"path": "/", "replicas": runtimes.wanted_copies(cache.runtime)}],
+    }
+    apply = fix_commands.apply_manifest(load_manifest(name, cache.namespace, spec))
+    return Fix(chain(fix_commands.delete_load(load), apply) if load else apply)
+
+
+def load_manifest(name: str, namespace: str, spec: Object) -> Object:
+    """A DataLoad for the user to create, without the labels of this plugin."""
+    return {
         "apiVersion": names.DATA_LOADS.api_version,
         "kind": names.DATA_LOADS.name,
-        "metadata": {"name": name, "namespace": cache.namespace},
-        "spec": {
-            "loadMetadata": True,
-            "dataset": {"name": cache.name, "namespace": cache.namespace},
-            "target": [{"path": "/", "replicas": runtimes.wanted_copies(cache.runtime)}],
-        },
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
     }
-    apply = fix_commands.apply_manifest(document)
-    return Fix(chain(fix_commands.delete_load(load), apply) if load else apply)
 
 
 def covers_all_mounts(cache: Cache, load: Object) -> bool:
@@ -78,13 +83,13 @@ def model_was_loaded(context: CheckContext) -> Iterator[Finding]:
     store, one file after the other. A DataLoad loads the whole model in advance.
     """
     cache = context.cache
-    found = cache_usage(cache)
-    if cache.loads or cache.dataset is None or found.is_complete is not False:
+    usage = cache_usage(cache)
+    if cache.loads or cache.dataset is None or usage.is_complete is not False:
         return
     yield Finding(
         object_reference(cache.dataset),
-        f"nothing has loaded the model: {format_bytes(found.cached_bytes)} of "
-        f"{format_bytes(found.source_bytes)} are cached",
+        f"nothing has loaded the model: {format_bytes(usage.cached_bytes)} of "
+        f"{format_bytes(usage.source_bytes)} are cached",
         (observations.field_evidence(cache.dataset, "status", "cacheStates", "cachedPercentage"),),
         reload_fix(cache),
     )
@@ -134,21 +139,24 @@ def load_is_complete(context: CheckContext) -> Iterator[Finding]:
     store on first access. Load again; data that is cached is not loaded twice.
     """
     cache = context.cache
-    load, found = latest_load(cache), cache_usage(cache)
-    if load is None or found.is_complete is not False or cache.dataset is None:
-        return
-    if get_path(load, "status", "phase") != "Complete":
+    load, usage = latest_load(cache), cache_usage(cache)
+    if (
+        load is None
+        or usage.is_complete is not False
+        or cache.dataset is None
+        or get_path(load, "status", "phase") != "Complete"
+    ):
         return
     seconds = observations.seconds_since(
         context, get_path(load, "status", "conditions", 0, "lastTransitionTime")
     )
     is_recent = seconds is not None and seconds < COUNTING_DELAY
     partly = not covers_all_mounts(cache, load)
-    copies = f" of {found.copies} copies" if found.copies > 1 else ""
-    expected_bytes = (found.source_bytes or 0) * found.copies
+    copies = f" of {usage.copies} copies" if usage.copies > 1 else ""
+    expected_bytes = (usage.source_bytes or 0) * usage.copies
     yield Finding(
         object_reference(cache.dataset),
-        f"the load is Complete, and {format_bytes(found.cached_bytes)} of "
+        f"the load is Complete, and {format_bytes(usage.cached_bytes)} of "
         f"{format_bytes(expected_bytes)}{copies} are cached"
         + ("; Fluid may not have counted yet" if is_recent else ""),
         (
@@ -180,26 +188,21 @@ def load_has_started(context: CheckContext) -> Iterator[Finding]:
         return
     running = str(get_path(cache.dataset, "status", "operationRef", "DataLoad", default=""))
     after = get_path(load, "spec", "runAfter", "name", default="")
-    bound = get_path(cache.dataset, "status", "phase") == "Bound"
     if after and get_path(load, "status", "waitingFor", "operationComplete"):
         cause = f"it waits for {after} to be complete"
     elif running and name_of(load) not in running.split(","):
         cause = f"it waits for the load {running}"
-    elif not bound:
+    elif get_path(cache.dataset, "status", "phase") != "Bound":
         cause = "it waits for its Dataset to be Bound"
     else:
         cause = "Fluid does not start it"
-    refs = observations.field_evidence(cache.dataset or {}, "status", "operationRef", "DataLoad")
+    path = ("status", "operationRef", "DataLoad") if running else ("status", "phase")
     yield Finding(
         object_reference(load),
         cause,
         (
             observations.field_evidence(load, "status", "phase"),
-            *(
-                [refs]
-                if running
-                else [observations.field_evidence(cache.dataset or {}, "status", "phase")]
-            ),
+            observations.field_evidence(cache.dataset or {}, *path),
         ),
         observations.describe(load),
     )

@@ -15,7 +15,7 @@ from kubectl_fluidmodel.doctor.check import (
     object_reference,
     register_check,
 )
-from kubectl_fluidmodel.doctor.checks.load import latest_load, reload_fix
+from kubectl_fluidmodel.doctor.checks.load import latest_load, load_manifest, reload_fix
 from kubectl_fluidmodel.doctor.unschedulable import TAINT, explain_pod
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.dataload import load_targets
@@ -62,8 +62,8 @@ def loader_pod_is_running(context: CheckContext) -> Iterator[Finding]:
     load = latest_load(cache)
     if load is None or get_path(load, "status", "phase") != "Executing":
         return
-    found = loader_pods(cache)
-    if not found and context.age(load) > LOADER_START_TIMEOUT:
+    pods = loader_pods(cache)
+    if not pods and context.age(load) > LOADER_START_TIMEOUT:
         job = context.snapshot.get(kinds.JOBS, f"{name_of(load)}-loader-job", cache.namespace)
         warning = observations.warning_event(context, job, "", "FailedCreate") if job else None
         refused = observations.warning_event(context, load, "", "DataOperationExecutionFailed")
@@ -76,7 +76,7 @@ def loader_pod_is_running(context: CheckContext) -> Iterator[Finding]:
             ),
             observations.advice(cache, "describe", "job", Operand(f"{name_of(load)}-loader-job")),
         )
-    for pod in found:
+    for pod in pods:
         message = observations.scheduling_failure(pod)
         if message:
             without = explain_pod(context, "loader", pod, message)
@@ -94,18 +94,11 @@ def loader_pod_is_running(context: CheckContext) -> Iterator[Finding]:
 
 def _load_with_tolerations(load: Object, tolerations: list[Object]) -> Command:
     """Recreate the load with more tolerations; Fluid reads them only at creation."""
-    kept = get_list(load, "spec", "tolerations")
-    spec = {
-        **load["spec"],
-        "tolerations": kept + [toleration for toleration in tolerations if toleration not in kept],
-    }
-    load_with_tolerations = {
-        "apiVersion": names.DATA_LOADS.api_version,
-        "kind": names.DATA_LOADS.name,
-        "metadata": {"name": name_of(load), "namespace": namespace_of(load)},
-        "spec": spec,
-    }
-    return chain(fix_commands.delete_load(load), fix_commands.apply_manifest(load_with_tolerations))
+    existing = get_list(load, "spec", "tolerations")
+    added = [toleration for toleration in tolerations if toleration not in existing]
+    spec = {**load["spec"], "tolerations": existing + added}
+    manifest = load_manifest(name_of(load), namespace_of(load), spec)
+    return chain(fix_commands.delete_load(load), fix_commands.apply_manifest(manifest))
 
 
 @register_check(
@@ -145,6 +138,7 @@ def loader_commands_succeed(context: CheckContext) -> Iterator[Finding]:
 
 
 def _failed_container(pod: Object) -> Evidence | None:
+    """The first container of a pod that ended with an error, now or before its last restart."""
     for status in get_list(pod, "status", "containerStatuses"):
         for when in ("state", "lastState"):
             terminated = get_path(status, when, "terminated", default={})
@@ -156,15 +150,8 @@ def _failed_container(pod: Object) -> Evidence | None:
 
 
 def _last_log_line(context: CheckContext, pod: Object) -> Evidence | None:
-    """The last line of the loader's log."""
-    lines = [
-        line for line in context.container_log(pod, LOADER_CONTAINER).splitlines() if line.strip()
-    ]
-    if not lines:
-        return None
-    return Evidence(
-        object_reference(pod), f"log of {LOADER_CONTAINER}", " ".join(lines[-1].split())
-    )
+    """The last line of the loader's log that is not blank."""
+    return observations.last_matching_line(context, pod, LOADER_CONTAINER, r"\S")
 
 
 @register_check(

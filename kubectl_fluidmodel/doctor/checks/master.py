@@ -17,10 +17,11 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.doctor.consequences import NO_MASTER, NOT_LOADED
 from kubectl_fluidmodel.fluid import names, pod_problems
+from kubectl_fluidmodel.fluid.secret import encrypt_options
 from kubectl_fluidmodel.inventory.cache import MASTER, WORKER, Cache
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.pods import is_terminated
 from kubectl_fluidmodel.output.shell import Operand
 
@@ -78,16 +79,13 @@ def _missing_object_cause(cache: Cache, match: re.Match[str] | None) -> str:
 
 def _referenced_secret_keys(cache: Cache) -> list[tuple[str, str]]:
     """(Secret, key) pairs that the Dataset's mounts refer to."""
-    options = [
-        *get_list(cache.dataset, "spec", "sharedEncryptOptions"),
-        *(
-            o
-            for m in get_list(cache.dataset, "spec", "mounts")
-            for o in get_list(m, "encryptOptions")
-        ),
+    references = [
+        get_path(option, "valueFrom", "secretKeyRef", default={})
+        for option in encrypt_options(cache.dataset)
     ]
-    found = [get_path(option, "valueFrom", "secretKeyRef", default={}) for option in options]
-    return [(str(each.get("name", "")), str(each.get("key", ""))) for each in found]
+    return [
+        (str(reference.get("name", "")), str(reference.get("key", ""))) for reference in references
+    ]
 
 
 def _provide_object_fix(cache: Cache, match: re.Match[str] | None) -> Fix:
@@ -122,12 +120,7 @@ def master_is_ready(context: CheckContext) -> Iterator[Finding]:
             continue
         cause, line = observations.find_log_cause(context, pod)
         probe = observations.warning_event(context, pod, "probe failed", "Unhealthy")
-        stuck = next(
-            iter(
-                observations.waiting_containers(pod, {"CrashLoopBackOff", "CreateContainerError"})
-            ),
-            None,
-        )
+        stuck = observations.stuck_container(pod)
         restarts = sum(
             pod_problems.restart_count(pod, c) for c in ("alluxio-master", "alluxio-job-master")
         )
@@ -135,7 +128,7 @@ def master_is_ready(context: CheckContext) -> Iterator[Finding]:
         evidence = [
             *observations.as_tuple(line),
             *observations.as_tuple(probe),
-            *([stuck[1]] if stuck else []),
+            *observations.as_tuple(stuck),
         ]
         evidence = evidence or [_container_state(pod)]
         restarted = f" and was restarted {restarts} times" if restarts else ""
@@ -227,7 +220,7 @@ def host_names_resolve(context: CheckContext) -> Iterator[Finding]:
     cache = context.cache
     for part, pod in observations.cache_pods(cache, MASTER, WORKER):
         own_names = {str(get_path(pod, "spec", "nodeName", default="")), name_of(pod)}
-        own_names |= {each.partition(".")[0] for each in own_names}
+        own_names |= {name.partition(".")[0] for name in own_names}
         if pod_problems.is_ready(pod):
             continue
         for host, line in _unknown_hosts(context, pod):
@@ -248,14 +241,9 @@ def host_names_resolve(context: CheckContext) -> Iterator[Finding]:
 
 
 def _unknown_hosts(context: CheckContext, pod: Object) -> Iterator[tuple[str, Evidence]]:
-    for status in get_list(pod, "status", "containerStatuses"):
-        name = str(status.get("name", ""))
-        for previous in (False, True):
-            for line in context.container_log(pod, name, previous=previous).splitlines():
-                match = _UNKNOWN_HOST.search(line)
-                if match:
-                    location = f"{'previous ' if previous else ''}log of {name}"
-                    yield (
-                        match["host"],
-                        Evidence(object_reference(pod), location, " ".join(line.split())),
-                    )
+    """The host names that a pod's logs say are unknown, with the line."""
+    for log in observations.pod_logs(context, pod):
+        for line in log.text.splitlines():
+            match = _UNKNOWN_HOST.search(line)
+            if match:
+                yield match["host"], log.line_evidence(line)

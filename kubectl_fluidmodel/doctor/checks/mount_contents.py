@@ -48,8 +48,8 @@ def mount_leads_to_the_model(context: CheckContext) -> Iterator[Finding]:
     if not empty:
         empty = [
             empty_result
-            for empty_result, found in _listed_contents_or_none(context)
-            if empty_result.result.nearest and not found.models and not found.weights
+            for empty_result, contents in _listed_contents_or_none(context)
+            if empty_result.result.nearest and not contents.models and not contents.weights
         ]
     for mount_result in empty:
         result = mount_result.result
@@ -59,7 +59,7 @@ def mount_leads_to_the_model(context: CheckContext) -> Iterator[Finding]:
             f"{result.mount} holds no model; the most likely place with one is {right}",
             (
                 *result_evidence(context, mount_result),
-                *(Evidence("store", "holds a model", each) for each in result.nearest),
+                *(Evidence("store", "holds a model", place) for place in result.nearest),
             ),
             recreate_fix(context, source=right)
             or change_mount_fix(context, mount_result.index, mount_point=right),
@@ -101,14 +101,14 @@ def _damage_findings(context: CheckContext, kind: str, files: str) -> Iterator[F
     Raises:
         CheckSkippedError: nothing of the kind is known, and not everything could be read.
     """
-    known = False
+    reported = False
     unread = ""
-    for mount_result, found in completely_listed_contents(context):
-        unread = unread or found.unread
-        for remark in found.remarks:
+    for mount_result, contents in completely_listed_contents(context):
+        unread = unread or contents.unread
+        for remark in contents.remarks:
             if remark.kind != kind or not remark.fatal:
                 continue
-            known = True
+            reported = True
             yield Finding(
                 dataset_reference(context),
                 f"{mount_result.result.mount}: {remark.text}",
@@ -116,15 +116,19 @@ def _damage_findings(context: CheckContext, kind: str, files: str) -> Iterator[F
                     Evidence(f"store {mount_result.result.mount}", path, remark.text)
                     for path in remark.paths or (mount_result.result.mount,)
                 ),
-                restage_fix(context, mount_result.result)
-                or Fix(
-                    f"upload {files} to {mount_result.result.mount}, then "
-                    f"{cache_again_command(context, mount_result)}",
-                    "advice",
-                ),
+                _upload_fix(context, mount_result, files),
             )
-    if unread and not known:
+    if unread and not reported:
         raise CheckSkippedError(unread)
+
+
+def _upload_fix(context: CheckContext, mount_result: MountResult, files: str) -> Fix:
+    """Stage the model again if this plugin staged it, else upload what is missing."""
+    return restage_fix(context, mount_result.result) or Fix(
+        f"upload {files} to {mount_result.result.mount}, then "
+        f"{cache_again_command(context, mount_result)}",
+        "advice",
+    )
 
 
 @register_check("FM532", "all shards of the weights exist", explains=("FM536",))
@@ -147,22 +151,17 @@ def model_has_configuration(context: CheckContext) -> Iterator[Finding]:
     model on the Hub. Or the file exists but is no configuration: empty, an HTML page, or an error
     message that was saved in its place.
     """
-    for mount_result, found in completely_listed_contents(context):
-        if not found.models:
+    for mount_result, contents in completely_listed_contents(context):
+        if not contents.models:
             yield Finding(
                 dataset_reference(context),
-                f"{mount_result.result.mount} has {pluralize(found.files, 'file')} and no "
+                f"{mount_result.result.mount} has {pluralize(contents.files, 'file')} and no "
                 "config.json",
                 tuple(
                     Evidence(f"store {mount_result.result.mount}", "file", path)
-                    for path in found.paths
+                    for path in contents.paths
                 ),
-                restage_fix(context, mount_result.result)
-                or Fix(
-                    f"upload config.json to {mount_result.result.mount}, then "
-                    f"{cache_again_command(context, mount_result)}",
-                    "advice",
-                ),
+                _upload_fix(context, mount_result, "config.json"),
             )
     yield from _damage_findings(context, CONFIG, "config.json")
 
@@ -201,8 +200,8 @@ def hub_cache_kept_its_links(context: CheckContext) -> Iterator[Finding]:
     files. Stage the model from the Hub, or copy the snapshot directory with a tool that follows
     links (`aws s3 sync` does).
     """
-    for mount_result, found in completely_listed_contents(context):
-        for remark in found.remarks:
+    for mount_result, contents in completely_listed_contents(context):
+        for remark in contents.remarks:
             if remark.kind == LINKS:
                 yield Finding(
                     dataset_reference(context),
@@ -234,10 +233,10 @@ def engines_agree_on_the_model(context: CheckContext) -> Iterator[Finding]:
     tokenizer, an adapter without its base model, several models in one directory, weights in two
     formats, or an index that disagrees with the headers of its files.
     """
-    for mount_result, found in listed_contents(context):
-        if not found.models:
+    for mount_result, contents in listed_contents(context):
+        if not contents.models:
             continue  # FM533
-        for remark in found.remarks:
+        for remark in contents.remarks:
             if not remark.fatal:
                 yield Finding(
                     dataset_reference(context),
@@ -258,17 +257,17 @@ def mount_holds_only_the_model(context: CheckContext) -> Iterator[Finding]:
     Git directory (`.git`, with a second copy of all weights). Alluxio lists them, a load of `/`
     caches them, and they take space from the model.
     """
-    for mount_result, found in listed_contents(context):
-        for each in found.rubbish:
-            if each.bytes < _MIN_REPORTED_RUBBISH:
+    for mount_result, contents in listed_contents(context):
+        for junk in contents.rubbish:
+            if junk.bytes < _MIN_REPORTED_RUBBISH:
                 continue
-            description = f"{pluralize(each.files, 'file')} of {format_bytes(each.bytes)}"
-            are = "is" if each.files == 1 else "are"
+            description = f"{pluralize(junk.files, 'file')} of {format_bytes(junk.bytes)}"
+            are = "is" if junk.files == 1 else "are"
             yield Finding(
                 dataset_reference(context),
-                f"{description} of {mount_result.result.mount} {are} {each.owner}, not the model's",
-                (Evidence(f"store {mount_result.result.mount}", each.example, description),),
-                _remove_rubbish_fix(mount_result, each),
+                f"{description} of {mount_result.result.mount} {are} {junk.owner}, not the model's",
+                (Evidence(f"store {mount_result.result.mount}", junk.example, description),),
+                _remove_rubbish_fix(mount_result, junk),
             )
 
 

@@ -59,35 +59,35 @@ def keys_are_not_in_plain_text(context: CheckContext) -> Iterator[Finding]:
     `options`. `encryptOptions` refer to a key of a Secret instead.
     """
     cache = context.cache
-    found = [
-        each
-        for each in plain_options(cache)
-        if each.value and is_secret_name(each.name, variable=True)
+    key_options = [
+        option
+        for option in plain_options(cache)
+        if option.value and is_secret_name(option.name, variable=True)
     ]
-    if found:
-        listed = ", ".join(dict.fromkeys(each.name for each in found))
+    if key_options:
+        listed = ", ".join(dict.fromkeys(option.name for option in key_options))
         yield Finding(
             cache_reference(cache),
             f"{listed} can be read by everyone who may read the Dataset",
             tuple(
-                Evidence(cache_reference(cache), each.location, f"has {each.name}")
-                for each in found
+                Evidence(cache_reference(cache), option.location, f"has {option.name}")
+                for option in key_options
             ),
             mount_fix.mount_fix(context),
         )
     properties = get_path(cache.runtime, "spec", "properties")
-    open_ones = [
+    key_properties = [
         str(name)
         for name, value in (properties.items() if isinstance(properties, dict) else ())
         if value and is_secret_name(str(name), variable=True)
     ]
-    if open_ones and cache.runtime is not None:
+    if key_properties and cache.runtime is not None:
         yield Finding(
             object_reference(cache.runtime),
-            f"{', '.join(open_ones)} can be read by everyone who may read the runtime",
+            f"{', '.join(key_properties)} can be read by everyone who may read the runtime",
             tuple(
                 Evidence(object_reference(cache.runtime), "spec.properties", f"has {name}")
-                for name in open_ones
+                for name in key_properties
             ),
             Fix("move them into encryptOptions of the Dataset", "advice"),
         )
@@ -173,14 +173,13 @@ def keys_reach_workers(context: CheckContext) -> Iterator[Finding]:
     below that prefix belong to no mount and are ignored.
     """
     cache = context.cache
-    alluxio = cache.runtime is None or cache.runtime.get("kind") == names.ALLUXIO_RUNTIMES.name
-    if not alluxio:
+    if cache.runtime is not None and cache.runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
         return
     mounts = get_list(cache.dataset, "spec", "mounts")
     root = mount.root_mount(mounts) is not None
     groups: list[tuple[tuple[str | int, ...], list[Object]]] = [
-        (("spec", "mounts", number, "encryptOptions"), get_list(each, "encryptOptions"))
-        for number, each in enumerate(mounts)
+        (("spec", "mounts", number, "encryptOptions"), get_list(entry, "encryptOptions"))
+        for number, entry in enumerate(mounts)
     ]
     shared = ("spec", "sharedEncryptOptions")
     groups.append((shared, get_list(cache.dataset, *shared)))
@@ -217,7 +216,7 @@ def options_are_given_once(context: CheckContext) -> Iterator[Finding]:
     cache = context.cache
     for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):
         options = entry.get("options")
-        hidden = {str(each.get("name", "")) for each in get_list(entry, "encryptOptions")}
+        hidden = {str(option.get("name", "")) for option in get_list(entry, "encryptOptions")}
         repeated = sorted(hidden & set(options)) if isinstance(options, dict) else []
         if repeated and cache.dataset is not None:
             removals = [
@@ -240,16 +239,16 @@ def options_are_shell_safe(context: CheckContext) -> Iterator[Finding]:
     breaks the mount.
     """
     cache = context.cache
-    found = [each for each in plain_options(cache) if _SHELL_CHARACTERS.search(each.value)]
+    unsafe = [option for option in plain_options(cache) if _SHELL_CHARACTERS.search(option.value)]
     evidence = [
         Evidence(
             cache_reference(cache),
-            each.location,
-            each.name if is_secret_name(each.name) else _quote_option(each),
+            option.location,
+            option.name if is_secret_name(option.name) else _quote_option(option),
         )
-        for each in found
+        for option in unsafe
     ]
-    reported = [each.name for each in found]
+    reported = [option.name for option in unsafe]
     for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):
         point = str(entry.get("mountPoint", ""))
         if _SHELL_CHARACTERS.search(point):

@@ -42,8 +42,8 @@ def cache_reference(cache: Cache) -> str:
 
 def events_with_reason(context: CheckContext, obj: Object | None, reason: str) -> list[Object]:
     """The events of an object with a given reason, oldest first."""
-    found = context.snapshot.events_about(obj) if obj else []
-    return [each for each in found if each.get("reason") == reason]
+    events = context.snapshot.events_about(obj) if obj else []
+    return [event for event in events if event.get("reason") == reason]
 
 
 def _require_runtimes_read(context: CheckContext) -> None:
@@ -78,10 +78,9 @@ def dataset_name_is_legal(context: CheckContext) -> Iterator[Finding]:
     if names.is_valid_name(cache.name):
         return
     evidence = [Evidence(cache_reference(cache), "metadata.name", cache.name)]
-    evidence += [
-        event_evidence(each)
-        for each in events_with_reason(context, cache.dataset, "ErrorCreateDataset")
-    ]
+    evidence += map(
+        event_evidence, events_with_reason(context, cache.dataset, "ErrorCreateDataset")
+    )
     yield Finding(
         cache_reference(cache),
         f"Fluid rejects the name {cache.name}: it must have lowercase letters, digits and '-', "
@@ -160,7 +159,7 @@ def dataset_has_runtime(context: CheckContext) -> Iterator[Finding]:
 
 def _create_runtime_fix(cache: Cache) -> Fix:
     """Create the runtime with `cache`, which measures the source, where it knows such sources."""
-    if cache.dataset is not None and names.has_own_spec(cache.dataset):
+    if names.has_own_spec(cache.dataset or {}):
         return Fix(fix_commands.cache_command(cache))
     if fix_commands.can_be_made_by_cache(cache):
         return Fix(fix_commands.recreate_cache(cache))
@@ -183,9 +182,8 @@ def runtime_has_dataset(context: CheckContext) -> Iterator[Finding]:
     match = _likely_match(cache, _unpaired_caches(context, cache.namespace)["datasets"])
     runtime = cache.runtime
     evidence = [Evidence(object_reference(runtime), "metadata.name", cache.name)]
-    evidence += [
-        event_evidence(each) for each in events_with_reason(context, runtime, "ErrorProcessRuntime")
-    ][-1:]
+    events = events_with_reason(context, runtime, "ErrorProcessRuntime")
+    evidence += map(event_evidence, events[-1:])
     if match is not None:
         yield Finding(
             object_reference(runtime),
@@ -208,14 +206,14 @@ def _unpaired_caches(context: CheckContext, namespace: str) -> dict[str, list[Ca
     """A namespace's Datasets without a runtime, and runtimes without a Dataset."""
 
     def build() -> dict[str, dict[str, list[Cache]]]:
-        found: dict[str, dict[str, list[Cache]]] = {}
+        by_namespace: dict[str, dict[str, list[Cache]]] = {}
         for cache in context.caches:
-            unpaired = found.setdefault(cache.namespace, {"datasets": [], "runtimes": []})
+            unpaired = by_namespace.setdefault(cache.namespace, {"datasets": [], "runtimes": []})
             if cache.dataset is None:
                 unpaired["runtimes"].append(cache)
             elif not cache.runtimes:
                 unpaired["datasets"].append(cache)
-        return found
+        return by_namespace
 
     return context.cached("naming: alone", build).get(namespace, {"datasets": [], "runtimes": []})
 
@@ -234,7 +232,7 @@ def _likely_match(cache: Cache, candidates: list[Cache]) -> Cache | None:
 def _is_owned_by(obj: Object, owner: Object | None) -> bool:
     owners = get_list(obj, "metadata", "ownerReferences")
     uid = names.uid_of(owner) if owner else ""
-    return bool(uid) and any(each.get("uid") == uid for each in owners)
+    return bool(uid) and any(reference.get("uid") == uid for reference in owners)
 
 
 def _is_reference(dataset: Object) -> bool:
@@ -254,27 +252,26 @@ def runtime_is_unique(context: CheckContext) -> Iterator[Finding]:
     if len(cache.runtimes) < 2:
         return
     bound = str(get_path(cache.dataset, "status", "runtimes", 0, "type", default="")).lower()
-    kept = next(
+    bound_runtime = next(
         (
-            each
-            for each in cache.runtimes
-            if bound and fix_commands.kubectl_kind(each).startswith(bound)
+            candidate
+            for candidate in cache.runtimes
+            if bound and fix_commands.kubectl_kind(candidate).startswith(bound)
         ),
         cache.runtimes[0],
     )
-    rejected = [each for each in cache.runtimes if each is not kept]
+    kinds = [str(candidate.get("kind")) for candidate in cache.runtimes]
     evidence = [
-        Evidence(object_reference(each), "kind", str(each.get("kind"))) for each in cache.runtimes
+        Evidence(object_reference(candidate), "kind", kind)
+        for candidate, kind in zip(cache.runtimes, kinds, strict=True)
     ]
+    rejected = [candidate for candidate in cache.runtimes if candidate is not bound_runtime]
     for runtime in rejected:
-        evidence += [
-            event_evidence(each)
-            for each in events_with_reason(context, runtime, "ErrorProcessRuntime")
-        ][-1:]
-    kinds = " and ".join(str(each.get("kind")) for each in cache.runtimes)
+        events = events_with_reason(context, runtime, "ErrorProcessRuntime")
+        evidence += map(event_evidence, events[-1:])
     yield Finding(
         cache_reference(cache),
-        f"{kinds} all have the name {cache.name}, and a Dataset has only one runtime",
+        f"{' and '.join(kinds)} all have the name {cache.name}, and a Dataset has only one runtime",
         tuple(evidence),
         Fix(fix_commands.delete_objects(*rejected)),
     )
@@ -323,11 +320,11 @@ def _future_name_conflict(context: CheckContext, volume_name: str) -> Iterator[F
     """An older Dataset whose volume, not created yet, will have the same name."""
     cache = context.cache
     older = [
-        each
-        for each in context.caches
-        if each.dataset is not None
-        and names.volume_name(each.namespace, each.name) == volume_name
-        and _age_order(each) < _age_order(cache)
+        other
+        for other in context.caches
+        if other.dataset is not None
+        and names.volume_name(other.namespace, other.name) == volume_name
+        and _age_order(other) < _age_order(cache)
     ]
     if cache.dataset is None or not older:
         return
@@ -367,19 +364,19 @@ def workload_names_are_free(context: CheckContext) -> Iterator[Finding]:
         (k.STATEFUL_SETS, "worker"),
         (k.DAEMON_SETS, "fuse"),
     ):
-        found = context.snapshot.get(kind, f"{cache.name}-{part}", cache.namespace)
-        if found is None or "release" in labels_of(found) or cache.runtime is None:
+        workload = context.snapshot.get(kind, f"{cache.name}-{part}", cache.namespace)
+        if workload is None or "release" in labels_of(workload) or cache.runtime is None:
             continue
-        if cache.refers_to and _is_owned_by(found, cache.dataset):
+        if cache.refers_to and _is_owned_by(workload, cache.dataset):
             continue  # Fluid's copy of the source's DaemonSet has none of its labels
-        managed = labels_of(found).get("app.kubernetes.io/managed-by") or "not set"
+        managed = labels_of(workload).get("app.kubernetes.io/managed-by") or "not set"
         yield Finding(
-            object_reference(found),
+            object_reference(workload),
             f"{kind.name} {cache.name}-{part} is in the way: Fluid needs this name, and "
             "this one is not Fluid's",
             (
-                Evidence(object_reference(found), "metadata.labels.release", "not set"),
-                Evidence(object_reference(found), "app.kubernetes.io/managed-by", managed),
+                Evidence(object_reference(workload), "metadata.labels.release", "not set"),
+                Evidence(object_reference(workload), "app.kubernetes.io/managed-by", managed),
             ),
-            Fix(chain(fix_commands.delete_objects(found), fix_commands.recreate_runtime(cache))),
+            Fix(chain(fix_commands.delete_objects(workload), fix_commands.recreate_runtime(cache))),
         )

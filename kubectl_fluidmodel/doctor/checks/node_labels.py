@@ -18,7 +18,7 @@ from kubectl_fluidmodel.doctor.consequences import NO_FUSE
 from kubectl_fluidmodel.fluid import names, pod_problems
 from kubectl_fluidmodel.inventory.cache import FUSE, WORKER, Cache
 from kubectl_fluidmodel.objects import kinds, node_selector
-from kubectl_fluidmodel.objects.access import Object, get_path, labels_of, name_of
+from kubectl_fluidmodel.objects.access import get_path, labels_of, name_of
 
 LABELLING_TIMEOUT = 60.0
 """Seconds within which Fluid labels a ready worker's node: at every sync, 15 s by default."""
@@ -87,7 +87,7 @@ def cache_labels_agree(context: CheckContext) -> Iterator[Finding]:
             observations.label_evidence(cache.claim, written),
             observations.field_evidence(cache.dataset, "metadata", "uid"),
         ),
-        Fix(fix_commands.delete_objects(*(each for each in (cache.claim, cache.volume) if each))),
+        Fix(fix_commands.delete_objects(*filter(None, (cache.claim, cache.volume)))),
     )
 
 
@@ -157,7 +157,9 @@ def volume_can_be_mounted_on_cache_nodes(context: CheckContext) -> Iterator[Find
     if cache.volume is None or not isinstance(terms, list):
         return
     off = [
-        node for node in _visible_cache_nodes(context, cache) if not _matches_any_term(terms, node)
+        node
+        for node in observations.visible_cache_nodes(context)
+        if not any(node_selector.matches(term, node) for term in terms)
     ]
     if not off:
         return
@@ -174,12 +176,3 @@ def volume_can_be_mounted_on_cache_nodes(context: CheckContext) -> Iterator[Find
         if pairs
         else Fix(fix_commands.recreate_cache(cache)),
     )
-
-
-def _visible_cache_nodes(context: CheckContext, cache: Cache) -> list[Object]:
-    found = [context.snapshot.get(kinds.NODES, name) for name in cache.node_names]
-    return [node for node in found if node is not None]
-
-
-def _matches_any_term(terms: list[object], node: Object) -> bool:
-    return any(node_selector.matches(term, node) for term in terms)

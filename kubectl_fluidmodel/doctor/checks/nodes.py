@@ -18,7 +18,7 @@ from kubectl_fluidmodel.doctor.consequences import NO_WORKER, NOT_COMPLETE
 from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER
 from kubectl_fluidmodel.inventory.runtimes import memory_tier_bytes
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
 from kubectl_fluidmodel.objects.pods import is_terminated
 from kubectl_fluidmodel.objects.taints import taints_of
@@ -27,18 +27,6 @@ from kubectl_fluidmodel.output.shell import Operand
 _PRESSURE_CONDITIONS = ("MemoryPressure", "DiskPressure", "PIDPressure")
 RECENT_EVICTION = 3600.0
 """Seconds for which an eviction counts as recent."""
-
-
-def visible_cache_nodes(context: CheckContext) -> Iterator[Object]:
-    """The nodes with a worker, as far as they can be read."""
-    for name in context.cache.node_names:
-        node = context.snapshot.get(kinds.NODES, name)
-        if node is not None:
-            yield node
-
-
-def _node_condition(node: Object, kind: str) -> Object:
-    return next((c for c in get_list(node, "status", "conditions") if c.get("type") == kind), {})
 
 
 def _medium_fix(context: CheckContext, obj: Object, *, is_cause: bool) -> Fix:
@@ -65,8 +53,8 @@ def cache_nodes_are_ready(context: CheckContext) -> Iterator[Finding]:
     Its kubelet does not respond, or reports a problem. Its part of the cache cannot be read, and
     after five minutes its pods are evicted. A memory tier is lost when the node reboots.
     """
-    for node in visible_cache_nodes(context):
-        condition = _node_condition(node, "Ready")
+    for node in observations.visible_cache_nodes(context):
+        condition = observations.condition_of(node, "Ready")
         if not condition or condition.get("status") == "True":
             continue
         yield Finding(
@@ -125,7 +113,7 @@ def cache_nodes_are_not_terminating(context: CheckContext) -> Iterator[Finding]:
     It waits for its finalizers, as nodes of autoscalers such as Karpenter do. It still reports
     Ready, but takes no more pods and goes with all its data.
     """
-    for node in visible_cache_nodes(context):
+    for node in observations.visible_cache_nodes(context):
         if is_terminating(node):
             yield Finding(
                 object_reference(node),
@@ -150,7 +138,7 @@ def cache_nodes_accept_pods(context: CheckContext) -> Iterator[Finding]:
     model, a worker that exits does not come back, and the cache goes with the node. Running `cache`
     again moves it to a node that stays.
     """
-    for node in visible_cache_nodes(context):
+    for node in observations.visible_cache_nodes(context):
         if get_path(node, "spec", "unschedulable"):
             yield Finding(
                 object_reference(node),
@@ -192,9 +180,9 @@ def cache_nodes_are_not_under_pressure(context: CheckContext) -> Iterator[Findin
     The kubelet then evicts pods, first those that exceed their requests. A cache in memory, or on
     the system disk, is often what fills the node.
     """
-    for node in visible_cache_nodes(context):
+    for node in observations.visible_cache_nodes(context):
         for kind in _PRESSURE_CONDITIONS:
-            condition = _node_condition(node, kind)
+            condition = observations.condition_of(node, kind)
             if condition.get("status") != "True":
                 continue
             yield Finding(
@@ -234,7 +222,7 @@ def no_cache_pod_was_evicted(context: CheckContext) -> Iterator[Finding]:
         if not is_evicted and not recent:
             continue
         warning = warning or observations.latest_event(recent, "")
-        message = [*([observations.field_evidence(pod, "status", "message")] if is_evicted else [])]
+        message = [observations.field_evidence(pod, "status", "message")] if is_evicted else []
         yield Finding(
             object_reference(pod),
             f"the {part} was evicted from its node",

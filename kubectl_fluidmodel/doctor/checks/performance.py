@@ -59,16 +59,16 @@ def cache_nodes_hold_the_whole_model(context: CheckContext) -> Iterator[Finding]
     minutes instead of 80 s for a model of 140 GB. Use one worker, or as many copies as workers.
     """
     cache = context.cache
-    workers, found = runtimes.wanted_replicas(cache.runtime) or 0, cache_usage(cache)
     runtime = cache.runtime
     if runtime is None or runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
         return
-    if workers < 2 or found.copies >= workers:
+    workers, copies = runtimes.wanted_replicas(runtime) or 0, cache_usage(cache).copies
+    if workers < 2 or copies >= workers:
         return
-    copies = "one copy" if found.copies == 1 else f"{found.copies} copies"
+    shared = "one copy" if copies == 1 else f"{copies} copies"
     yield Finding(
         object_reference(runtime),
-        f"{pluralize(workers, 'worker')} share {copies} of the model, so each node holds a part "
+        f"{pluralize(workers, 'worker')} share {shared} of the model, so each node holds a part "
         "of it",
         (
             observations.field_evidence(runtime, "spec", "replicas"),
@@ -177,7 +177,7 @@ def reads_stay_on_their_node(context: CheckContext) -> Iterator[Finding]:
         return
     off = [reader for reader in cache.readers if reader.is_local is False]
     reading = {reader.graph for reader in off}
-    pinned = [each for each in graph_names(cache) if each.removeprefix("dcd/") in reading]
+    pinned = [graph for graph in graph_names(cache) if graph.removeprefix("dcd/") in reading]
     yield Finding(
         object_reference(cache.dataset),
         f"{ratio:.0f}% of the reads of the last minute came from another node's worker",
@@ -198,8 +198,8 @@ def every_copy_is_read(context: CheckContext) -> Iterator[Finding]:
     Several nodes have held the whole model for more than a day, and on one of them no pod mounts
     it. That copy takes memory or disk for nothing; one node is enough for engines that fit on it.
     """
-    cache, found = context.cache, cache_usage(context.cache)
-    if found.copies < 2 or context.age(cache.runtime or {}) < DAY or not cache.readers:
+    cache = context.cache
+    if cache_usage(cache).copies < 2 or context.age(cache.runtime or {}) < DAY or not cache.readers:
         return
     read = {reader.node for reader in cache.readers}
     idle = [name for name in cache.node_names if name not in read]

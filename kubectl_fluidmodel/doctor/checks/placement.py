@@ -34,9 +34,9 @@ def placement_allows_sharing_nodes(context: CheckContext) -> Iterator[Finding]:
     if not _has_workers(cache) or get_path(cache.dataset, "spec", "placement") == "Shared":
         return
     neighbors = sum(
-        _has_workers(each)
-        for each in context.caches
-        if each.namespace == cache.namespace and each.name != cache.name
+        _has_workers(other)
+        for other in context.caches
+        if other.namespace == cache.namespace and other.name != cache.name
     )
     if not neighbors or context.cached(
         "placement: repelled", lambda: _worker_waits_for_free_node(context.caches)

@@ -21,7 +21,7 @@ from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, Cache
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.model import sizing
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
+from kubectl_fluidmodel.objects.access import Object, get_int, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.output.shell import Operand, chain
@@ -68,10 +68,11 @@ def cache_images_can_be_pulled(context: CheckContext) -> Iterator[Finding]:
 
 
 def _container_image(pod: Object, container: str) -> str:
-    found = [
-        c.get("image") for c in get_list(pod, "spec", "containers") if c.get("name") == container
-    ]
-    return str(found[0]) if found else "its image"
+    """The image of a container in the pod's spec."""
+    for spec in get_list(pod, "spec", "containers"):
+        if spec.get("name") == container:
+            return str(spec.get("image"))
+    return "its image"
 
 
 def _mirror_image_fix(cache: Cache, part: str, image: str) -> Fix:
@@ -182,13 +183,11 @@ def cache_disks_have_room(context: CheckContext) -> Iterator[Finding]:
 
 
 def _log_evidence(context: CheckContext, pod: Object, pattern: re.Pattern[str]) -> Evidence | None:
-    for status in get_list(pod, "status", "containerStatuses"):
-        name = str(status.get("name", ""))
-        for previous in (False, True):
-            for line in reversed(context.container_log(pod, name, previous=previous).splitlines()):
-                if pattern.search(line):
-                    location = f"{'previous ' if previous else ''}log of {name}"
-                    return Evidence(object_reference(pod), location, " ".join(line.split()))
+    """The last line that matches, in the first log of a pod that has one."""
+    for log in observations.pod_logs(context, pod):
+        lines = log.matching_lines(pattern)
+        if lines:
+            return log.line_evidence(lines[-1])
     return None
 
 
@@ -206,15 +205,10 @@ def cache_pods_do_not_keep_restarting(context: CheckContext) -> Iterator[Finding
     """
     for part, pod in observations.cache_pods(context.cache, MASTER, WORKER, FUSE):
         for status in get_list(pod, "status", "containerStatuses"):
-            count = status.get("restartCount")
+            count = get_int(status, "restartCount")
             terminated = get_path(status, "lastState", "terminated", default={})
             since = observations.seconds_since(context, terminated.get("finishedAt"))
-            if (
-                not isinstance(count, int)
-                or count < MIN_RESTARTS
-                or since is None
-                or since > RECENT_RESTART
-            ):
+            if count < MIN_RESTARTS or since is None or since > RECENT_RESTART:
                 continue
             name = str(status.get("name"))
             message = f"restarted {count} times, last {terminated.get('reason')}"

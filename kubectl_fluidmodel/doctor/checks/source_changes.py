@@ -46,11 +46,10 @@ def staged_files_are_verified(context: CheckContext) -> Iterator[Finding]:
     for mount_result in listed_results(context):
         result = mount_result.result
         if result.manifest not in ("", "valid"):
+            reason = "its manifest is absent" if result.manifest == "absent" else result.manifest
             yield Finding(
                 dataset_reference(context),
-                f"{repo}@{commit[:12]} in {result.mount} is not verified: its manifest is absent"
-                if result.manifest == "absent"
-                else f"{repo}@{commit[:12]} in {result.mount} is not verified: {result.manifest}",
+                f"{repo}@{commit[:12]} in {result.mount} is not verified: {reason}",
                 (Evidence(f"store {result.mount}", "manifest", result.manifest),),
                 restage_fix(context, result),
             )
@@ -68,8 +67,8 @@ def source_is_what_was_cached(context: CheckContext) -> Iterator[Finding]:
     mounts = get_list(context.cache.dataset, "spec", "mounts")
     if len(listed) != len(mounts) or not listed:
         return
-    files = sum(found.files for _, found in listed)
-    total = sum(found.bytes for _, found in listed)
+    files = sum(contents.files for _, contents in listed)
+    total = sum(contents.bytes for _, contents in listed)
     reference, location, subject, expected = dataset_reference(context), "", "", ""
     noted = _recorded_size(context.cache)
     if noted is not None and noted != (files, total):
@@ -86,8 +85,7 @@ def source_is_what_was_cached(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             reference,
             f"the source has {pluralize(files, 'file')}, {format_bytes(total)} ({total} bytes) "
-            "now, and had "
-            f"{subject} {expected}",
+            f"now, and had {subject} {expected}",
             (
                 Evidence(reference, location, subject),
                 Evidence(
@@ -117,8 +115,8 @@ def source_is_unchanged_since_load(context: CheckContext) -> Iterator[Finding]:
     loaded = _last_load_time(context.cache)
     if not loaded:
         raise CheckSkippedError("no DataLoad has completed")
-    for mount_result, found in listed_contents(context):
-        late = tuple(path for path, written in found.newest if written > loaded)
+    for mount_result, contents in listed_contents(context):
+        late = tuple(path for path, written in contents.newest if written > loaded)
         if late:
             yield Finding(
                 dataset_reference(context),
@@ -128,7 +126,7 @@ def source_is_unchanged_since_load(context: CheckContext) -> Iterator[Finding]:
                     Evidence(
                         f"store {mount_result.result.mount}", f"last modified, {path}", written
                     )
-                    for path, written in found.newest
+                    for path, written in contents.newest
                     if path in late
                 ),
                 recreate_fix(context),

@@ -23,7 +23,6 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import (
     Object,
     annotations_of,
-    get_list,
     get_path,
     labels_of,
     name_of,
@@ -69,15 +68,16 @@ class StagingJob:
 
 def staging_jobs(jobs: list[Object]) -> list[StagingJob]:
     """The staging Jobs among the given ones, oldest first."""
-    found = []
+    stagings = []
     for job in jobs:
         if labels_of(job).get(STAGE_LABEL) != "true":
             continue
         notes = annotations_of(job)
         repo = str(notes.get(names.SOURCE_ANNOTATION, "")).removeprefix("hf://").partition("@")[0]
-        found.append(StagingJob(job, repo, str(notes.get(names.COMMIT_ANNOTATION, ""))))
+        stagings.append(StagingJob(job, repo, str(notes.get(names.COMMIT_ANNOTATION, ""))))
     return sorted(
-        found, key=lambda each: str(get_path(each.job, "metadata", "creationTimestamp", default=""))
+        stagings,
+        key=lambda staging: str(get_path(staging.job, "metadata", "creationTimestamp", default="")),
     )
 
 
@@ -89,9 +89,7 @@ def _cached_commit(cache: Cache) -> str:
 def _failure_cause(context: CheckContext, staging: StagingJob) -> tuple[str, tuple[Evidence, ...]]:
     """Why a Job failed, from its pods' logs if possible, else from its condition."""
     job = staging.job
-    condition = next(
-        (c for c in get_list(job, "status", "conditions") if c.get("type") == "Failed"), {}
-    )
+    condition = observations.condition_of(job, "Failed")
     reason, message = condition.get("reason") or "", condition.get("message") or ""
     reported = Evidence(
         object_reference(job), "status.conditions Failed", f"{reason}: {message}".rstrip(": ")
@@ -111,13 +109,13 @@ def _pods_of_job(context: CheckContext, job: Object) -> list[Object]:
     """The pods of a Job, newest last."""
 
     def index() -> dict[tuple[str, str], list[Object]]:
-        found: dict[tuple[str, str], list[Object]] = {}
+        pods: dict[tuple[str, str], list[Object]] = {}
         for pod in context.snapshot.of_kind(kinds.PODS):
             labels = labels_of(pod)
             owner = labels.get("batch.kubernetes.io/job-name") or labels.get("job-name")
             if owner:
-                found.setdefault((namespace_of(pod), owner), []).append(pod)
-        return found
+                pods.setdefault((namespace_of(pod), owner), []).append(pod)
+        return pods
 
     return context.cached("job-pods", index).get((namespace_of(job), name_of(job)), [])
 
@@ -143,15 +141,16 @@ def staging_succeeded(context: CheckContext) -> Iterator[Finding]:
     continues from what is already staged. A complete cache is not affected.
     """
     cache = context.cache
-    found = staging_jobs(cache.staging_jobs)
-    if not found or found[-1].state != "Failed":
+    stagings = staging_jobs(cache.staging_jobs)
+    if not stagings or stagings[-1].state != "Failed":
         return
-    message, evidence = _failure_cause(context, found[-1])
+    last = stagings[-1]
+    message, evidence = _failure_cause(context, last)
     yield Finding(
-        object_reference(found[-1].job),
-        f"staging {found[-1].repo} failed: {message}",
+        object_reference(last.job),
+        f"staging {last.repo} failed: {message}",
         evidence,
-        Fix(found[-1].rerun_command),
+        Fix(last.rerun_command),
         Severity.WARNING if cache_usage(cache).is_complete else None,
     )
 
@@ -201,24 +200,23 @@ def latest_staged_commit_is_cached(context: CheckContext) -> Iterator[Finding]:
     commit, moves the graphs to it, and removes the old one.
     """
     cache = context.cache
-    ready = [job for job in staging_jobs(cache.staging_jobs) if job.state == "Complete"]
-    have = _cached_commit(cache)
-    if not ready or not have or not ready[-1].commit or ready[-1].commit == have:
+    complete = [job for job in staging_jobs(cache.staging_jobs) if job.state == "Complete"]
+    if not complete:
         return
-    if f"hf://{ready[-1].repo}" != names.source_uri(cache.dataset or {}):
+    last, cached_commit = complete[-1], _cached_commit(cache)
+    if not cached_commit or not last.commit or last.commit == cached_commit:
         return
+    if f"hf://{last.repo}" != names.source_uri(cache.dataset or {}):
+        return
+    path = ("metadata", "annotations", names.COMMIT_ANNOTATION)
     yield Finding(
         object_reference(cache.dataset or {}),
-        f"commit {ready[-1].commit[:12]} is staged, and the cache holds {have[:12]}",
+        f"commit {last.commit[:12]} is staged, and the cache holds {cached_commit[:12]}",
         (
-            observations.field_evidence(
-                cache.dataset or {}, "metadata", "annotations", names.COMMIT_ANNOTATION
-            ),
-            observations.field_evidence(
-                ready[-1].job, "metadata", "annotations", names.COMMIT_ANNOTATION
-            ),
+            observations.field_evidence(cache.dataset or {}, *path),
+            observations.field_evidence(last.job, *path),
         ),
-        Fix(ready[-1].update_command(cache)),
+        Fix(last.update_command(cache)),
     )
 
 
@@ -234,13 +232,13 @@ def staging_leads_to_a_cache(context: CheckContext) -> Iterator[Finding]:
     The same command continues from what is already staged. Delete the Job if nobody needs the
     model.
     """
-    known = {(cache.namespace, cache.name) for cache in context.caches}
+    caches = {(cache.namespace, cache.name) for cache in context.caches}
     newest: dict[tuple[str, str], StagingJob] = {}
     for staging in staging_jobs(context.snapshot.of_kind(kinds.JOBS)):
         key = (namespace_of(staging.job), labels_of(staging.job).get(names.MODEL_LABEL, ""))
         newest[key] = staging
     for key, staging in sorted(newest.items()):
-        if key in known or staging.state != "Failed":
+        if key in caches or staging.state != "Failed":
             continue
         message, evidence = _failure_cause(context, staging)
         yield Finding(

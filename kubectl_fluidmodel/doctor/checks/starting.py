@@ -20,7 +20,7 @@ from kubectl_fluidmodel.doctor.graph_usage import component_usages
 from kubectl_fluidmodel.dynamo import rollout
 from kubectl_fluidmodel.fluid import pod_problems
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.pods import is_terminated
 from kubectl_fluidmodel.output.shell import Operand
@@ -158,7 +158,7 @@ def reader_containers_start(context: CheckContext) -> Iterator[Finding]:
     does not exist, or the container exits at once. The cache is not the reason, but nothing reads
     the model.
     """
-    known = "|".join(MOUNT_FAILURES.values())
+    mount_failures = "|".join(MOUNT_FAILURES.values())
     for reader in context.cache.readers:
         pod = reader.pod
         if (
@@ -171,7 +171,7 @@ def reader_containers_start(context: CheckContext) -> Iterator[Finding]:
         stuck = [
             waiting
             for _, waiting in observations.waiting_containers(pod, _START_ERRORS)
-            if not re.search(known, waiting.text)
+            if not re.search(mount_failures, waiting.text)
         ]
         warning = observations.warning_event(context, pod, "", *_SANDBOX_EVENTS)
         evidence = [*stuck, *observations.as_tuple(warning)]
@@ -184,13 +184,9 @@ def reader_containers_start(context: CheckContext) -> Iterator[Finding]:
                 observations.describe(pod),
             )
             continue
-        missing = [
-            condition
-            for condition in get_list(pod, "status", "conditions")
-            if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
-        ]
-        for each in missing[:1]:
-            message = f"{each.get('reason')}: {each.get('message')}"
+        condition = observations.condition_of(pod, "DisruptionTarget")
+        if condition.get("status") == "True":
+            message = f"{condition.get('reason')}: {condition.get('message')}"
             yield Finding(
                 object_reference(pod),
                 f"it is about to be evicted from node {reader.node}",

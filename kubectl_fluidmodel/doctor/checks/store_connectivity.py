@@ -57,10 +57,10 @@ def _results_unseen_by_fm212(context: CheckContext, state: ProbeState) -> list[M
     Raises:
         CheckSkippedError: FM212 reports the state.
     """
-    found = results_in_state(context, state)
-    if found and context.snapshot.was_read(kinds.SECRETS, context.cache.namespace):
+    results = results_in_state(context, state)
+    if results and context.snapshot.was_read(kinds.SECRETS, context.cache.namespace):
         raise CheckSkippedError("FM212 reports it")
-    return found
+    return results
 
 
 @register_check("FM501", "the Secret with the store's keys exists", explains=STORE_UNREADABLE)
@@ -199,9 +199,15 @@ def endpoint_has_scheme(context: CheckContext) -> Iterator[Finding]:
             dataset_reference(context),
             f"the endpoint {written} has no scheme: Alluxio uses {scheme}, other tools use https",
             (Evidence(dataset_reference(context), f"spec.mounts[{index}].options", written),),
-            recreate_fix(context, endpoint=f"{scheme}://{written}")
-            or change_mount_fix(context, index, {ENDPOINT_OPTION: f"{scheme}://{written}"}),
+            _change_endpoint_fix(context, index, f"{scheme}://{written}"),
         )
+
+
+def _change_endpoint_fix(context: CheckContext, index: int, endpoint: str) -> Fix:
+    """Give a mount of the Dataset another endpoint."""
+    return recreate_fix(context, endpoint=endpoint) or change_mount_fix(
+        context, index, {ENDPOINT_OPTION: endpoint}
+    )
 
 
 @register_check(
@@ -233,9 +239,12 @@ def endpoint_has_no_bucket_name(context: CheckContext) -> Iterator[Finding]:
                         mount["mountPoint"],
                     ),
                 ),
-                recreate_fix(context, endpoint=right)
-                or change_mount_fix(context, index, {ENDPOINT_OPTION: right}),
+                _change_endpoint_fix(context, index, right),
             )
+
+
+def _in_state(results: list[MountResult], state: ProbeState) -> list[MountResult]:
+    return [candidate for candidate in results if candidate.result.state == state]
 
 
 @register_check("FM510", "the endpoint's host name resolves", explains=STORE_UNREADABLE)
@@ -246,10 +255,9 @@ def endpoint_host_resolves(context: CheckContext) -> Iterator[Finding]:
     cluster, `doctor` cannot resolve names that only the cluster's DNS has, so this is reported only
     if the cluster has not mounted the store either. `--probe` tests it from inside the cluster.
     """
-    services = results_in_state(context, ProbeState.DNS, ProbeState.SERVICE)
-    served = [each for each in services if each.result.state == ProbeState.SERVICE]
-    unresolved = [each for each in services if each.result.state == ProbeState.DNS]
-    for mount_result in [*served, *(certain_results(context, unresolved) if not served else ())]:
+    unreachable = results_in_state(context, ProbeState.DNS, ProbeState.SERVICE)
+    without_pods = _in_state(unreachable, ProbeState.SERVICE)
+    for mount_result in without_pods or certain_results(context, unreachable):
         result = mount_result.result
         host = urlsplit(result.endpoint).hostname or ""
         service = parse_service_host(host, context.cache.namespace)
@@ -272,9 +280,9 @@ def store_responds(context: CheckContext) -> Iterator[Finding]:
     timeout seen from your machine is reported only if the cluster has not mounted the store either,
     or if `--probe` confirms it.
     """
-    found = results_in_state(context, ProbeState.REFUSED, ProbeState.TIMEOUT)
-    refused = [each for each in found if each.result.state == ProbeState.REFUSED]
-    for mount_result in refused or certain_results(context, found):
+    unreachable = results_in_state(context, ProbeState.REFUSED, ProbeState.TIMEOUT)
+    refused = _in_state(unreachable, ProbeState.REFUSED)
+    for mount_result in refused or certain_results(context, unreachable):
         result = mount_result.result
         yield Finding(
             dataset_reference(context),
@@ -300,22 +308,19 @@ def store_tls_works(context: CheckContext) -> Iterator[Finding]:
     public CAs only; mount a private CA into master and workers. A certificate that only your
     machine does not trust is not reported while the cache is Bound.
     """
-    found = results_in_state(context, ProbeState.TLS)
-    plain = [each for each in found if _has_wrong_scheme(each.result)]
-    for mount_result in plain or certain_results(context, found):
+    failed = results_in_state(context, ProbeState.TLS)
+    plain = [candidate for candidate in failed if _has_wrong_scheme(candidate.result)]
+    for mount_result in plain or certain_results(context, failed):
         result = mount_result.result
         swap = {"https": "http", "http": "https"}
         scheme, _, rest = result.endpoint.partition("://")
         right = f"{swap.get(scheme, scheme)}://{rest}"
-        index = mount_result.index
         fix = Fix(
             "set AWS_CA_BUNDLE=ca.pem here, and add the CA to the trust store of Alluxio's JVMs",
             "advice",
         )
         if mount_result in plain:
-            fix = recreate_fix(context, endpoint=right) or change_mount_fix(
-                context, index, {ENDPOINT_OPTION: right}
-            )
+            fix = _change_endpoint_fix(context, mount_result.index, right)
         yield Finding(
             dataset_reference(context),
             f"TLS to {result.endpoint} fails: {result.message}",
@@ -360,11 +365,11 @@ def clocks_agree(context: CheckContext) -> Iterator[Finding]:
     store rejects every request, whatever the credentials. A probe from your machine shows your
     clock; `--probe` shows the clock of a node.
     """
-    found = results_in_state(context, ProbeState.SKEW)
+    refused_results = results_in_state(context, ProbeState.SKEW)
     off = [
         skewed for skewed in mount_results(context) if abs(skewed.result.clock_skew) >= _MAX_SKEW
     ]
-    for mount_result in found or off:
+    for mount_result in refused_results or off:
         result = mount_result.result
         whose = "a node of the cluster" if result.origin == ProbeOrigin.POD else "this machine"
         refused = result.state == ProbeState.SKEW

@@ -148,10 +148,10 @@ def files_can_be_read(context: CheckContext) -> Iterator[Finding]:
 def _denied_results(context: CheckContext, action: str) -> list[MountResult]:
     """The results whose denied request is GetObject, or any other of S3."""
     return [
-        each
-        for each in results_in_state(context, ProbeState.DENIED)
-        if each.result.action != "GET"
-        and (each.result.action == "GetObject") == (action == "GetObject")
+        mount_result
+        for mount_result in results_in_state(context, ProbeState.DENIED)
+        if mount_result.result.action != "GET"
+        and (mount_result.result.action == "GetObject") == (action == "GetObject")
     ]
 
 
@@ -169,7 +169,7 @@ def bucket_region_is_correct(context: CheckContext) -> Iterator[Finding]:
         option = (
             "alluxio.underfs.s3.endpoint.region" if result.endpoint else "alluxio.underfs.s3.region"
         )
-        known = f"it is in {right}" if right else result.message
+        actual = f"it is in {right}" if right else result.message
         fix = None
         if right:
             fix = recreate_fix(context, region=right) or change_mount_fix(
@@ -177,7 +177,7 @@ def bucket_region_is_correct(context: CheckContext) -> Iterator[Finding]:
             )
         yield Finding(
             dataset_reference(context),
-            f"the mount's region is not the bucket's: {known}",
+            f"the mount's region is not the bucket's: {actual}",
             result_evidence(context, mount_result),
             fix,
         )

@@ -18,12 +18,7 @@ from kubectl_fluidmodel.doctor.check import (
 from kubectl_fluidmodel.fluid import installation, names, pod_problems
 from kubectl_fluidmodel.inventory.cache import FUSE, ReaderPod
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import (
-    Object,
-    get_int,
-    get_list,
-    get_path,
-)
+from kubectl_fluidmodel.objects.access import Object, get_int, get_list, get_path
 from kubectl_fluidmodel.objects.time import parse_time
 from kubectl_fluidmodel.output.shell import Operand
 
@@ -66,8 +61,8 @@ def reader_nodes(context: CheckContext) -> dict[str, bool]:
     Pinned pods run where the cache is.
     """
     cache = context.cache
-    found = dict.fromkeys(cache.node_names, False)
-    return found | {reader.node: True for reader in cache.readers if reader.node}
+    nodes = dict.fromkeys(cache.node_names, False)
+    return nodes | {reader.node: True for reader in cache.readers if reader.node}
 
 
 def readers_with_failure(
@@ -81,7 +76,7 @@ def readers_with_failure(
 
 def _mount_failures(context: CheckContext) -> list[tuple[ReaderPod, Evidence]]:
     """The latest event of each kind about the cache's mount, for readers that are not ready."""
-    found = []
+    failures = []
     volume = names.volume_name(context.cache.namespace, context.cache.name)
     for reader in context.cache.readers:
         if pod_problems.is_ready(reader.pod):
@@ -90,8 +85,8 @@ def _mount_failures(context: CheckContext) -> list[tuple[ReaderPod, Evidence]]:
             event
             for event in context.snapshot.events_about(reader.pod)
             if all(
-                each == volume
-                for each in _EVENT_VOLUME.findall(str(event.get("message")))
+                name == volume
+                for name in _EVENT_VOLUME.findall(str(event.get("message")))
                 if len(context.caches) > 1
             )
         ]
@@ -102,15 +97,15 @@ def _mount_failures(context: CheckContext) -> list[tuple[ReaderPod, Evidence]]:
             warning = observations.latest_event(events, pattern, *_KNOWN_FAILURE_REASONS) or next(
                 (evidence for evidence in stuck if re.search(pattern, evidence.text)), None
             )
-            found += [(reader, warning)] if warning else []
+            failures += [(reader, warning)] if warning else []
         unexplained = [
             event
             for event in events
             if not any(re.search(p, str(event.get("message"))) for p in MOUNT_FAILURES.values())
         ]
         warning = observations.latest_event(unexplained, "", *_MOUNT_EVENT_REASONS)
-        found += [(reader, warning)] if warning else []
-    return found
+        failures += [(reader, warning)] if warning else []
+    return failures
 
 
 @register_check(
@@ -152,23 +147,10 @@ def fuse_mounts_are_alive(context: CheckContext) -> Iterator[Finding]:
     the default `/runtime-mnt`).
     """
     cache = context.cache
-    pattern = MOUNT_FAILURES["endpoint"]
-    failures: list[tuple[ReaderPod, Evidence]] = list(readers_with_failure(context, "endpoint"))
-    have = {reader.name for reader, _ in failures}
-    for reader in cache.readers:
-        if reader.name in have:
-            continue
-        for container, _ in reader.mounts:
-            for line in reversed(context.container_log(reader.pod, container).splitlines()):
-                if re.search(pattern, line):
-                    message = " ".join(line.split())
-                    location = f"log of {container}"
-                    failures.append(
-                        (reader, Evidence(object_reference(reader.pod), location, message))
-                    )
-                    break
-    have = {reader.name for reader, _ in failures}
-    failures += [pair for pair in _readers_older_than_fuse(context) if pair[0].name not in have]
+    failures = list(readers_with_failure(context, "endpoint"))
+    for more_failures in (_logged_dead_mounts(context), _readers_older_than_fuse(context)):
+        reported = {reader.name for reader, _ in failures}
+        failures += [pair for pair in more_failures if pair[0].name not in reported]
     for reader, warning in failures:
         yield Finding(
             object_reference(reader.pod),
@@ -177,17 +159,28 @@ def fuse_mounts_are_alive(context: CheckContext) -> Iterator[Finding]:
             Fix(fix_commands.delete_objects(reader.pod)),
         )
     dataset = cache.dataset
-    restarted = (
+    unrepaired = (
         observations.warning_event(context, dataset, "", "FuseRecoverFailed") if dataset else None
     )
-    if restarted and dataset and not failures:
+    if unrepaired and dataset and not failures:
         yield Finding(
             object_reference(dataset),
             "Fluid could not repair a mount whose FUSE client exited",
-            (restarted,),
+            (unrepaired,),
             Fix(fix_commands.delete_pods(cache, (r.name for r in cache.readers))),
             Severity.WARNING,
         )
+
+
+def _logged_dead_mounts(context: CheckContext) -> Iterator[tuple[ReaderPod, Evidence]]:
+    """Readers whose containers have logged that their mount is dead."""
+    for reader in context.cache.readers:
+        for container, _ in reader.mounts:
+            line = observations.last_matching_line(
+                context, reader.pod, container, MOUNT_FAILURES["endpoint"]
+            )
+            if line is not None:
+                yield reader, line
 
 
 def _readers_older_than_fuse(context: CheckContext) -> Iterator[tuple[ReaderPod, Evidence]]:
@@ -274,16 +267,16 @@ def readers_mount_the_cache(context: CheckContext) -> Iterator[Finding]:
 
     Its message is shown as evidence. The pod stays in ContainerCreating, and the kubelet retries.
     """
-    known = "|".join(MOUNT_FAILURES.values())
+    mount_failures = "|".join(MOUNT_FAILURES.values())
     for reader, warning in _mount_failures(context):
-        if re.search(known, warning.text):
+        if re.search(mount_failures, warning.text):
             continue
         is_recent = context.age(reader.pod) < MOUNT_TIMEOUT and not _was_repeated(
             context, reader, warning
         )
         volume = names.volume_name(context.cache.namespace, context.cache.name)
         other_volume = next(
-            (each for each in _EVENT_VOLUME.findall(warning.text) if each != volume), ""
+            (name for name in _EVENT_VOLUME.findall(warning.text) if name != volume), ""
         )
         mounted = f"volume {other_volume}" if other_volume else "the cache"
         yield Finding(

@@ -28,11 +28,11 @@ def _blocking_webhooks(context: CheckContext) -> Iterator[tuple[Object, list[Obj
     """Fluid's webhook configurations with their webhooks whose failurePolicy is Fail."""
     for configuration in context.snapshot.of_kind(kinds.WEBHOOKS):
         webhooks = [
-            each
-            for each in get_list(configuration, "webhooks")
-            if get_path(each, "clientConfig", "service", "namespace") == SYSTEM
-            and str(each.get("name", "")).endswith(".fluid.io")
-            and each.get("failurePolicy", "Fail") == "Fail"
+            webhook
+            for webhook in get_list(configuration, "webhooks")
+            if get_path(webhook, "clientConfig", "service", "namespace") == SYSTEM
+            and str(webhook.get("name", "")).endswith(".fluid.io")
+            and webhook.get("failurePolicy", "Fail") == "Fail"
         ]
         if webhooks:
             yield configuration, webhooks
@@ -42,14 +42,14 @@ def _webhook_evidence(configuration: Object, webhooks: list[Object]) -> tuple[Ev
     return tuple(
         Evidence(
             object_reference(configuration),
-            f"webhook {each.get('name')}",
+            f"webhook {webhook.get('name')}",
             "failurePolicy Fail, for pods with "
             + ", ".join(
                 f"{key}={value}"
-                for key, value in get_map(each, "objectSelector", "matchLabels").items()
+                for key, value in get_map(webhook, "objectSelector", "matchLabels").items()
             ),
         )
-        for each in webhooks
+        for webhook in webhooks
     )
 
 
@@ -107,9 +107,9 @@ def webhook_certificate_is_trusted(context: CheckContext) -> Iterator[Finding]:
     """
     for configuration, webhooks in _blocking_webhooks(context):
         blind = [
-            each
-            for each in webhooks
-            if str(get_path(each, "clientConfig", "caBundle", default="")) in _EMPTY_CA_BUNDLES
+            webhook
+            for webhook in webhooks
+            if str(get_path(webhook, "clientConfig", "caBundle", default="")) in _EMPTY_CA_BUNDLES
         ]
         if blind:
             yield Finding(

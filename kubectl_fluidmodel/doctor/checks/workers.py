@@ -79,14 +79,9 @@ def workers_are_running(context: CheckContext) -> Iterator[Finding]:
         if not get_path(pod, "spec", "nodeName"):
             continue
         cause, line = observations.find_log_cause(context, pod)
-        stuck = next(
-            iter(
-                observations.waiting_containers(pod, {"CrashLoopBackOff", "CreateContainerError"})
-            ),
-            None,
-        )
+        stuck = observations.stuck_container(pod)
         is_recent = context.age(pod) < WORKER_START_TIMEOUT and not (cause or stuck)
-        evidence = [*observations.as_tuple(line), *([stuck[1]] if stuck else [])]
+        evidence = [*observations.as_tuple(line), *observations.as_tuple(stuck)]
         yield Finding(
             object_reference(pod),
             f"the worker on node {get_path(pod, 'spec', 'nodeName')} is not ready"

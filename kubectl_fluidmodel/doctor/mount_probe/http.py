@@ -18,7 +18,7 @@ def probe_http(target: MountTarget, origin: ProbeOrigin = ProbeOrigin.CLIENT) ->
 
     started = time.monotonic()
 
-    def said(state: ProbeState, message: str = "", code: str = "") -> ProbeResult:
+    def result(state: ProbeState, message: str = "", code: str = "") -> ProbeResult:
         return ProbeResult(
             mount=target.mount,
             state=state,
@@ -34,17 +34,17 @@ def probe_http(target: MountTarget, origin: ProbeOrigin = ProbeOrigin.CLIENT) ->
         mount_probe_endpoint.check_endpoint(target.endpoint)
         listing = list_directory(target.mount)
     except mount_probe_endpoint.EndpointError as err:
-        return said(err.state, err.message, err.code)
+        return result(err.state, err.message, err.code)
     except UnreachableError as err:
-        return said(ProbeState.REFUSED, err.reason or err.message)
+        return result(ProbeState.REFUSED, err.reason or err.message)
     except FluidModelError as err:
         status = err.reason.removeprefix("HTTP ")
         if status in ("401", "403"):
-            return said(ProbeState.DENIED, err.reason, status)
+            return result(ProbeState.DENIED, err.reason, status)
         if status in ("404", "410"):
-            return said(ProbeState.NO_BUCKET, err.reason, status)
+            return result(ProbeState.NO_BUCKET, err.reason, status)
         no_index = status == err.reason  # not an HTTP status: the page is not an index of files
-        return said(
+        return result(
             ProbeState.EMPTY if no_index else ProbeState.ERROR,
             err.reason or err.message,
             status,

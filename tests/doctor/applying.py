@@ -33,9 +33,9 @@ def apply_fix(snapshot: Snapshot, text: str) -> None:
     Raises:
         NeedsControlPlaneError: it does more than to change fields.
     """
-    (found,) = run_commands_in_bash([text], AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b")
-    assert found.unexpected == [], text
-    calls = found.calls
+    (result,) = run_commands_in_bash([text], AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b")
+    assert result.unexpected == [], text
+    calls = result.calls
     if any(call[0] != "kubectl" and call[0] != "printf" for call in calls):
         raise NeedsControlPlaneError(text)
     documents = [json.loads(call[2]) for call in calls if call[0] == "printf"]
@@ -61,7 +61,7 @@ class _KubectlCall:
                 self.names.append(word)
 
     def run(self) -> None:
-        known: dict[str, Callable[[], None]] = {
+        handlers: dict[str, Callable[[], None]] = {
             "patch": self._patch,
             "delete": self._delete,
             "apply": self._apply,
@@ -71,18 +71,20 @@ class _KubectlCall:
             "label": self._label,
             "uncordon": self._uncordon,
         }
-        if self.verb not in known or self.flags.keys() & {"-l", "--field-selector", "--force"} - (
-            {"--force"} if self.verb == "replace" else set()
-        ):
+        if self.verb not in handlers or self.flags.keys() & {
+            "-l",
+            "--field-selector",
+            "--force",
+        } - ({"--force"} if self.verb == "replace" else set()):
             raise NeedsControlPlaneError(f"{self.verb} {self.names}")
-        known[self.verb]()
+        handlers[self.verb]()
 
     def _find(self, kind: str, name: str) -> tuple[list[Object], Object]:
         namespace = self.flags.get("-n", "")
-        wanted = _SHORT_KINDS.get(kind, kind)
+        full_kind = _SHORT_KINDS.get(kind, kind)
         for objects in self.snapshot.objects.values():
             for obj in objects:
-                named = (str(obj.get("kind", "")).lower(), name_of(obj)) == (wanted, name)
+                named = (str(obj.get("kind", "")).lower(), name_of(obj)) == (full_kind, name)
                 if named and namespace_of(obj) in ("", namespace):
                     return objects, obj
         raise AssertionError(f"there is no {kind} {namespace}/{name}")

@@ -49,10 +49,10 @@ def healthy_snapshot() -> Snapshot:
             pods.fuse_pod(),
             pods.loader_pod(),
             pods.reader_pod(),
-            *(platform.csi_pod(each) for each in ("gpu-0", "gpu-1", "cpu-0")),
+            *(platform.csi_pod(node) for node in ("gpu-0", "gpu-1", "cpu-0")),
             *(
-                platform.controller_pod(each)
-                for each in ("dataset-controller", "alluxioruntime-controller")
+                platform.controller_pod(controller)
+                for controller in ("dataset-controller", "alluxioruntime-controller")
             ),
         ],
         kinds.NODES: [
@@ -70,7 +70,7 @@ def healthy_snapshot() -> Snapshot:
             {"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver"}
             | {"metadata": meta(names.CSI_DRIVER, ""), "spec": {"attachRequired": False}}
         ],
-        kinds.CSI_NODES: [platform.csi_node(each) for each in ("gpu-0", "gpu-1", "cpu-0")],
+        kinds.CSI_NODES: [platform.csi_node(node) for node in ("gpu-0", "gpu-1", "cpu-0")],
         kinds.WEBHOOKS: [platform.webhook()],
         kinds.NAMESPACES: [platform.namespace(NS), platform.namespace(names.SYSTEM_NAMESPACE)],
         queries.GRAPHS: [platform.graph()],
@@ -153,15 +153,15 @@ def set_log(
 
 
 def _set_condition(obj: Object, kind: str, status: str, **more: str) -> None:
-    kept = [each for each in obj["status"]["conditions"] if each["type"] != kind]
-    obj["status"]["conditions"] = [*kept, {"type": kind, "status": status, **more}]
+    others = [condition for condition in obj["status"]["conditions"] if condition["type"] != kind]
+    obj["status"]["conditions"] = [*others, {"type": kind, "status": status, **more}]
 
 
 def make_unready(obj: Object) -> Object:
     """A pod, or a node, that is not Ready."""
     _set_condition(obj, "Ready", "False")
-    for each in obj["status"].get("containerStatuses", []):
-        each["ready"] = False
+    for container in obj["status"].get("containerStatuses", []):
+        container["ready"] = False
     return obj
 
 
@@ -170,10 +170,10 @@ def make_container_wait(
 ) -> Object:
     """Let a container of a pod wait for a reason such as `CrashLoopBackOff`."""
     make_unready(obj)
-    for each in obj["status"]["containerStatuses"]:
-        if each["name"] == container:
+    for container_status in obj["status"]["containerStatuses"]:
+        if container_status["name"] == container:
             state = {"waiting": {"reason": reason, "message": message}}
-            each.update(state=state, restartCount=restarts, started=False)
+            container_status.update(state=state, restartCount=restarts, started=False)
     if reason == "ContainerCreating":
         obj["status"]["phase"] = "Pending"
     return obj
@@ -183,10 +183,10 @@ def make_container_restart(
     obj: Object, container: str, reason: str = "Error", code: int = 1, restarts: int = 1
 ) -> Object:
     """A pod one container of which has ended before and runs again."""
-    for each in obj["status"]["containerStatuses"]:
-        if each["name"] == container:
+    for container_status in obj["status"]["containerStatuses"]:
+        if container_status["name"] == container:
             last = {"exitCode": code, "reason": reason, "finishedAt": RECENT}
-            each.update(lastState={"terminated": last}, restartCount=restarts)
+            container_status.update(lastState={"terminated": last}, restartCount=restarts)
     return obj
 
 
@@ -218,13 +218,13 @@ def run_checks(snapshot: Snapshot, *only: str) -> Diagnosis:
 
 def found_codes(snapshot: Snapshot, *only: str) -> list[str]:
     """The codes of all findings, in order, each once."""
-    found = run_checks(snapshot, *only)
-    return sorted({each.check.code for each in found.results if each.problems})
+    diagnosis = run_checks(snapshot, *only)
+    return sorted({result.check.code for result in diagnosis.results if result.problems})
 
 
 def root_codes(snapshot: Snapshot, *only: str) -> list[str]:
     """The codes of the findings that nothing else explains."""
-    return sorted({each.check.code for each in run_checks(snapshot, *only).roots})
+    return sorted({problem.check.code for problem in run_checks(snapshot, *only).roots})
 
 
 def findings_of(snapshot: Snapshot, code: str) -> list[Finding]:
@@ -238,13 +238,15 @@ def findings_of(snapshot: Snapshot, code: str) -> list[Finding]:
 
 def skip_reasons(snapshot: Snapshot, code: str) -> list[str]:
     """Why one check was skipped, once for each time."""
-    return [each.skip_reason for each in run_checks(snapshot, code).results if each.skip_reason]
+    return [
+        result.skip_reason for result in run_checks(snapshot, code).results if result.skip_reason
+    ]
 
 
 def assert_finds(snapshot: Snapshot, code: str, about: str, cause: str, fix: str) -> None:
     """The check finds one thing: about that object, in these words, with evidence and this fix."""
-    [found] = findings_of(snapshot, code)
-    assert found.about == about
-    assert cause in found.cause, found.cause
-    assert found.evidence and all(each.text for each in found.evidence)
-    assert found.fix is not None and fix in found.fix.text, found.fix
+    [finding] = findings_of(snapshot, code)
+    assert finding.about == about
+    assert cause in finding.cause, finding.cause
+    assert finding.evidence and all(evidence.text for evidence in finding.evidence)
+    assert finding.fix is not None and fix in finding.fix.text, finding.fix

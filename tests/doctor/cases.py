@@ -62,10 +62,10 @@ def _faults() -> Iterator[tuple[str, Fault]]:
 @cache
 def faults() -> dict[str, Fault]:
     """All of them, each under a name of its own; `healthy` breaks nothing."""
-    found: dict[str, Fault] = {"healthy": lambda _: None}
+    faults_by_name: dict[str, Fault] = {"healthy": lambda _: None}
     for name, change in _faults():
-        found[f"{len(found)} {name}"] = change
-    return found
+        faults_by_name[f"{len(faults_by_name)} {name}"] = change
+    return faults_by_name
 
 
 def snapshot_with_fault(name: str) -> Snapshot:

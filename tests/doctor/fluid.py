@@ -19,10 +19,14 @@ MODEL_BYTES = 100 * GIB
 
 
 def meta(name: str, namespace: str = NS, **more: Any) -> Object:
-    found: Object = {"name": name, "uid": f"uid-{namespace}-{name}", "creationTimestamp": CREATED}
+    metadata: Object = {
+        "name": name,
+        "uid": f"uid-{namespace}-{name}",
+        "creationTimestamp": CREATED,
+    }
     if namespace:
-        found["namespace"] = namespace
-    return {**found, **more}
+        metadata["namespace"] = namespace
+    return {**metadata, **more}
 
 
 def dataset(name: str = NAME, namespace: str = NS) -> Object:

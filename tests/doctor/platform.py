@@ -14,11 +14,11 @@ def node(name: str, gpus: int = 8, memory: str = "1Ti", caches: Iterable[str] = 
     """A Ready node; `caches` are `namespace-name` of those that it holds."""
     held = list(caches)
     labels = {"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": "zone-a"}
-    for each in held:
+    for cache in held:
         labels |= {
-            f"fluid.io/s-{each}": "true",
-            f"fluid.io/s-alluxio-{each}": "true",
-            f"fluid.io/f-{each}": "true",
+            f"fluid.io/s-{cache}": "true",
+            f"fluid.io/s-alluxio-{cache}": "true",
+            f"fluid.io/f-{cache}": "true",
         }
     allocatable = {"cpu": "128", "memory": memory, "ephemeral-storage": "8Ti", "pods": "250"}
     if held:

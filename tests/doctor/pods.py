@@ -10,7 +10,7 @@ from tests.doctor.fluid import CREATED, GPU_TOLERATION, NAME, NS, meta
 
 
 def part_labels(role: str, name: str = NAME, namespace: str = NS) -> dict[str, str]:
-    found = {
+    labels = {
         "app": "alluxio",
         "release": name,
         "role": f"alluxio-{role}",
@@ -18,8 +18,11 @@ def part_labels(role: str, name: str = NAME, namespace: str = NS) -> dict[str, s
         "fluid.io/dataset-id": f"{namespace}-{name}",
     }
     if role == "worker":
-        found |= {"fluid.io/dataset": f"{namespace}-{name}", "fluid.io/dataset-placement": "Shared"}
-    return found
+        labels |= {
+            "fluid.io/dataset": f"{namespace}-{name}",
+            "fluid.io/dataset-placement": "Shared",
+        }
+    return labels
 
 
 def pod(
@@ -51,26 +54,26 @@ def pod(
         ),
         "spec": {
             "nodeName": node,
-            "containers": [{"name": each, "image": f"example.com/{each}:1"} for each in containers],
+            "containers": [{"name": name, "image": f"example.com/{name}:1"} for name in containers],
             **(spec or {}),
         },
         "status": {
             "phase": phase,
             "startTime": CREATED,
             "conditions": [
-                {"type": each, "status": "True" if holds else "False"}
-                for each, holds in conditions.items()
+                {"type": condition, "status": "True" if holds else "False"}
+                for condition, holds in conditions.items()
             ],
             "containerStatuses": [
                 {
-                    "name": each,
+                    "name": container,
                     "ready": running,
                     "started": running,
                     "restartCount": 0,
                     "state": dict(state),
                     "lastState": {},
                 }
-                for each in containers
+                for container in containers
             ],
         },
     }

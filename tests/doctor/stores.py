@@ -46,11 +46,11 @@ def ok_result(**changes: Any) -> ProbeResult:
 def set_store_result(snapshot: Snapshot, state: str, **changes: Any) -> None:
     """Let the healthy cache's store answer something else."""
     changes = {"contents": None, **changes}
-    given = ok_result(state=state, **changes)
-    snapshot.probe_results[(NS, NAME)] = (given,)
+    result = ok_result(state=state, **changes)
+    snapshot.probe_results[(NS, NAME)] = (result,)
 
 
 def set_store_listing(snapshot: Snapshot, *, nearest: tuple[str, ...] = (), **changes: Any) -> None:
     """Let something else lie in the healthy cache's store."""
-    given = ok_result(contents=listing(**changes), nearest=nearest)
-    snapshot.probe_results[(NS, NAME)] = (given,)
+    result = ok_result(contents=listing(**changes), nearest=nearest)
+    snapshot.probe_results[(NS, NAME)] = (result,)

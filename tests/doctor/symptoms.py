@@ -73,9 +73,9 @@ TABLE: tuple[Symptom, ...] = (
     Symptom("kubelet", READER, "FailedPrepareDynamicResources", "Failed to prepare dynamic resources: claim not found", "FM445"),
     # -- kubelet: the cache's own pods
     *(
-        Symptom("kubelet", about, reason, words, owner, waits)
+        Symptom("kubelet", about, reason, message, owner, waits)
         for about, ready in ((MASTER, "FM311"), (WORKER, "FM331"), (FUSE, "FM430"))
-        for reason, words, owner, waits in (
+        for reason, message, owner, waits in (
             ("ImagePullBackOff", "Back-off pulling image", "FM320", True),
             ("ErrImagePull", "not found", "FM320", True),
             ("InvalidImageName", "invalid", "FM320", True),
@@ -100,9 +100,9 @@ TABLE: tuple[Symptom, ...] = (
     Symptom("kubelet", LOADER, "ImagePullBackOff", "Back-off pulling image", "FM320", waits=True),
     # -- scheduler
     *(
-        Symptom("scheduler", about, "FailedScheduling", f"0/3 nodes are available: {words}.", owner)
+        Symptom("scheduler", about, "FailedScheduling", f"0/3 nodes are available: {message}.", owner)
         for about in (MASTER, WORKER)
-        for words, owner in (
+        for message, owner in (
             ("3 Insufficient memory", "FM301"),
             ("3 Insufficient cpu", "FM301"),
             ("3 Too many pods", "FM301"),
@@ -116,9 +116,9 @@ TABLE: tuple[Symptom, ...] = (
     Symptom("scheduler", READER, "FailedScheduling", '0/3 nodes are available: persistentvolumeclaim "demo" not found.', "FM441"),
     # -- controllers
     *(
-        Symptom("controllers", about, "FailedCreate", f'create Pod failed error: pods "x" is forbidden: {words}', "FM307")
+        Symptom("controllers", about, "FailedCreate", f'create Pod failed error: pods "x" is forbidden: {message}', "FM307")
         for about in (STATEFUL_SET, DAEMON_SET)
-        for words in (
+        for message in (
             "exceeded quota: team, requested: memory=9Gi, used: memory=0, limited: memory=8Gi",
             'violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)',
             'failed calling webhook "w.example.com": connection refused',

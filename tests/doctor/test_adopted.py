@@ -69,7 +69,7 @@ def test_a_fix_of_an_adopted_dataset_is_that_of_a_hand_made_one(code: str, fault
         snapshot = b.healthy_snapshot()
         fault(snapshot)
         snapshot.objects[names.DATASETS.resource][0]["metadata"]["labels"] = labels
-        fixes.append([each.fix for each in b.findings_of(snapshot, code)])
+        fixes.append([finding.fix for finding in b.findings_of(snapshot, code)])
     assert fixes[0] == fixes[1]
-    [found] = fixes[0]
-    assert found is not None and "patch dataset" in found.text and "uncache" not in found.text
+    [fix] = fixes[0]
+    assert fix is not None and "patch dataset" in fix.text and "uncache" not in fix.text

@@ -7,10 +7,14 @@ from tests.doctor import builders as b
 
 
 def test_healthy_snapshot_has_no_findings() -> None:
-    found = b.run_checks(b.healthy_snapshot())
-    assert [each.finding for each in found.roots] == []
-    assert not found.failed
-    assert [(each.check.code, each.skip_reason) for each in found.results if each.skip_reason] == []
+    diagnosis = b.run_checks(b.healthy_snapshot())
+    assert [problem.finding for problem in diagnosis.roots] == []
+    assert not diagnosis.failed
+    assert [
+        (result.check.code, result.skip_reason)
+        for result in diagnosis.results
+        if result.skip_reason
+    ] == []
 
 
 def test_healthy_snapshot_has_every_kind_of_object() -> None:

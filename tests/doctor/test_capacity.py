@@ -95,9 +95,9 @@ def tainted(key: str, effect: str) -> Fault:
 
 def condition(kind: str, status: str) -> Fault:
     def broken(snapshot: Snapshot) -> None:
-        for each in node(snapshot)["status"]["conditions"]:
-            if each["type"] == kind:
-                each.update(status=status, reason="Kubelet", message="says so")
+        for entry in node(snapshot)["status"]["conditions"]:
+            if entry["type"] == kind:
+                entry.update(status=status, reason="Kubelet", message="says so")
 
     return broken
 
@@ -316,10 +316,10 @@ def test_capacity_fault_is_found(case: str) -> None:
     row = CASES[case]
     snapshot = b.healthy_snapshot()
     row.fault(snapshot)
-    found = next(each for each in b.findings_of(snapshot, row.code) if each.about == row.about)
-    assert row.cause in found.cause, found.cause
-    assert found.evidence and all(each.text for each in found.evidence)
-    assert found.fix is not None and row.fix in found.fix.text, found.fix
+    finding = next(f for f in b.findings_of(snapshot, row.code) if f.about == row.about)
+    assert row.cause in finding.cause, finding.cause
+    assert finding.evidence and all(evidence.text for evidence in finding.evidence)
+    assert finding.fix is not None and row.fix in finding.fix.text, finding.fix
     assert b.root_codes(snapshot, "3", "4", "6", "8") == [row.code]
 
 

@@ -14,15 +14,17 @@ PLANTED = "AKIAPLANTEDSECRET"
 
 
 def mount(snapshot: Snapshot) -> dict[str, object]:
-    found: dict[str, object] = b.get_object(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0]
-    return found
+    mount_entry: dict[str, object] = b.get_object(snapshot, names.DATASETS, NAME)["spec"]["mounts"][
+        0
+    ]
+    return mount_entry
 
 
 def test_kubernetes_before_1_22_is_a_warning() -> None:
     snapshot = b.healthy_snapshot()
     snapshot.server_version = "v1.21.14-eks-1"
-    [found] = b.findings_of(snapshot, "FM112")
-    assert "1.21 is older" in found.cause
+    [finding] = b.findings_of(snapshot, "FM112")
+    assert "1.21 is older" in finding.cause
     snapshot.server_version = "v1.22.0"
     assert b.findings_of(snapshot, "FM112") == []
     snapshot.server_version = ""
@@ -35,9 +37,9 @@ def test_failed_read_is_found_and_forbidden_read_is_not() -> None:
         ReadFailure(kinds.JOBS.resource, NS, "etcdserver: request timed out", False)
     )
     snapshot.read_failures.append(ReadFailure(kinds.NODES.resource, "", "not for you", True))
-    [found] = b.findings_of(snapshot, "FM113")
-    assert "jobs.batch" in found.cause and "nodes" not in found.cause
-    assert "etcdserver" in found.evidence[0].text
+    [finding] = b.findings_of(snapshot, "FM113")
+    assert "jobs.batch" in finding.cause and "nodes" not in finding.cause
+    assert "etcdserver" in finding.evidence[0].text
 
 
 def test_plaintext_key_is_named_without_its_value() -> None:
@@ -45,9 +47,9 @@ def test_plaintext_key_is_named_without_its_value() -> None:
     options = mount(snapshot)["options"]
     assert isinstance(options, dict)
     options["aws.secretKey"] = PLANTED
-    [found] = b.findings_of(snapshot, "FM211")
-    assert found.about == f"dataset {NS}/{NAME}" and "aws.secretKey" in found.cause
-    assert PLANTED not in repr(found)
+    [finding] = b.findings_of(snapshot, "FM211")
+    assert finding.about == f"dataset {NS}/{NAME}" and "aws.secretKey" in finding.cause
+    assert PLANTED not in repr(finding)
 
 
 def test_keys_of_a_root_mount_that_reach_only_the_master_are_found() -> None:
@@ -55,18 +57,19 @@ def test_keys_of_a_root_mount_that_reach_only_the_master_are_found() -> None:
     assert mount(snapshot)["path"] == "/"
     for option in mount(snapshot)["encryptOptions"]:  # type: ignore[attr-defined]
         option["name"] = option["name"].removeprefix("alluxio.master.mount.table.root.option.")
-    [found] = b.findings_of(snapshot, "FM213")
-    assert "aws.secretKey" in found.cause and "only the master" in found.cause
+    [finding] = b.findings_of(snapshot, "FM213")
+    assert "aws.secretKey" in finding.cause and "only the master" in finding.cause
 
 
 def test_missing_secret_is_found() -> None:
     snapshot = b.healthy_snapshot()
     name = b.get_object(snapshot, kinds.SECRETS, f"{NAME}-store")["metadata"]["name"]
     b.remove_object(snapshot, kinds.SECRETS, name)
-    [found] = b.findings_of(snapshot, "FM212")
-    assert found.about == f"secret {NS}/{name}"
+    [finding] = b.findings_of(snapshot, "FM212")
+    assert finding.about == f"secret {NS}/{name}"
     assert (
-        found.fix is not None and f"kubectl create secret generic {name} -n {NS}" in found.fix.text
+        finding.fix is not None
+        and f"kubectl create secret generic {name} -n {NS}" in finding.fix.text
     )
 
 
@@ -75,9 +78,9 @@ def test_volume_of_another_cache_with_the_same_name_is_found() -> None:
     snapshot = b.healthy_snapshot()
     ref = b.get_object(snapshot, kinds.PVS, f"{NS}-{NAME}", "")["spec"]["claimRef"]
     ref["namespace"], ref["name"] = "mod", f"els-{NAME}"
-    [found] = b.findings_of(snapshot, "FM207")
-    assert f"belongs to mod/els-{NAME}" in found.cause
-    assert found.fix is not None and f"--name {NAME}-2" in found.fix.text
+    [finding] = b.findings_of(snapshot, "FM207")
+    assert f"belongs to mod/els-{NAME}" in finding.cause
+    assert finding.fix is not None and f"--name {NAME}-2" in finding.fix.text
 
 
 def test_younger_of_two_caches_that_will_have_one_volume_needs_another_name() -> None:
@@ -96,11 +99,11 @@ def test_younger_of_two_caches_that_will_have_one_volume_needs_another_name() ->
             "status": {"phase": "NotBound"},
         }
         b.add_objects(snapshot, names.DATASETS, dataset)
-    [found] = b.findings_of(snapshot, "FM207")
-    assert found.about == "dataset a/b-c"
-    assert found.cause.endswith("PersistentVolume a-b-c for this cache and for the older a-b/c")
-    assert found.fix is not None and "--name b-c-2 -n a" in found.fix.text
-    roots = {each.finding.about: each.check.code for each in b.run_checks(snapshot).roots}
+    [finding] = b.findings_of(snapshot, "FM207")
+    assert finding.about == "dataset a/b-c"
+    assert finding.cause.endswith("PersistentVolume a-b-c for this cache and for the older a-b/c")
+    assert finding.fix is not None and "--name b-c-2 -n a" in finding.fix.text
+    roots = {problem.finding.about: problem.check.code for problem in b.run_checks(snapshot).roots}
     assert roots == {
         "dataset a-b/c": "FM204",
         "dataset a/b-c": "FM207",
@@ -113,6 +116,6 @@ def test_endless_counting_of_files_is_found() -> None:
     status = b.get_object(snapshot, names.DATASETS, NAME)["status"]
     status["ufsTotal"] = "[Calculating]"
     snapshot.taken_at += 3600
-    [found] = b.findings_of(snapshot, "FM216")
-    assert re.search(r"for \d+ minutes", found.cause)
-    assert found.fix is not None and "autoSync" in found.fix.text
+    [finding] = b.findings_of(snapshot, "FM216")
+    assert re.search(r"for \d+ minutes", finding.cause)
+    assert finding.fix is not None and "autoSync" in finding.fix.text

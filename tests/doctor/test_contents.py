@@ -33,12 +33,12 @@ def test_the_files_are_assessed_and_junk_is_apart() -> None:
     entries = [
         ListedFile(path, len(content), "2026-01-01T00:00:00Z") for path, content in HOLDS.items()
     ]
-    found = examine_files(entries, True, fetch)
-    assert (found.files, found.models, found.weights) == (4, ("",), 1)
-    assert found.bytes == sum(map(len, weights.MODEL.values()))
-    assert [(each.files, each.bytes) for each in found.rubbish] == [(1, 4)]
-    assert (found.remarks, found.unread) == ((), "")
-    assert ".cache" not in str(found.newest) + str(found.paths)
+    contents = examine_files(entries, True, fetch)
+    assert (contents.files, contents.models, contents.weights) == (4, ("",), 1)
+    assert contents.bytes == sum(map(len, weights.MODEL.values()))
+    assert [(junk.files, junk.bytes) for junk in contents.rubbish] == [(1, 4)]
+    assert (contents.remarks, contents.unread) == ((), "")
+    assert ".cache" not in str(contents.newest) + str(contents.paths)
     entries[-2] = ListedFile("model.safetensors", 3000)
     (remark,) = examine_files(entries, True, fetch).remarks
     assert (remark.kind, remark.fatal) == ("damaged", True)
@@ -85,7 +85,7 @@ def test_the_probe_is_a_job_with_a_deadline_and_a_ttl() -> None:
     assert pod["automountServiceAccountToken"] is False
     (container,) = pod["containers"]
     assert container["image"] == "example.com/own:1"
-    env = {each["name"]: each for each in container["env"]}
+    env = {variable["name"]: variable for variable in container["env"]}
     assert env["AWS_SECRET_ACCESS_KEY"]["valueFrom"]["secretKeyRef"] == {
         "name": "keys",
         "key": "hidden",
@@ -104,7 +104,7 @@ def test_the_probe_pulls_reaches_and_trusts_as_a_staging_job_does() -> None:
     assert pod["imagePullSecrets"] == [{"name": "pull-1"}]
     assert {"key": "ca.pem", "path": "ca.pem"} in pod["volumes"][-1]["configMap"]["items"]
     (container,) = pod["containers"]
-    env = {each["name"]: each.get("value") for each in container["env"]}
+    env = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert env["HTTPS_PROXY"] == "http://proxy:3128"
     assert ".svc" in env["NO_PROXY"].split(",")
     assert env["AWS_CA_BUNDLE"] == f"{container['volumeMounts'][-1]['mountPath']}/ca.pem"
@@ -126,8 +126,8 @@ def test_the_probe_pulls_reaches_and_trusts_as_a_staging_job_does() -> None:
 def test_what_keeps_a_probe_from_starting(
     reason: str, message: str, state: str, entry: str
 ) -> None:
-    found = mount_probe_job.start_failure(ASKED, f"{reason}: {message}")
-    assert (found.state, found.secret_key, found.origin) == (state, entry, ProbeOrigin.POD)
+    result = mount_probe_job.start_failure(ASKED, f"{reason}: {message}")
+    assert (result.state, result.secret_key, result.origin) == (state, entry, ProbeOrigin.POD)
 
 
 def pod_of(state: dict[str, Any], phase: str = "Pending") -> dict[str, Any]:
@@ -177,6 +177,6 @@ def test_a_probe_gives_a_result_and_its_job_is_deleted(
 ) -> None:
     cluster = ProbeCluster(pod, log)
     probe = mount_probe_job.PodProbe("example.com/own:1")
-    found = mount_probe_job.run_probe_job(cast(Client, cluster), ASKED, "demo", probe, 1.0)
-    assert found.state == state and message in found.message
+    result = mount_probe_job.run_probe_job(cast(Client, cluster), ASKED, "demo", probe, 1.0)
+    assert result.state == state and message in result.message
     assert cluster.calls == ["create", "delete"]

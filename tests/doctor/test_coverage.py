@@ -20,7 +20,7 @@ from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor.fluid import NS
 
-ALL = {each.kind.resource: each.kind for each in queries.DOCTOR_QUERIES}
+ALL = {query.kind.resource: query.kind for query in queries.DOCTOR_QUERIES}
 
 
 def blind() -> Snapshot:
@@ -43,18 +43,22 @@ def diagnose(snapshot: Snapshot, namespace: str | None) -> DoctorReport:
 
 
 def test_a_completely_read_healthy_cache_is_healthy() -> None:
-    found = b.run_checks(b.healthy_snapshot())
-    assert found.verdict == "healthy" and not found.coverage.unread_kinds and not found.failed
+    diagnosis = b.run_checks(b.healthy_snapshot())
+    assert (
+        diagnosis.verdict == "healthy"
+        and not diagnosis.coverage.unread_kinds
+        and not diagnosis.failed
+    )
 
 
 def test_without_any_right_nothing_was_checked() -> None:
     snapshot = blind()
-    found = b.run_checks(snapshot)
-    assert found.verdict == "unchecked" and found.failed
+    diagnosis = b.run_checks(snapshot)
+    assert diagnosis.verdict == "unchecked" and diagnosis.failed
     assert "datasets cannot be listed in any namespace: nothing was checked" in verdict(snapshot)
-    document = report.diagnosis_document(found, snapshot)
+    document = report.diagnosis_document(diagnosis, snapshot)
     assert document["healthy"] is False and document["verdict"] == "unchecked"
-    suites = ElementTree.fromstring(junit.to_junit(found, 1.0))
+    suites = ElementTree.fromstring(junit.to_junit(diagnosis, 1.0))
     assert suites.get("failures") == "1" and len(list(suites.iter("failure"))) == 1
     assert int(suites.get("tests", "")) == len(list(suites.iter("testcase")))
 
@@ -62,8 +66,8 @@ def test_without_any_right_nothing_was_checked() -> None:
 def test_a_server_that_fails_is_no_better_than_one_that_forbids() -> None:
     snapshot = blind()
     snapshot.read_failures = [
-        type(each)(each.resource, each.namespace, "timeout", forbidden=False)
-        for each in snapshot.read_failures
+        type(failure)(failure.resource, failure.namespace, "timeout", forbidden=False)
+        for failure in snapshot.read_failures
     ]
     assert b.run_checks(snapshot).failed
     assert "nothing was checked" in verdict(snapshot)
@@ -73,14 +77,14 @@ def test_a_server_that_fails_is_no_better_than_one_that_forbids() -> None:
 def test_what_matters_and_is_hidden_is_named_instead_of_healthy(kind: Kind) -> None:
     snapshot = b.healthy_snapshot()
     b.forbid_listing(snapshot, kind)
-    found = b.run_checks(snapshot)
-    assert kind.resource in found.coverage.unread_kinds
+    diagnosis = b.run_checks(snapshot)
+    assert kind.resource in diagnosis.coverage.unread_kinds
     line = verdict(snapshot)
     assert "healthy" not in line, line
     if kind is names.DATASETS:
-        assert found.failed
+        assert diagnosis.failed
     else:
-        assert not found.failed and found.verdict == "partial"
+        assert not diagnosis.failed and diagnosis.verdict == "partial"
         assert line.startswith("! nothing wrong in what could be read; not checked: ")
         assert kind.resource in line
 
@@ -100,8 +104,8 @@ def test_errors_are_reported_even_if_kinds_are_unreadable() -> None:
     snapshot = b.healthy_snapshot()
     b.get_object(snapshot, names.DATASETS, "demo")["status"]["phase"] = "Failed"
     b.forbid_listing(snapshot, kinds.NODES)
-    found = b.run_checks(snapshot)
-    assert found.failed and found.verdict == "unhealthy"
+    diagnosis = b.run_checks(snapshot)
+    assert diagnosis.failed and diagnosis.verdict == "unhealthy"
 
 
 def test_a_warning_with_unreadable_kinds_is_not_healthy() -> None:

@@ -30,8 +30,8 @@ CLIENT = object()
 
 
 def codes(snapshot: Snapshot) -> list[str]:
-    found = diagnose(snapshot, select_checks(CACHE_FAILURES, ()), namespace=NS, name=NAME)
-    return [each.check.code for each in persistent_failures(found, CACHE_FAILURES)]
+    diagnosis = diagnose(snapshot, select_checks(CACHE_FAILURES, ()), namespace=NS, name=NAME)
+    return [failure.check.code for failure in persistent_failures(diagnosis, CACHE_FAILURES)]
 
 
 def worker(snapshot: Snapshot) -> Object:
@@ -45,11 +45,11 @@ def unscheduled(message: str) -> Callable[[Snapshot], object]:
 def quota(snapshot: Snapshot) -> None:
     b.remove_object(snapshot, kinds.PODS, f"{NAME}-worker-0")
     owner = b.get_object(snapshot, kinds.STATEFUL_SETS, f"{NAME}-worker")
-    words = (
+    message = (
         f'create Pod {NAME}-worker-0 in StatefulSet {NAME}-worker failed error: pods "w" is '
         "forbidden: exceeded quota: team, requested: memory=9Gi, limited: memory=8Gi"
     )
-    b.add_warning_event(snapshot, owner, "FailedCreate", words)
+    b.add_warning_event(snapshot, owner, "FailedCreate", message)
 
 
 def image(snapshot: Snapshot) -> None:
@@ -118,9 +118,9 @@ def problem(code: str, about: str = "pod a/b", fix: Fix | None = None) -> Proble
     ],
 )
 def test_the_error_has_cause_code_and_a_command(fix: Fix | None, command: str) -> None:
-    found = failure_error("it cannot be", problem("FM305", fix=fix), "doctor")
-    assert str(found) == f"it cannot be: pod a/b: because (FM305); try: {command}"
-    assert found.exit_code == 1
+    error = failure_error("it cannot be", problem("FM305", fix=fix), "doctor")
+    assert str(error) == f"it cannot be: pod a/b: because (FM305); try: {command}"
+    assert error.exit_code == 1
 
 
 class TestWatch:
@@ -139,9 +139,9 @@ class TestWatch:
 
     def tick(self, watch: FailureMonitor, now: float) -> str:
         self.now = now
-        found = watch.poll()
+        failure = watch.poll()
         watch._thread.join() if watch._thread.ident else None
-        return found.check.code if found else ""
+        return failure.check.code if failure else ""
 
     def test_a_failure_ends_the_wait_after_two_polls_and_its_codes_timeout(
         self, watch: FailureMonitor

@@ -57,14 +57,14 @@ AFTER: dict[str, set[str]] = {
 @cache
 def printed() -> dict[str, list[tuple[str, Fix]]]:
     """(row, fix) of every finding of the tables with a fix that is no advice, by code."""
-    found: dict[str, list[tuple[str, Fix]]] = {}
+    fixes: dict[str, list[tuple[str, Fix]]] = {}
     for name in cases.faults():
         for outcome in b.run_checks(cases.snapshot_with_fault(name)).results:
             for problem in outcome.problems:
                 fix = problem.finding.fix
                 if fix is not None and fix.how != "advice":
-                    found.setdefault(outcome.check.code, []).append((name, fix))
-    return found
+                    fixes.setdefault(outcome.check.code, []).append((name, fix))
+    return fixes
 
 
 @cache
@@ -89,20 +89,20 @@ def in_memory() -> tuple[set[str], dict[str, set[str]]]:
 
 def on_a_plane() -> set[str]:
     """The codes of tests on a control plane that carry a printed fix out."""
-    found = set()
+    codes = set()
     for path in (TESTS / "cluster").glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef) and _heals(node):
-                found |= set(_marked(node))
-    return found
+                codes |= set(_marked(node))
+    return codes
 
 
 def _heals(node: ast.FunctionDef) -> bool:
     return any(
-        isinstance(each, ast.Call)
-        and isinstance(each.func, ast.Attribute)
-        and each.func.attr in HEALS
-        for each in ast.walk(node)
+        isinstance(child, ast.Call)
+        and isinstance(child.func, ast.Attribute)
+        and child.func.attr in HEALS
+        for child in ast.walk(node)
     )
 
 
@@ -136,8 +136,8 @@ def test_fix_is_a_command_or_advice() -> None:
 
 def test_command_that_only_reads_is_not_a_fix() -> None:
     texts = {fix.text: code for code, rows in printed().items() for _, fix in rows}
-    for (text, code), found in zip(texts.items(), run_commands_in_bash(list(texts)), strict=True):
-        does = [call for call in found.calls if call[1:2] and call[1] not in LOOKS]
+    for (text, code), result in zip(texts.items(), run_commands_in_bash(list(texts)), strict=True):
+        does = [call for call in result.calls if call[1:2] and call[1] not in LOOKS]
         assert does, f"{code}: {text}"
 
 
@@ -147,23 +147,25 @@ PLACEHOLDERS = ("SOURCE", "ORG/MODEL")
 def suggested_caches(snapshot: Snapshot) -> list[list[str]]:
     """The words of each `cache` command that is printed."""
     return [
-        words
+        arguments
         for outcome in b.run_checks(snapshot).results
         for problem in outcome.problems
         if problem.finding.fix is not None and problem.finding.fix.how == "command"
-        for words in commands_in_script(problem.finding.fix.text.replace("&& ", "\n"))
-        if words[0] == "cache"
+        for arguments in commands_in_script(problem.finding.fix.text.replace("&& ", "\n"))
+        if arguments[0] == "cache"
     ]
 
 
 def test_plugin_accepts_the_commands_that_it_prints() -> None:
     for code, rows in printed().items():
         for _, fix in rows:
-            for words in commands_in_script(fix.text.replace("&& ", "\n")):
-                parse_command(words)
-                assert words[0] != "cache" or words[1] in PLACEHOLDERS or parse_source(words[1]), (
-                    code
-                )
+            for arguments in commands_in_script(fix.text.replace("&& ", "\n")):
+                parse_command(arguments)
+                assert (
+                    arguments[0] != "cache"
+                    or arguments[1] in PLACEHOLDERS
+                    or parse_source(arguments[1])
+                ), code
 
 
 @pytest.mark.parametrize(
@@ -189,9 +191,9 @@ def test_dataset_without_runtime_is_made_again_by_a_command_that_cache_takes(
     mount_point: str, options: dict[str, str], expected: list[str]
 ) -> None:
     snapshot = dataset_by_hand(mount_point, options)
-    [words] = suggested_caches(snapshot)
-    assert words == ["cache", *expected, "-n", "models"]
-    parse_command(words)
+    [arguments] = suggested_caches(snapshot)
+    assert arguments == ["cache", *expected, "-n", "models"]
+    parse_command(arguments)
 
 
 @pytest.mark.parametrize("place", ["sharedOptions", "options"])
@@ -210,9 +212,9 @@ def test_endpoint_region_and_secret_are_kept_wherever_the_dataset_has_them(place
         spec["mounts"][0] |= {"options": options, "encryptOptions": hidden}
     else:
         spec |= {"sharedOptions": options, "sharedEncryptOptions": hidden}
-    [words] = suggested_caches(snapshot)
+    [arguments] = suggested_caches(snapshot)
     flags = ["--endpoint", "https://s3.example.com", "--region", "eu-west-1", "--s3-secret", "keys"]
-    assert words == ["cache", "s3://bucket/m", "--name", "demo", *flags, "-n", "models"]
+    assert arguments == ["cache", "s3://bucket/m", "--name", "demo", *flags, "-n", "models"]
 
 
 @pytest.mark.parametrize(
@@ -235,12 +237,12 @@ def test_fix_that_recreates_the_runtime_loads_the_model_again(
     dataset["spec"]["mounts"][0]["path"] = "/elsewhere"
     load = b.get_object(snapshot, names.DATA_LOADS, "demo")
     load["spec"]["policy"], load["status"]["phase"] = policy, phase
-    [found] = b.findings_of(snapshot, "FM213")
-    assert found.fix is not None
-    calls = run_commands_in_bash([found.fix.text])[0].calls
+    [finding] = b.findings_of(snapshot, "FM213")
+    assert finding.fix is not None
+    calls = run_commands_in_bash([finding.fix.text])[0].calls
     recreated = [call[2] for call in calls if call[1] == "get"]
     assert recreated == ["alluxioruntime", *["dataload"] * is_loaded_again]
-    assert "replace" in found.fix.text
+    assert "replace" in finding.fix.text
 
 
 @pytest.mark.parametrize("mount_point", ["oss://bucket/m", "cosn://bucket/m", "wasbs://c@a/m"])
@@ -248,9 +250,9 @@ def test_source_that_cache_does_not_know_is_no_reason_to_delete_its_dataset(
     mount_point: str,
 ) -> None:
     snapshot = dataset_by_hand(mount_point, {})
-    [found] = b.findings_of(snapshot, "FM204")
-    assert found.fix is not None and found.fix.how == "advice"
-    assert "make an AlluxioRuntime demo" in found.fix.text
+    [finding] = b.findings_of(snapshot, "FM204")
+    assert finding.fix is not None and finding.fix.how == "advice"
+    assert "make an AlluxioRuntime demo" in finding.fix.text
 
 
 def dataset_by_hand(mount_point: str, options: dict[str, str]) -> Snapshot:

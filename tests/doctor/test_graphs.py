@@ -31,8 +31,7 @@ PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
 def codes(snapshot: Snapshot) -> list[str]:
-    found = b.run_checks(snapshot, "7")
-    return sorted({each.check.code for outcome in found.results for each in outcome.problems})
+    return b.found_codes(snapshot, "7")
 
 
 def graph(snapshot: Snapshot) -> Object:
@@ -40,23 +39,25 @@ def graph(snapshot: Snapshot) -> Object:
 
 
 def decode(snapshot: Snapshot) -> Object:
-    found: Object = graph(snapshot)["spec"]["components"][0]
-    return found
+    component: Object = graph(snapshot)["spec"]["components"][0]
+    return component
 
 
 def spec(snapshot: Snapshot) -> Object:
-    found: Object = decode(snapshot)["podTemplate"]["spec"]
-    return found
+    pod_spec: Object = decode(snapshot)["podTemplate"]["spec"]
+    return pod_spec
 
 
 def main(snapshot: Snapshot) -> Object:
-    found: Object = spec(snapshot)["containers"][0]
-    return found
+    container: Object = spec(snapshot)["containers"][0]
+    return container
 
 
 def terms(snapshot: Snapshot) -> list[Object]:
-    found: list[Object] = spec(snapshot)["affinity"]["nodeAffinity"][REQUIRED]["nodeSelectorTerms"]
-    return found
+    node_terms: list[Object] = spec(snapshot)["affinity"]["nodeAffinity"][REQUIRED][
+        "nodeSelectorTerms"
+    ]
+    return node_terms
 
 
 def reader(snapshot: Snapshot) -> Object:
@@ -127,8 +128,8 @@ def env(**values: str) -> Fault:
 
 def both(*edits: Fault) -> Fault:
     def edit(snapshot: Snapshot) -> None:
-        for each in edits:
-            each(snapshot)
+        for fault in edits:
+            fault(snapshot)
 
     return edit
 
@@ -184,10 +185,10 @@ def alpha(**service: Any) -> Fault:
     def edit(snapshot: Snapshot) -> None:
         pod = copy.deepcopy(spec(snapshot))
         pod["mainContainer"] = pod.pop("containers")[0]
-        found = {"componentType": "worker", "extraPodSpec": pod, **service}
+        decode_service = {"componentType": "worker", "extraPodSpec": pod, **service}
         made = graph(snapshot)
         made["apiVersion"] = "nvidia.com/v1alpha1"
-        made["spec"] = {"services": {"decode": found}}
+        made["spec"] = {"services": {"decode": decode_service}}
 
     return edit
 
@@ -207,8 +208,8 @@ def creating(snapshot: Snapshot) -> None:
 def typo(snapshot: Snapshot) -> None:
     spec(snapshot)["volumes"][0]["persistentVolumeClaim"]["claimName"] = "demmo"
     reader(snapshot)["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "demmo"
-    words = '0/3 nodes are available: persistentvolumeclaim "demmo" not found.'
-    b.make_unschedulable(reader(snapshot), words)
+    message = '0/3 nodes are available: persistentvolumeclaim "demmo" not found.'
+    b.make_unschedulable(reader(snapshot), message)
 
 
 def other_namespace(snapshot: Snapshot) -> None:
@@ -221,8 +222,8 @@ def test_fix_for_another_namespace_keeps_endpoint_and_region() -> None:
     """With its endpoint and region; a Secret of its own namespace it cannot have."""
     snapshot = b.healthy_snapshot()
     other_namespace(snapshot)
-    [found] = b.findings_of(snapshot, "FM705")
-    assert found.fix is not None and found.fix.text == (
+    [finding] = b.findings_of(snapshot, "FM705")
+    assert finding.fix is not None and finding.fix.text == (
         "kubectl fluidmodel cache s3://hf-models/demo --name demo --endpoint http://minio:9000 "
         "--region us-east-1 -n apps"
     )
@@ -783,23 +784,23 @@ def test_worker_that_bypasses_the_cache_is_reported_with_the_pin_command(
 ) -> None:
     snapshot = b.healthy_snapshot()
     bypassing(source)(snapshot)
-    (found,) = b.findings_of(snapshot, "FM703")
-    assert found.about == "dynamographdeployment models/bypass"
-    assert cause in found.cause and "mount claim demo" in found.cause
-    assert [each.text for each in found.evidence][1] == source
-    assert found.fix is not None and found.fix.how == "command"
+    (finding,) = b.findings_of(snapshot, "FM703")
+    assert finding.about == "dynamographdeployment models/bypass"
+    assert cause in finding.cause and "mount claim demo" in finding.cause
+    assert [evidence.text for evidence in finding.evidence][1] == source
+    assert finding.fix is not None and finding.fix.how == "command"
     if source.startswith("pvc:"):
-        apply_fix(snapshot, str(found.fix.text))
+        apply_fix(snapshot, str(finding.fix.text))
         assert b.findings_of(snapshot, "FM703") == []
 
 
 def test_probe_shortfall_names_both_times_and_the_flag_of_pin() -> None:
     snapshot = b.healthy_snapshot()
     probed(startupProbe={"periodSeconds": 10, "failureThreshold": 60})(snapshot)
-    (found,) = b.findings_of(snapshot, "FM747")
-    assert "60 x 10 s = 10m" in found.cause and "takes about 13m46s" in found.cause
-    assert found.fix is not None and "pin demo" in found.fix.text
-    assert "--probe-budget" in found.fix.text
+    (finding,) = b.findings_of(snapshot, "FM747")
+    assert "60 x 10 s = 10m" in finding.cause and "takes about 13m46s" in finding.cause
+    assert finding.fix is not None and "pin demo" in finding.fix.text
+    assert "--probe-budget" in finding.fix.text
 
 
 def test_probes_are_not_checked_without_the_size_of_the_model() -> None:
@@ -814,10 +815,10 @@ def test_probes_are_not_checked_without_the_size_of_the_model() -> None:
 def test_parallel_reads_are_limited_for_each_process() -> None:
     snapshot = b.healthy_snapshot()
     both(gpus(8), reading("--load-format", "runai_streamer", "-tp", "8"))(snapshot)
-    (found,) = b.findings_of(snapshot, "FM748")
-    assert "128 threads (16 for each of 8 ranks)" in found.cause
-    assert found.fix is not None
-    apply_fix(snapshot, str(found.fix.text))
+    (finding,) = b.findings_of(snapshot, "FM748")
+    assert "128 threads (16 for each of 8 ranks)" in finding.cause
+    assert finding.fix is not None
+    apply_fix(snapshot, str(finding.fix.text))
     assert main(snapshot)["args"][-2:] == ["--model-loader-extra-config", '{"concurrency": 3}']
     assert b.findings_of(snapshot, "FM748") == []
 
@@ -825,10 +826,10 @@ def test_parallel_reads_are_limited_for_each_process() -> None:
 def test_threads_that_no_flag_sets_need_another_fuse_client() -> None:
     snapshot = b.healthy_snapshot()
     both(gpus(8), reading("--load-format", "fastsafetensors", "-tp", "8"))(snapshot)
-    (found,) = b.findings_of(snapshot, "FM748")
-    assert found.fix is not None and found.fix.how != "advice"
-    assert "cache s3://" in str(found.fix.text)
-    assert "--high-concurrency" in str(found.fix.text)
+    (finding,) = b.findings_of(snapshot, "FM748")
+    assert finding.fix is not None and finding.fix.how != "advice"
+    assert "cache s3://" in str(finding.fix.text)
+    assert "--high-concurrency" in str(finding.fix.text)
     without_jni_fuse(snapshot)
     assert b.findings_of(snapshot, "FM748") == []
 
@@ -837,9 +838,11 @@ def test_a_reference_is_read_through_the_fuse_client_of_its_source() -> None:
     snapshot = b.healthy_snapshot()
     both(gpus(8), reading("--load-format", "fastsafetensors", "-tp", "8"))(snapshot)
     runtime = b.refer_to_source(snapshot)
-    (found,) = b.findings_of(snapshot, "FM748")
-    assert found.fix is not None
-    assert "--name source " in str(found.fix.text) and "--high-concurrency" in str(found.fix.text)
+    (finding,) = b.findings_of(snapshot, "FM748")
+    assert finding.fix is not None
+    assert "--name source " in str(finding.fix.text) and "--high-concurrency" in str(
+        finding.fix.text
+    )
     runtime["spec"]["properties"] = {"alluxio.fuse.jnifuse.enabled": "false"}
     assert b.findings_of(snapshot, "FM748") == []
 
@@ -849,9 +852,9 @@ def test_parallel_reads_of_a_shell_string_are_limited_in_it() -> None:
     script = "exec python3 -m dynamo.vllm --model /model --load-format runai_streamer -tp 8"
     main(snapshot).update(command=["sh", "-c"], args=[script])
     gpus(8)(snapshot)
-    (found,) = b.findings_of(snapshot, "FM748")
-    assert found.fix is not None
-    apply_fix(snapshot, str(found.fix.text))
+    (finding,) = b.findings_of(snapshot, "FM748")
+    assert finding.fix is not None
+    apply_fix(snapshot, str(finding.fix.text))
     limited = f"{script} --model-loader-extra-config '{{\"concurrency\": 3}}'"
     assert main(snapshot)["args"] == [limited]
     assert b.findings_of(snapshot, "FM748") == []
@@ -860,10 +863,10 @@ def test_parallel_reads_of_a_shell_string_are_limited_in_it() -> None:
 def test_prefetching_threads_are_limited_by_their_flag() -> None:
     snapshot = b.healthy_snapshot()
     both(gpus(8), reading("--safetensors-load-strategy", "prefetch", "-tp", "8"))(snapshot)
-    (found,) = b.findings_of(snapshot, "FM748")
-    assert "72 threads (9 for each of 8 ranks)" in found.cause
-    assert found.fix is not None
-    apply_fix(snapshot, str(found.fix.text))
+    (finding,) = b.findings_of(snapshot, "FM748")
+    assert "72 threads (9 for each of 8 ranks)" in finding.cause
+    assert finding.fix is not None
+    apply_fix(snapshot, str(finding.fix.text))
     assert main(snapshot)["args"][-2:] == ["--safetensors-prefetch-num-threads", "2"]
     assert b.findings_of(snapshot, "FM748") == []
 
@@ -871,11 +874,11 @@ def test_prefetching_threads_are_limited_by_their_flag() -> None:
 def test_a_slow_load_is_reported_with_its_time_and_a_faster_loader() -> None:
     snapshot = b.healthy_snapshot()
     runtime("vllm", "1.4.1")(snapshot)
-    (found,) = b.findings_of(snapshot, "FM749")
-    assert "loads 100.0 GiB with the default loader of vLLM" in found.cause
-    assert "about 13m46s at the 124.0 MiB/s" in found.cause
-    assert found.fix is not None and found.fix.how == "command"
-    assert "pin demo" in found.fix.text and "--loader auto" in found.fix.text
+    (finding,) = b.findings_of(snapshot, "FM749")
+    assert "loads 100.0 GiB with the default loader of vLLM" in finding.cause
+    assert "about 13m46s at the 124.0 MiB/s" in finding.cause
+    assert finding.fix is not None and finding.fix.how == "command"
+    assert "pin demo" in finding.fix.text and "--loader auto" in finding.fix.text
 
 
 def test_model_path_in_a_shell_variable_is_resolved() -> None:
@@ -896,10 +899,10 @@ def test_unbound_worker_is_an_error_once_it_runs_elsewhere(edit: Fault) -> None:
     edit(snapshot)
     assert not b.run_checks(snapshot, "7").failed
     elsewhere(snapshot)
-    found = b.run_checks(snapshot, "7")
-    (root,) = found.roots
+    diagnosis = b.run_checks(snapshot, "7")
+    (root,) = diagnosis.roots
     assert root.severity is Severity.ERROR
-    assert [each.check.code for each in root.consequences] == ["FM720"]
+    assert [problem.check.code for problem in root.consequences] == ["FM720"]
     assert "~18 min" in root.consequences[0].finding.cause
 
 
@@ -924,8 +927,8 @@ def test_pin_reverted_by_a_tool_is_found_once() -> None:
     both(pin, loosen)(snapshot)
     notes = graph(snapshot)["metadata"]["annotations"]
     notes["argocd.argoproj.io/tracking-id"] = "apps:nvidia.com/graph"
-    found = b.run_checks(snapshot, "7")
-    (root,) = found.roots
+    diagnosis = b.run_checks(snapshot, "7")
+    (root,) = diagnosis.roots
     assert root.check.code == "FM702"
     assert root.finding.fix and "-f FILE" in root.finding.fix.text
 
@@ -962,8 +965,8 @@ def test_malformed_graph_does_not_crash_a_check(odd: Object) -> None:
         resources.PINS_ANNOTATION: json.dumps({"v": 1, "components": {}})
     }
     b.add_objects(snapshot, queries.GRAPHS, made)
-    found = b.run_checks(snapshot, "7")
-    assert [each.skip_reason for each in found.results if each.skip_reason] == []
+    diagnosis = b.run_checks(snapshot, "7")
+    assert [result.skip_reason for result in diagnosis.results if result.skip_reason] == []
 
 
 # -- no false alarms: every graph that people wrote, pinned ------------------------------------
@@ -1010,8 +1013,12 @@ def test_graph_pinned_by_pin_is_healthy(file: str, flags: dict[str, Any], model_
             ).object
             kind = queries.GRAPHS if obj["kind"] == resources.GRAPH else queries.COMPONENTS
             b.add_objects(snapshot, kind, made)
-    found = b.run_checks(snapshot, "7")
-    told = {each.check.code: each.finding.cause for o in found.results for each in o.problems}
+    diagnosis = b.run_checks(snapshot, "7")
+    told = {
+        problem.check.code: problem.finding.cause
+        for o in diagnosis.results
+        for problem in o.problems
+    }
     expected = set() if model_path else SAID_BY_PIN
     expected = expected | ({"FM722"} if flags.get("preferred") else set())
     assert set(told) <= expected, told
@@ -1021,7 +1028,7 @@ def test_graph_pinned_by_pin_is_healthy(file: str, flags: dict[str, Any], model_
 def test_pin_mounts_frontend_where_workers_have_the_cache(flags: dict[str, Any]) -> None:
     snapshot = two_cache_nodes()
     text = (FIXTURES / "beta-disagg.yaml").read_text()
-    (obj,) = [each for each in yaml.safe_load_all(text) if each]
+    (obj,) = [document for document in yaml.safe_load_all(text) if document]
     obj["metadata"]["namespace"] = NS
     there = "/home/dynamo/.cache/huggingface"
     for component in obj["spec"]["components"]:
@@ -1034,8 +1041,7 @@ def test_pin_mounts_frontend_where_workers_have_the_cache(flags: dict[str, Any])
         pod["containers"][0].setdefault("volumeMounts", []).append(mount)
     made = pinning.pin_graph(obj, PinRequest(NAME, LABEL, use_model_path=True, **flags)).object
     b.add_objects(snapshot, queries.GRAPHS, made)
-    found = {each.check.code for o in b.run_checks(snapshot, "7").results for each in o.problems}
-    assert "FM746" not in found
+    assert "FM746" not in codes(snapshot)
     assert (
         pinning.pin_graph(made, PinRequest(NAME, LABEL, use_model_path=True, **flags)).changed
         is False

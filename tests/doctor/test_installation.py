@@ -7,6 +7,7 @@ import pytest
 from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds as k
+from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 from tests.doctor import builders as b
 from tests.doctor.fault_cases import Fault
@@ -14,30 +15,28 @@ from tests.doctor.fault_cases import Fault
 SYSTEM = names.SYSTEM_NAMESPACE
 
 
-def deployment(snapshot: Snapshot, name: str) -> dict[str, object]:
+def deployment(snapshot: Snapshot, name: str) -> Object:
     return b.get_object(snapshot, k.DEPLOYMENTS, name, SYSTEM)
 
 
 def scaled(name: str) -> Fault:
     def change(snapshot: Snapshot) -> None:
-        found = b.get_object(snapshot, k.DEPLOYMENTS, name, SYSTEM)
-        found["spec"]["replicas"] = 0
-        found["status"] = {}
+        deployment(snapshot, name)["spec"]["replicas"] = 0
+        deployment(snapshot, name)["status"] = {}
 
     return change
 
 
 def unready(name: str) -> Fault:
     def change(snapshot: Snapshot) -> None:
-        b.get_object(snapshot, k.DEPLOYMENTS, name, SYSTEM)["status"] = {"replicas": 1}
+        deployment(snapshot, name)["status"] = {"replicas": 1}
 
     return change
 
 
 def image(name: str, tag: str) -> Fault:
     def change(snapshot: Snapshot) -> None:
-        found = b.get_object(snapshot, k.DEPLOYMENTS, name, SYSTEM)
-        [container] = found["spec"]["template"]["spec"]["containers"]
+        [container] = deployment(snapshot, name)["spec"]["template"]["spec"]["containers"]
         container["image"] = f"fluidcloudnative/controller:{tag}"
 
     return change
@@ -61,8 +60,8 @@ def plugin(**status: int) -> Fault:
 
 def webhook(**fields: object) -> Fault:
     def change(snapshot: Snapshot) -> None:
-        [found] = snapshot.of_kind(k.WEBHOOKS)
-        found["webhooks"][0].update(fields)
+        [configuration] = snapshot.of_kind(k.WEBHOOKS)
+        configuration["webhooks"][0].update(fields)
 
     return change
 
@@ -85,8 +84,8 @@ def failed(resource: str) -> Fault:
 
 def several(*changes: Fault) -> Fault:
     def change(snapshot: Snapshot) -> None:
-        for each in changes:
-            each(snapshot)
+        for fault in changes:
+            fault(snapshot)
 
     return change
 
@@ -172,19 +171,19 @@ def test_check_without_permission_is_skipped_with_its_reason(kind: k.Kind, code:
 def test_stopped_controller_is_a_warning_until_a_runtime_waits() -> None:
     snapshot = b.healthy_snapshot()
     scaled("alluxioruntime-controller")(snapshot)
-    assert [each.severity for each in b.findings_of(snapshot, "FM106")] == [Severity.WARNING]
+    assert [finding.severity for finding in b.findings_of(snapshot, "FM106")] == [Severity.WARNING]
     b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")["status"] = {}
-    assert [each.severity for each in b.findings_of(snapshot, "FM106")] == [Severity.ERROR]
+    assert [finding.severity for finding in b.findings_of(snapshot, "FM106")] == [Severity.ERROR]
 
 
 def test_csi_plugin_down_on_a_readers_node_is_an_error() -> None:
     snapshot = b.healthy_snapshot()
     plugin(desiredNumberScheduled=3, numberReady=2)(snapshot)
-    assert [each.severity for each in b.findings_of(snapshot, "FM109")] == [Severity.WARNING]
+    assert [finding.severity for finding in b.findings_of(snapshot, "FM109")] == [Severity.WARNING]
     b.make_unready(b.get_object(snapshot, k.PODS, "csi-nodeplugin-fluid-gpu-0", SYSTEM))
-    [found] = b.findings_of(snapshot, "FM109")
-    assert found.severity is Severity.ERROR
-    assert found.cause.endswith("pods that read a cache are on gpu-0")
+    [finding] = b.findings_of(snapshot, "FM109")
+    assert finding.severity is Severity.ERROR
+    assert finding.cause.endswith("pods that read a cache are on gpu-0")
 
 
 @pytest.mark.parametrize(
@@ -206,6 +205,6 @@ def test_reason_why_a_pod_of_fluid_does_not_start_is_found(
     snapshot = b.healthy_snapshot()
     pod = b.make_unready(b.get_object(snapshot, k.PODS, "csi-nodeplugin-fluid-gpu-0", SYSTEM))
     b.add_warning_event(snapshot, pod, reason, message)
-    [found] = b.findings_of(snapshot, "FM107")
-    assert cause in found.cause
-    assert found.fix is not None and fix in found.fix.text
+    [finding] = b.findings_of(snapshot, "FM107")
+    assert cause in finding.cause
+    assert finding.fix is not None and fix in finding.fix.text

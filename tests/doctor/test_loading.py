@@ -43,16 +43,16 @@ def too_new(snapshot: Snapshot) -> None:
     """Before any load: the image of the workers has no distributedLoad."""
     no_load(snapshot)
     workers = b.get_object(snapshot, kinds.STATEFUL_SETS, "demo-worker")
-    for each in workers["spec"]["template"]["spec"]["containers"]:
-        each["image"] = "registry:5000/alluxio/alluxio-dev:2.9.4"
+    for container in workers["spec"]["template"]["spec"]["containers"]:
+        container["image"] = "registry:5000/alluxio/alluxio-dev:2.9.4"
 
 
 def no_namespace(snapshot: Snapshot) -> None:
     half(snapshot)
     del load(snapshot)["spec"]["dataset"]["namespace"]
     load(snapshot)["status"] = {}
-    words = 'Target dataset not found: datasets.data.fluid.io "demo" not found'
-    b.add_warning_event(snapshot, load(snapshot), "TargetDatasetNotFound", words)
+    message = 'Target dataset not found: datasets.data.fluid.io "demo" not found'
+    b.add_warning_event(snapshot, load(snapshot), "TargetDatasetNotFound", message)
 
 
 def elsewhere(snapshot: Snapshot) -> None:
@@ -101,8 +101,8 @@ def no_pod(snapshot: Snapshot) -> None:
 
 
 def no_node(snapshot: Snapshot) -> None:
-    words = "0/3 nodes are available: 3 node(s) had untolerated taint {nvidia.com/gpu: present}."
-    b.make_unschedulable(executing(snapshot), words)
+    message = "0/3 nodes are available: 3 node(s) had untolerated taint {nvidia.com/gpu: present}."
+    b.make_unschedulable(executing(snapshot), message)
 
 
 def loader_says(text: str) -> Fault:
@@ -415,9 +415,9 @@ def test_fix_for_a_cache_made_by_hand_is_a_dataload() -> None:
     snapshot = b.healthy_snapshot()
     no_load(snapshot)
     dataset(snapshot)["metadata"]["labels"] = {}
-    [found] = b.findings_of(snapshot, "FM601")
-    assert found.fix is not None and found.fix.text.endswith("| kubectl apply -f -")
-    document = json.loads(found.fix.text.split("'")[1])
+    [finding] = b.findings_of(snapshot, "FM601")
+    assert finding.fix is not None and finding.fix.text.endswith("| kubectl apply -f -")
+    document = json.loads(finding.fix.text.split("'")[1])
     assert document["spec"]["dataset"] == {"name": "demo", "namespace": "models"}
 
 
@@ -427,8 +427,8 @@ def test_incomplete_counts_right_after_a_load_are_a_warning() -> None:
     load(snapshot)["status"]["conditions"] = [
         {"type": "Complete", "status": "True", "lastTransitionTime": NOW}
     ]
-    [found] = b.findings_of(snapshot, "FM605")
-    assert found.severity is Severity.WARNING and found.fix is None
+    [finding] = b.findings_of(snapshot, "FM605")
+    assert finding.severity is Severity.WARNING and finding.fix is None
 
 
 def test_new_load_may_be_pending() -> None:
@@ -441,15 +441,15 @@ def test_new_load_may_be_pending() -> None:
 def test_failed_staging_of_a_complete_cache_is_a_warning() -> None:
     snapshot = b.healthy_snapshot()
     staged(snapshot, NEW)
-    [found] = b.findings_of(snapshot, "FM620")
-    assert found.severity is Severity.WARNING
+    [finding] = b.findings_of(snapshot, "FM620")
+    assert finding.severity is Severity.WARNING
 
 
 def test_grown_source_is_a_warning() -> None:
     snapshot = b.healthy_snapshot()
     dataset(snapshot)["status"]["ufsTotal"] = "140.00GiB"
-    [found] = b.findings_of(snapshot, "FM614")
-    assert found.severity is Severity.WARNING and "more than" in found.cause
+    [finding] = b.findings_of(snapshot, "FM614")
+    assert finding.severity is Severity.WARNING and "more than" in finding.cause
 
 
 def test_unknown_source_size_is_not_checked() -> None:
@@ -474,8 +474,8 @@ def test_tag_of_the_runtime_is_checked_before_there_are_workers() -> None:
     b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"]["alluxioVersion"] = {
         "imageTag": "2.9.4"
     }
-    [found] = b.findings_of(snapshot, "FM615")
-    assert found.evidence[0].location == "spec.alluxioVersion.imageTag"
+    [finding] = b.findings_of(snapshot, "FM615")
+    assert finding.evidence[0].location == "spec.alluxioVersion.imageTag"
 
 
 def test_cache_that_is_complete_without_a_load_is_healthy() -> None:

@@ -12,8 +12,8 @@ from tests.doctor import builders as b
 
 def selected(snapshot: Snapshot) -> set[tuple[str, str]]:
     """(pod, container) of each log."""
-    found = select_logs(build_caches(snapshot), snapshot)
-    return {(name_of(each.pod), each.container) for each in found}
+    requests = select_logs(build_caches(snapshot), snapshot)
+    return {(name_of(request.pod), request.container) for request in requests}
 
 
 def test_nothing_is_read_of_a_complete_cache() -> None:

@@ -33,16 +33,16 @@ def says(message: str, reason: str = "FailedMount") -> Fault:
 def no_claim(snapshot: Snapshot) -> None:
     b.remove_object(snapshot, kinds.PVCS, "demo")
     b.remove_object(snapshot, kinds.PVS, "models-demo", "")
-    words = "Failed to setup volume due to error persistentvolumes is forbidden"
+    message = "Failed to setup volume due to error persistentvolumes is forbidden"
     runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")
-    b.add_warning_event(snapshot, runtime, "ErrorProcessRuntime", words)
+    b.add_warning_event(snapshot, runtime, "ErrorProcessRuntime", message)
 
 
 def long_name(snapshot: Snapshot) -> None:
     b.remove_object(snapshot, kinds.PVCS, "demo")
-    words = "Failed to setup volume due to error name part must be no more than 63 characters"
+    message = "Failed to setup volume due to error name part must be no more than 63 characters"
     runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")
-    b.add_warning_event(snapshot, runtime, "ErrorProcessRuntime", words)
+    b.add_warning_event(snapshot, runtime, "ErrorProcessRuntime", message)
 
 
 def pending(snapshot: Snapshot) -> None:
@@ -73,8 +73,8 @@ def leaving(snapshot: Snapshot) -> None:
 def unlabelled(snapshot: Snapshot) -> None:
     del b.get_object(snapshot, kinds.NODES, "gpu-0")["metadata"]["labels"][LABEL]
     runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")
-    words = "Failed to sync the ddc due to the master is not healthy"
-    b.add_warning_event(snapshot, runtime, "ErrorProcessRuntime", words)
+    message = "Failed to sync the ddc due to the master is not healthy"
+    b.add_warning_event(snapshot, runtime, "ErrorProcessRuntime", message)
 
 
 def other_key(snapshot: Snapshot) -> None:
@@ -104,8 +104,8 @@ def shut_out(snapshot: Snapshot) -> None:
 
 def no_driver(snapshot: Snapshot) -> None:
     b.get_object(snapshot, kinds.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
-    words = "driver name fuse.csi.fluid.io not found in the list of registered CSI drivers"
-    says(f"MountVolume.MountDevice failed: kubernetes.io/csi: {words}")(snapshot)
+    message = "driver name fuse.csi.fluid.io not found in the list of registered CSI drivers"
+    says(f"MountVolume.MountDevice failed: kubernetes.io/csi: {message}")(snapshot)
 
 
 def no_plugin(snapshot: Snapshot) -> None:
@@ -466,10 +466,10 @@ def test_readers_of_a_restarted_fuse_client_are_fine_if_fluid_repairs_mounts() -
 
 
 @pytest.mark.parametrize(
-    ("root", "found"), [("/runtime-mnt", []), ("/mnt/", []), ("/var/lib/fluid", ["FM432"])]
+    ("root", "codes"), [("/runtime-mnt", []), ("/mnt/", []), ("/var/lib/fluid", ["FM432"])]
 )
 def test_fluid_repairs_no_mounts_below_a_root_of_several_directories(
-    root: str, found: list[str]
+    root: str, codes: list[str]
 ) -> None:
     """Seen on real nodes: with the root /run/runtime-mnt, FuseRecovery did nothing."""
     snapshot = b.healthy_snapshot()
@@ -479,7 +479,7 @@ def test_fluid_repairs_no_mounts_below_a_root_of_several_directories(
     )
     [container] = plugin["spec"]["template"]["spec"]["containers"]
     container["env"] = [{"name": "MOUNT_ROOT", "value": root}]
-    assert b.found_codes(snapshot, "FM432") == found
+    assert b.found_codes(snapshot, "FM432") == codes
 
 
 def test_event_about_another_volume_is_ignored() -> None:
@@ -503,8 +503,8 @@ def test_missing_driver_on_a_node_without_readers_is_a_warning() -> None:
     snapshot = b.healthy_snapshot()
     b.remove_object(snapshot, kinds.PODS, READER)
     b.get_object(snapshot, kinds.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
-    [found] = b.findings_of(snapshot, "FM420")
-    assert found.severity is Severity.WARNING
+    [finding] = b.findings_of(snapshot, "FM420")
+    assert finding.severity is Severity.WARNING
 
 
 def test_rejection_of_pods_of_another_cache_is_ignored() -> None:
@@ -519,8 +519,8 @@ def test_missing_label_right_after_start_is_a_warning() -> None:
     snapshot = b.healthy_snapshot()
     unlabelled(snapshot)
     b.get_object(snapshot, kinds.PODS, "demo-worker-0")["metadata"]["creationTimestamp"] = NOW
-    [found] = b.findings_of(snapshot, "FM405")
-    assert found.severity is Severity.WARNING
+    [finding] = b.findings_of(snapshot, "FM405")
+    assert finding.severity is Severity.WARNING
 
 
 def test_thin_runtime_needs_no_node_label() -> None:

@@ -30,17 +30,17 @@ def mount(**fields: Any) -> Fault:
     """Change the one mount of the Dataset; None takes a field away."""
 
     def change(snapshot: Snapshot) -> None:
-        found = dataset(snapshot)["spec"]["mounts"][0]
-        found.update(fields)
+        mount_entry = dataset(snapshot)["spec"]["mounts"][0]
+        mount_entry.update(fields)
         for key in [key for key, value in fields.items() if value is None]:
-            del found[key]
+            del mount_entry[key]
 
     return change
 
 
-def options(**given: str) -> Fault:
+def options(**named_options: str) -> Fault:
     def change(snapshot: Snapshot) -> None:
-        named = {key.replace("__", "."): value for key, value in given.items()}
+        named = {key.replace("__", "."): value for key, value in named_options.items()}
         dataset(snapshot)["spec"]["mounts"][0]["options"].update(named)
 
     return change
@@ -51,8 +51,8 @@ def renamed(name: str) -> Fault:
 
     def change(snapshot: Snapshot) -> None:
         for kind in (names.DATASETS, names.ALLUXIO_RUNTIMES):
-            found = b.get_object(snapshot, kind, NAME)
-            found["metadata"]["name"] = name
+            obj = b.get_object(snapshot, kind, NAME)
+            obj["metadata"]["name"] = name
 
     return change
 
@@ -99,17 +99,17 @@ def leaving(snapshot: Snapshot) -> None:
 
 
 def foreign(snapshot: Snapshot) -> None:
-    found = b.get_object(snapshot, kinds.STATEFUL_SETS, f"{NAME}-master")
-    found["metadata"]["labels"] = {"app": "other"}
+    workload = b.get_object(snapshot, kinds.STATEFUL_SETS, f"{NAME}-master")
+    workload["metadata"]["labels"] = {"app": "other"}
 
 
 def secret_of(name: str) -> Fault:
     def change(snapshot: Snapshot) -> None:
         for option in dataset(snapshot)["spec"]["mounts"][0]["encryptOptions"]:
             option["valueFrom"]["secretKeyRef"]["name"] = name
-        found = copy.deepcopy(b.get_object(snapshot, kinds.SECRETS, f"{NAME}-store"))
-        found["metadata"]["name"] = name
-        b.add_objects(snapshot, kinds.SECRETS, found)
+        secret = copy.deepcopy(b.get_object(snapshot, kinds.SECRETS, f"{NAME}-store"))
+        secret["metadata"]["name"] = name
+        b.add_objects(snapshot, kinds.SECRETS, secret)
 
     return change
 
@@ -125,8 +125,8 @@ def empty_key(snapshot: Snapshot) -> None:
 
 def all_of(*changes: Fault) -> Fault:
     def change(snapshot: Snapshot) -> None:
-        for each in changes:
-            each(snapshot)
+        for fault in changes:
+            fault(snapshot)
 
     return change
 
@@ -227,23 +227,23 @@ def test_cache_without_workers_does_not_count_for_placement(change: dict[str, An
 def test_cache_with_workers_counts_for_placement() -> None:
     snapshot = b.healthy_snapshot()
     all_of(exclusive, neighbour())(snapshot)
-    [found] = b.findings_of(snapshot, "FM209")
-    assert "there is one other" in found.cause
+    [finding] = b.findings_of(snapshot, "FM209")
+    assert "there is one other" in finding.cause
 
 
 @pytest.mark.parametrize("change", [drop(names.ALLUXIO_RUNTIMES), new])
 def test_exclusive_cache_without_workers_is_healthy(change: Fault) -> None:
     snapshot = b.healthy_snapshot()
     all_of(exclusive, neighbour(), change)(snapshot)
-    about = [each.about for each in b.findings_of(snapshot, "FM209")]
+    about = [finding.about for finding in b.findings_of(snapshot, "FM209")]
     expected = [] if not snapshot.of_kind(names.ALLUXIO_RUNTIMES)[1:] else [f"dataset {NS}/demo"]
     assert about == expected
 
 
 def fix(snapshot: Snapshot, code: str) -> str:
-    [found] = b.findings_of(snapshot, code)
-    assert found.fix is not None
-    return found.fix.text
+    [finding] = b.findings_of(snapshot, code)
+    assert finding.fix is not None
+    return finding.fix.text
 
 
 def test_unpaired_runtime_with_a_similar_name_is_suggested() -> None:
@@ -296,8 +296,8 @@ def test_readers_that_mount_the_directory_need_no_root_mount() -> None:
     mount(path="/demo")(snapshot)
     for pod in snapshot.of_kind(kinds.PODS):
         for container in pod["spec"].get("containers", []):
-            for each in container.get("volumeMounts", []):
-                each["subPath"] = "demo"
+            for volume_mount in container.get("volumeMounts", []):
+                volume_mount["subPath"] = "demo"
     assert b.found_codes(snapshot, "FM210") == []
 
 
@@ -339,16 +339,16 @@ def test_waiting_workers_are_found_once() -> None:
 # -- mounts: one rule of Fluid's, three checks ------------------------------------------------
 
 
-def by_hand(**given: object) -> Snapshot:
+def by_hand(**fields: object) -> Snapshot:
     """A Dataset that somebody wrote without the plugin, with mounts instead of its own."""
     snapshot = b.healthy_snapshot()
     for kind in (names.DATASETS, names.ALLUXIO_RUNTIMES):
         b.get_object(snapshot, kind, NAME)["metadata"].pop("labels")
     dataset(snapshot)["metadata"].pop("annotations")
-    found = dataset(snapshot)["spec"]["mounts"][0]
-    found.update(given)
-    for key in [key for key, value in found.items() if value is None]:
-        del found[key]
+    mount_entry = dataset(snapshot)["spec"]["mounts"][0]
+    mount_entry.update(fields)
+    for key in [key for key, value in mount_entry.items() if value is None]:
+        del mount_entry[key]
     return snapshot
 
 
@@ -369,9 +369,9 @@ def test_plain_key_options_of_a_root_mount_are_found() -> None:
     snapshot = by_hand(path=None, name=None)
     plain_names(snapshot)
     assert mount_codes(snapshot) == ["FM213"]
-    [found] = b.findings_of(snapshot, "FM213")
-    assert found.evidence[0].location == "spec.mounts.0.encryptOptions.0.name"
-    assert found.evidence[0].text == "aws.accessKeyId"
+    [finding] = b.findings_of(snapshot, "FM213")
+    assert finding.evidence[0].location == "spec.mounts.0.encryptOptions.0.name"
+    assert finding.evidence[0].text == "aws.accessKeyId"
 
 
 def test_load_without_keys_for_the_workers_is_a_consequence() -> None:
@@ -384,21 +384,21 @@ def test_load_without_keys_for_the_workers_is_a_consequence() -> None:
 
 
 def test_root_key_options_of_another_mount_are_found() -> None:
-    [found] = b.findings_of(by_hand(path="/elsewhere"), "FM213")
-    assert "are ignored" in found.cause
+    [finding] = b.findings_of(by_hand(path="/elsewhere"), "FM213")
+    assert "are ignored" in finding.cause
 
 
-@pytest.mark.parametrize("given", [{"path": None}, {"path": "/a"}, {"path": "a"}])
+@pytest.mark.parametrize("fields", [{"path": None}, {"path": "/a"}, {"path": "a"}])
 @pytest.mark.parametrize("keys", ["plain", "named", "rooted"])
-def test_all_mount_checks_print_the_same_fix(given: dict[str, object], keys: str) -> None:
+def test_all_mount_checks_print_the_same_fix(fields: dict[str, object], keys: str) -> None:
     """Whichever is followed, nothing is left, and nothing of it is secret."""
     hidden = {"encryptOptions": None, "options": PLAIN} if keys == "plain" else {}
-    snapshot = by_hand(**given, **hidden)
+    snapshot = by_hand(**fields, **hidden)
     if keys == "named":
         plain_names(snapshot)
-    found = mount_codes(snapshot)
-    assert "FM210" in found
-    assert len({fix(snapshot, code) for code in found}) == 1
+    codes = mount_codes(snapshot)
+    assert "FM210" in codes
+    assert len({fix(snapshot, code) for code in codes}) == 1
     assert "planted" not in fix(snapshot, "FM210")
     apply_fix(snapshot, fix(snapshot, "FM210"))
     assert mount_codes(snapshot) == []
@@ -408,8 +408,8 @@ def test_fix_keeps_the_directory_that_pods_read() -> None:
     snapshot = by_hand(path="/demo", encryptOptions=None, options=PLAIN)
     for pod in snapshot.of_kind(kinds.PODS):
         for container in pod["spec"].get("containers", []):
-            for each in container.get("volumeMounts", []):
-                each["subPath"] = "demo"
+            for volume_mount in container.get("volumeMounts", []):
+                volume_mount["subPath"] = "demo"
     assert mount_codes(snapshot) == ["FM211"]
     apply_fix(snapshot, fix(snapshot, "FM211"))
     assert mount_codes(snapshot) == []
@@ -423,17 +423,17 @@ def test_fix_for_a_missing_runtime_measures_the_source() -> None:
     assert " && kubectl fluidmodel cache s3://hf-models/demo --name demo" in fix(snapshot, "FM204")
     mounts = dataset(snapshot)["spec"]["mounts"]
     mounts.append({**mounts[0], "name": "other", "path": "/other"})
-    [found] = b.findings_of(snapshot, "FM204")
-    assert found.fix is not None and found.fix.how == "advice"
+    [finding] = b.findings_of(snapshot, "FM204")
+    assert finding.fix is not None and finding.fix.how == "advice"
 
 
 def test_several_mounts_are_directories_of_the_volume() -> None:
     snapshot = by_hand(path=None, name="llama", encryptOptions=None)
     first = dataset(snapshot)["spec"]["mounts"][0]
     dataset(snapshot)["spec"]["mounts"] = [first, {**first, "name": "qwen"}]
-    [found] = b.findings_of(snapshot, "FM210")
-    assert "/llama, /qwen" in found.cause and found.severity is None
-    assert [each.text for each in found.evidence] == ["llama", "qwen"]
+    [finding] = b.findings_of(snapshot, "FM210")
+    assert "/llama, /qwen" in finding.cause and finding.severity is None
+    assert [evidence.text for evidence in finding.evidence] == ["llama", "qwen"]
     dataset(snapshot)["spec"]["mounts"][1]["path"] = "/"
     lost, _ = b.findings_of(snapshot, "FM210")
     assert "not visible" in lost.cause and lost.severity is Severity.ERROR

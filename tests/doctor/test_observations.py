@@ -23,28 +23,28 @@ ABSENT = re.compile(r"not set|not there|none|no .*|empty|gone|absent|has .*|not 
 def seen(snapshot: Snapshot) -> Iterator[tuple[str, Evidence]]:
     for outcome in b.run_checks(snapshot).results:
         for problem in outcome.problems:
-            for each in problem.finding.evidence:
-                yield outcome.check.code, each
+            for evidence in problem.finding.evidence:
+                yield outcome.check.code, evidence
 
 
 def values(obj: Any, place: str) -> list[Any]:
     """What stands at a place: keys may have dots, so that several readings are tried."""
     if not place:
         return [obj]
-    found: list[Any] = []
+    values_at_place: list[Any] = []
     if isinstance(obj, list):
-        for each in obj:  # a condition, by its type
-            if isinstance(each, dict) and each.get("type") == place:
-                found.append(each)
+        for condition in obj:  # a condition, by its type
+            if isinstance(condition, dict) and condition.get("type") == place:
+                values_at_place.append(condition)
         match = re.match(r"\[?(\d+)\]?\.?", place)
         if match and int(match[1]) < len(obj):
-            found += values(obj[int(match[1])], place[match.end() :])
-        return found
+            values_at_place += values(obj[int(match[1])], place[match.end() :])
+        return values_at_place
     if isinstance(obj, dict):
         for key, value in obj.items():
             if place == key or place.startswith((f"{key}.", f"{key}[", f"{key} ")):
-                found += values(value, place[len(key) :].lstrip(". "))
-    return found
+                values_at_place += values(value, place[len(key) :].lstrip(". "))
+    return values_at_place
 
 
 def quoted(text: str, value: Any) -> bool:
@@ -60,22 +60,24 @@ def quoted(text: str, value: Any) -> bool:
 
 def wrong(snapshot: Snapshot) -> list[str]:
     there = {object_reference(obj): obj for objects in snapshot.objects.values() for obj in objects}
-    found = []
-    for code, each in seen(snapshot):
-        obj = there.get(each.object)
-        if obj is None or not _FIELD.match(each.location) or ABSENT.fullmatch(each.text):
+    lines = []
+    for code, evidence in seen(snapshot):
+        obj = there.get(evidence.object)
+        if obj is None or not _FIELD.match(evidence.location) or ABSENT.fullmatch(evidence.text):
             continue
-        read = values(obj, each.location)
-        if not any(quoted(each.text, value) for value in read):
-            found.append(f"{code} {each.object} {each.location}: {each.text!r} {read!r:.80}")
-    return found
+        read = values(obj, evidence.location)
+        if not any(quoted(evidence.text, value) for value in read):
+            lines.append(
+                f"{code} {evidence.object} {evidence.location}: {evidence.text!r} {read!r:.80}"
+            )
+    return lines
 
 
 def test_evidence_quotes_only_fields_that_exist() -> None:
-    found = sorted(
+    lines = sorted(
         {line for name in cases.faults() for line in wrong(cases.snapshot_with_fault(name))}
     )
-    assert found == []
+    assert lines == []
 
 
 def test_wrong_quote_is_detected() -> None:

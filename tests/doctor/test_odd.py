@@ -27,21 +27,21 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def broken(found: Diagnosis) -> list[str]:
+def broken(diagnosis: Diagnosis) -> list[str]:
     """The checks that raised, with what."""
     return [
         f"{o.check.code} {o.skip_reason}"
-        for o in found.results
+        for o in diagnosis.results
         if o.skip_reason.startswith(CHECK_CRASHED)
     ]
 
 
-def drawn(found: Diagnosis, snapshot: Snapshot) -> None:
+def drawn(diagnosis: Diagnosis, snapshot: Snapshot) -> None:
     """Every way to show it goes through."""
-    json.dumps(report.diagnosis_document(found, snapshot), allow_nan=False)
-    junit.to_junit(found, 1.0)
+    json.dumps(report.diagnosis_document(diagnosis, snapshot), allow_nan=False)
+    junit.to_junit(diagnosis, 1.0)
     for mode in ("default", "short", "wide"):
-        render_diagnosis(found, ReportStyle(mode, color=True, width=80), 1.0)
+        render_diagnosis(diagnosis, ReportStyle(mode, color=True, width=80), 1.0)
 
 
 def odd(draw: st.DrawFn) -> Snapshot:
@@ -61,9 +61,9 @@ def odd(draw: st.DrawFn) -> Snapshot:
 @given(st.data())
 def test_malformed_objects_do_not_crash_a_check(data: st.DataObject) -> None:
     snapshot = odd(data.draw)
-    found = b.run_checks(snapshot)
-    assert broken(found) == []
-    drawn(found, snapshot)
+    diagnosis = b.run_checks(snapshot)
+    assert broken(diagnosis) == []
+    drawn(diagnosis, snapshot)
 
 
 @settings(max_examples=100)
@@ -76,7 +76,7 @@ def test_junk_in_any_kind_does_not_crash_a_check(resource: str, objects: list[Ob
 
 _TEXT = st.one_of(
     st.text(max_size=40),
-    junk.any_value.map(lambda each: json.dumps(each)),
+    junk.any_value.map(lambda value: json.dumps(value)),
     st.lists(junk.any_object, max_size=2).map(json.dumps),
 )
 
@@ -104,9 +104,9 @@ def test_arbitrary_text_does_not_crash_a_check(data: st.DataObject) -> None:
 def test_unreadable_kind_is_not_taken_for_missing(resource: str) -> None:
     snapshot = b.healthy_snapshot()
     b.forbid_listing(snapshot, KINDS[resource])
-    found = b.run_checks(snapshot)
-    assert [problem.finding.cause for problem in found.problems] == []
-    assert broken(found) == []
+    diagnosis = b.run_checks(snapshot)
+    assert [problem.finding.cause for problem in diagnosis.problems] == []
+    assert broken(diagnosis) == []
 
 
 @pytest.mark.parametrize("check", REGISTRY.in_code_order(), ids=lambda check: check.code)
@@ -125,7 +125,7 @@ _SEEN_AS = {"FM209": "FM302", "FM444": "FM730", "FM608": "FM205"}
 
 def case_named(title: str) -> str:
     """The fault whose name ends with a title."""
-    return next(each for each in cases.faults() if each.endswith(title))
+    return next(name for name in cases.faults() if name.endswith(title))
 
 
 @settings(max_examples=150)
@@ -139,10 +139,10 @@ def test_fewer_permissions_give_no_additional_findings(name: str, hidden: set[st
     seen = set(b.found_codes(snapshot))
     for resource in sorted(hidden):
         b.forbid_listing(snapshot, KINDS[resource])
-    found = b.run_checks(snapshot)
-    assert broken(found) == []
+    diagnosis = b.run_checks(snapshot)
+    assert broken(diagnosis) == []
     # A fallback counts where nothing else tells why, and what does may be what is hidden.
-    plain = {each.check.code for each in found.problems if not each.check.fallback}
+    plain = {problem.check.code for problem in diagnosis.problems if not problem.check.fallback}
     assert {code for code in plain - seen if _SEEN_AS.get(code) not in seen} == set()
 
 
@@ -150,4 +150,4 @@ def test_hub_layout_cache_is_healthy_without_access_to_datasets() -> None:
     """What the store listed is of the Dataset's mounts: without them nobody knows what is there."""
     snapshot = cases.snapshot_with_fault(case_named("cache of the Hub's layout"))
     b.forbid_listing(snapshot, KINDS["datasets.data.fluid.io"])
-    assert "FM743" not in {each.check.code for each in b.run_checks(snapshot).problems}
+    assert "FM743" not in {problem.check.code for problem in b.run_checks(snapshot).problems}

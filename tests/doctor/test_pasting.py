@@ -50,7 +50,7 @@ def spoiled(value: Any, old: str, new: str) -> Any:
             return value.replace(old, json.dumps(new)[1:-1])
         return value.replace(old, new)
     if isinstance(value, list):
-        return [spoiled(each, old, new) for each in value]
+        return [spoiled(item, old, new) for item in value]
     if isinstance(value, dict):
         return {spoiled(k, old, new): spoiled(v, old, new) for k, v in value.items()}
     return value
@@ -58,21 +58,21 @@ def spoiled(value: Any, old: str, new: str) -> Any:
 
 def commands(snapshot: Snapshot, *only: str) -> dict[Key, Fix]:
     """Every fix that can be pasted."""
-    found: dict[Key, Fix] = {}
+    fixes: dict[Key, Fix] = {}
     for outcome in b.run_checks(snapshot, *only).results:
         for number, problem in enumerate(outcome.problems):
             fix = problem.finding.fix
             if fix is not None and (fix.how == "command" or isinstance(fix.text, Command)):
-                found[outcome.check.code, number] = fix
-    return found
+                fixes[outcome.check.code, number] = fix
+    return fixes
 
 
-def words(found: ShellResult, old: str = "", new: str = "\0") -> list[list[str]]:
+def words(result: ShellResult, old: str = "", new: str = "\0") -> list[list[str]]:
     """The calls with the good value instead of the hostile one, wherever `--` puts operands."""
     escaped = json.dumps(new)[1:-1]
     return sorted(
         sorted(word.replace(escaped, old).replace(new, old) for word in call if word != "--")
-        for call in found.calls
+        for call in result.calls
     )
 
 
@@ -85,18 +85,20 @@ def good() -> dict[str, dict[Key, Fix]]:
 @pytest.fixture(scope="module")
 def meant(good: dict[str, dict[Key, Fix]]) -> dict[tuple[str, Key], list[list[str]]]:
     """The words that each command of theirs is made of."""
-    flat = {(row, key): fix.text for row, found in good.items() for key, fix in found.items()}
-    said = dict(zip(flat, run_commands_in_bash(list(flat.values())), strict=True))
-    assert [(flat[at], each.unexpected) for at, each in said.items() if each.unexpected] == []
-    return {at: words(each) for at, each in said.items()}
+    flat = {(row, key): fix.text for row, fixes in good.items() for key, fix in fixes.items()}
+    results = dict(zip(flat, run_commands_in_bash(list(flat.values())), strict=True))
+    assert [
+        (flat[at], result.unexpected) for at, result in results.items() if result.unexpected
+    ] == []
+    return {at: words(result) for at, result in results.items()}
 
 
 def test_every_fix_command_is_built_by_shell_command(good: dict[str, dict[Key, Fix]]) -> None:
     """`shell.py`, that is: an f-string is no Command."""
     bare = {
         key[0]
-        for found in good.values()
-        for key, fix in found.items()
+        for fixes in good.values()
+        for key, fix in fixes.items()
         if not isinstance(fix.text, Command)
     }
     assert sorted(bare) == []
@@ -108,19 +110,19 @@ def test_hostile_value_is_not_executed(
 ) -> None:
     """Each row with one hostile value after the other in turn: no row needs them all."""
     rows: list[tuple[str, Key, str, str]] = []
-    for number, (name, found) in enumerate(good.items()):
+    for number, (name, fixes) in enumerate(good.items()):
         value = HOSTILE[(number + PLACES.index(place)) % len(HOSTILE)]
-        codes = sorted({code for code, _ in found})
+        codes = sorted({code for code, _ in fixes})
         if codes:
             document = spoiled(snapshot_to_document(cases.snapshot_with_fault(name)), place, value)
             made = commands(snapshot_from_document(document), *codes)
             rows += [(name, key, value, fix.text) for key, fix in made.items()]
     same = 0
-    for (name, key, value, text), each in zip(
+    for (name, key, value, text), result in zip(
         rows, run_commands_in_bash([r[3] for r in rows]), strict=True
     ):
-        assert each.unexpected == [], text
-        same += words(each, place, value) == meant.get((name, key))
+        assert result.unexpected == [], text
+        same += words(result, place, value) == meant.get((name, key))
     assert same > len(rows) / 2, f"{same} of {len(rows)} are the same commands"
 
 
@@ -128,5 +130,5 @@ def test_redacted_command_stays_one_command() -> None:
     """Redaction goes value by value: a change of the line would break its quotes."""
     line = command("kubectl", "get", Operand("password=x' ; touch p #"))
     fix = redact_fix(Fix(line))
-    (found,) = run_commands_in_bash([fix.text])
-    assert found.unexpected == [] and "x'" not in fix.text
+    (result,) = run_commands_in_bash([fix.text])
+    assert result.unexpected == [] and "x'" not in fix.text

@@ -97,12 +97,12 @@ def test_the_text(case: str, mode: str, width: int | None) -> None:
 
 
 def test_colour_adds_nothing_but_colour() -> None:
-    found = b.run_checks(wrong_keys())
+    diagnosis = b.run_checks(wrong_keys())
     for mode in ("default", "short", "wide"):
-        coloured = render_diagnosis(found, ReportStyle(mode, color=True, width=80), 1.25)
+        coloured = render_diagnosis(diagnosis, ReportStyle(mode, color=True, width=80), 1.25)
         assert coloured.count("\x1b[") > 5
         assert re.sub(r"\x1b\[\d*m", "", coloured) == render_diagnosis(
-            found, ReportStyle(mode, width=80), 1.25
+            diagnosis, ReportStyle(mode, width=80), 1.25
         )
 
 
@@ -123,39 +123,41 @@ def test_control_characters_of_the_cluster_do_not_reach_the_terminal() -> None:
 
 
 def test_consequences_are_folded_under_their_cause() -> None:
-    found = b.run_checks(wrong_keys())
-    assert [each.check.code for each in found.roots] == ["FM521"]
-    assert {"FM311", "FM330"} <= {each.check.code for each in found.problems}
-    text = render_diagnosis(found, ReportStyle("short"), 1.0)
+    diagnosis = b.run_checks(wrong_keys())
+    assert [problem.check.code for problem in diagnosis.roots] == ["FM521"]
+    assert {"FM311", "FM330"} <= {problem.check.code for problem in diagnosis.problems}
+    text = render_diagnosis(diagnosis, ReportStyle("short"), 1.0)
     assert text.count("✗ FM") == 1
     assert re.search(r"^  so +FM\d+ ", text, re.MULTILINE)
-    assert f"1 failure with {len(found.problems) - 1} consequences" in text
+    assert f"1 failure with {len(diagnosis.problems) - 1} consequences" in text
 
 
 def test_a_cause_is_as_bad_as_what_it_leads_to() -> None:
     """A cordoned node alone is a warning; with a worker that may run nowhere else, a failure."""
     snapshot = b.healthy_snapshot()
     b.get_object(snapshot, kinds.NODES, "gpu-0")["spec"]["unschedulable"] = True
-    assert {each.severity for each in b.run_checks(snapshot, "FM811").roots} == {Severity.WARNING}
+    assert {problem.severity for problem in b.run_checks(snapshot, "FM811").roots} == {
+        Severity.WARNING
+    }
     test_runtime.PLACING["a cordon"].fault(snapshot)
-    found = b.run_checks(snapshot)
-    assert found.failed
-    roots = {each.check.code: each for each in found.roots}
-    assert [each.check.code for each in roots["FM811"].consequences] == ["FM306"]
+    diagnosis = b.run_checks(snapshot)
+    assert diagnosis.failed
+    roots = {problem.check.code: problem for problem in diagnosis.roots}
+    assert [problem.check.code for problem in roots["FM811"].consequences] == ["FM306"]
     assert roots["FM811"].severity is Severity.ERROR
-    assert "✗ FM811 node gpu-0" in render_diagnosis(found, ReportStyle("short"), 1.0)
+    assert "✗ FM811 node gpu-0" in render_diagnosis(diagnosis, ReportStyle("short"), 1.0)
 
 
 def test_the_same_cause_of_several_caches_is_reported_once() -> None:
-    found = b.run_checks(twice(), "FM210")
-    assert len(found.roots) == 2
-    (group,) = group_problems(found)
+    diagnosis = b.run_checks(twice(), "FM210")
+    assert len(diagnosis.roots) == 2
+    (group,) = group_problems(diagnosis)
     assert len(group) == 2
-    text = render_diagnosis(found, ReportStyle("short"), 1.0)
+    text = render_diagnosis(diagnosis, ReportStyle("short"), 1.0)
     assert text.count("FM210 dataset") == 1
     assert re.search(rf"^  also +dataset {NS}/other$", text, re.MULTILINE)
     assert "healthy, with 2 warnings: 1 check, 2 caches" in text
-    assert "(2 of 2 caches)" in render_diagnosis(found, ReportStyle(), 1.0)
+    assert "(2 of 2 caches)" in render_diagnosis(diagnosis, ReportStyle(), 1.0)
 
 
 def test_another_cause_is_distinguished() -> None:
@@ -174,12 +176,12 @@ def test_what_is_silenced_counts_for_nothing_and_is_shown() -> None:
             "annotations", {}
         )
         notes[SILENCE_ANNOTATION] = "fm823, FM210 "
-    found = b.run_checks(snapshot, "FM210")
-    assert not found.failed and group_problems(found) == []
-    text = render_diagnosis(found, ReportStyle(), 1.0)
+    diagnosis = b.run_checks(snapshot, "FM210")
+    assert not diagnosis.failed and group_problems(diagnosis) == []
+    text = render_diagnosis(diagnosis, ReportStyle(), 1.0)
     assert "\u2013 FM210" in text and "silenced" in text
     assert text.rstrip().endswith("2 silenced")
-    shown = report.diagnosis_document(found, snapshot)
+    shown = report.diagnosis_document(diagnosis, snapshot)
     assert shown["healthy"] and shown["summary"]["silenced"] == 2
     assert all(problem["silenced"] for problem in shown["problems"])
 
@@ -188,29 +190,31 @@ def test_a_silenced_cause_explains_nothing() -> None:
     snapshot = wrong_keys()
     notes = b.get_object(snapshot, names.DATASETS, NAME)["metadata"]["annotations"]
     notes[SILENCE_ANNOTATION] = "FM521"
-    roots = [each.check.code for each in b.run_checks(snapshot).roots]
+    roots = [problem.check.code for problem in b.run_checks(snapshot).roots]
     assert "FM311" in roots
 
 
 def test_skipped_checks_have_a_reason_in_every_format() -> None:
     snapshot = b.healthy_snapshot()
     b.forbid_listing(snapshot, kinds.NODES)
-    found = b.run_checks(snapshot)
+    diagnosis = b.run_checks(snapshot)
     why = "no permission to list nodes"
-    skipped = [each.check.code for each in found.results if each.skip_reason == why]
+    skipped = [result.check.code for result in diagnosis.results if result.skip_reason == why]
     assert len(skipped) > 5
-    text = render_diagnosis(found, ReportStyle("wide"), 1.0)
+    text = render_diagnosis(diagnosis, ReportStyle("wide"), 1.0)
     assert all(re.search(rf"\u2013 {code} .*\(skipped: {why}\)", text) for code in skipped)
     text = render_diagnosis(
-        found, ReportStyle(), 1.0
+        diagnosis, ReportStyle(), 1.0
     )  # where it would be said again and again, it is said once
     many = re.findall(rf"\u2013 (\d+) checks, FM\d+ to FM\d+  \(skipped: {why}\)", text)
     single = re.findall(rf"\u2013 (FM\d+) .*\(skipped: {why}\)", text)
     assert many
     assert sum(map(int, many)) + len(single) == len(skipped)
-    shown = {each["code"]: each for each in report.diagnosis_document(found, snapshot)["checks"]}
+    shown = {
+        check["code"]: check for check in report.diagnosis_document(diagnosis, snapshot)["checks"]
+    }
     assert all(shown[code]["skipped"] == why for code in skipped)
-    assert junit.to_junit(found, 1.0).count(f'<skipped message="{why}"/>') == len(skipped)
+    assert junit.to_junit(diagnosis, 1.0).count(f'<skipped message="{why}"/>') == len(skipped)
 
 
 def test_one_check_that_breaks_hides_no_other() -> None:
@@ -221,17 +225,19 @@ def test_one_check_that_breaks_hides_no_other() -> None:
         raise CheckSkippedError("no time")
 
     checks = [Check("FM998", "t", breaks), Check("FM999", "t", skips), REGISTRY.checks["FM210"]]
-    found = diagnose(twice(), checks)
-    assert len(found.roots) == 2
-    whys = {each.check.code: each.skip_reason for each in found.results if each.skip_reason}
+    diagnosis = diagnose(twice(), checks)
+    assert len(diagnosis.roots) == 2
+    whys = {
+        result.check.code: result.skip_reason for result in diagnosis.results if result.skip_reason
+    }
     assert whys == {"FM998": f"{CHECK_CRASHED}: KeyError: 'oops'", "FM999": "no time"}
 
 
 # -- documents -----------------------------------------------------------------------------------
 
 
-def shown(found: Diagnosis, snapshot: Snapshot) -> dict[str, Any]:
-    document = report.diagnosis_document(found, snapshot)
+def shown(diagnosis: Diagnosis, snapshot: Snapshot) -> dict[str, Any]:
+    document = report.diagnosis_document(diagnosis, snapshot)
     VALIDATOR.validate(document)
     return document
 
@@ -243,14 +249,16 @@ def test_the_schema_is_one() -> None:
 @pytest.mark.parametrize("case", cases.faults())
 def test_every_report_keeps_to_its_schema(case: str) -> None:
     snapshot = cases.snapshot_with_fault(case)
-    found = b.run_checks(snapshot)
-    document = shown(found, snapshot)
+    diagnosis = b.run_checks(snapshot)
+    document = shown(diagnosis, snapshot)
     json.dumps(document, allow_nan=False)
     to_yaml(document)
     ids = [problem["id"] for problem in document["problems"]]
-    assert sorted(ids) == sorted(each for check in document["checks"] for each in check["problems"])
+    assert sorted(ids) == sorted(
+        problem_id for check in document["checks"] for problem_id in check["problems"]
+    )
     assert {problem["causedBy"] for problem in document["problems"]} <= {None, *ids}
-    assert document["healthy"] is (document["summary"]["failed"] == 0) is not found.failed
+    assert document["healthy"] is (document["summary"]["failed"] == 0) is not diagnosis.failed
 
 
 @pytest.mark.parametrize(
@@ -283,16 +291,16 @@ def test_junit_is_valid_xml_for_any_cluster_data() -> None:
     stores.set_store_result(snapshot, "wrong-secret", code="<X>", message=hostile)
     notes = b.get_object(snapshot, names.DATASETS, NAME)["metadata"]["annotations"]
     notes[SILENCE_ANNOTATION] = "FM330"
-    found = b.run_checks(snapshot)
-    root = ElementTree.fromstring(junit.to_junit(found, 1.25))
+    diagnosis = b.run_checks(snapshot)
+    root = ElementTree.fromstring(junit.to_junit(diagnosis, 1.25))
     tests = list(root.iter("testcase"))
     assert root.get("time") == "1.25"
-    assert int(root.get("tests", "")) == len(tests) == len(found.results)
+    assert int(root.get("tests", "")) == len(tests) == len(diagnosis.results)
     assert int(root.get("failures", "")) == len(list(root.iter("failure"))) > 1
     assert int(root.get("skipped", "")) == len(list(root.iter("skipped")))
     assert [suite.get("name") for suite in root] == list(AREAS.values())
     (failure,) = [
-        each.find("failure") for each in tests if str(each.get("name")).startswith("FM521")
+        test.find("failure") for test in tests if str(test.get("name")).startswith("FM521")
     ]
     assert failure is not None and failure.text is not None
     assert "<b> & \"quotes\" 'too' ]]>" in failure.text and "\U0001f600" in failure.text

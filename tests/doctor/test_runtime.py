@@ -48,8 +48,8 @@ def memory_tier(snapshot: Snapshot) -> None:
 
 def both(*breaks: Fault) -> Fault:
     def broken(snapshot: Snapshot) -> None:
-        for each in breaks:
-            each(snapshot)
+        for fault in breaks:
+            fault(snapshot)
 
     return broken
 
@@ -157,12 +157,12 @@ def test_unscheduled_worker_is_explained(case: str) -> None:
     row = PLACING[case]
     snapshot = b.healthy_snapshot()
     row.fault(snapshot)
-    [found] = b.findings_of(snapshot, row.code)
-    assert found.about == "pod models/demo-worker-0"
-    assert row.cause in found.cause, found.cause
-    assert any(FAR in each.text for each in found.evidence)
-    assert found.fix is not None and row.fix in found.fix.text, found.fix
-    assert [each for each in b.found_codes(snapshot, "3") if each < "FM310"] == [row.code]
+    [finding] = b.findings_of(snapshot, row.code)
+    assert finding.about == "pod models/demo-worker-0"
+    assert row.cause in finding.cause, finding.cause
+    assert any(FAR in evidence.text for evidence in finding.evidence)
+    assert finding.fix is not None and row.fix in finding.fix.text, finding.fix
+    assert [code for code in b.found_codes(snapshot, "3") if code < "FM310"] == [row.code]
     assert "FM330" in b.found_codes(snapshot, "3") and "FM330" not in b.root_codes(snapshot)
 
 
@@ -410,8 +410,8 @@ def test_pod_fault_is_found(case: str) -> None:
 def test_log_line_is_the_evidence() -> None:
     snapshot = b.healthy_snapshot()
     master_says(f"noise\n{S3}")(snapshot)
-    [found] = b.findings_of(snapshot, "FM311")
-    first = found.evidence[0]
+    [finding] = b.findings_of(snapshot, "FM311")
+    first = finding.evidence[0]
     assert (first.object, first.location) == (
         "pod models/demo-master-0",
         "previous log of alluxio-master",
@@ -453,9 +453,9 @@ def test_starting_pod_is_a_warning() -> None:
     snapshot = b.healthy_snapshot()
     master = b.make_container_wait(pod(snapshot, MASTER), "alluxio-master", "ContainerCreating")
     master["metadata"]["creationTimestamp"] = NOW
-    [found] = b.findings_of(snapshot, "FM311")
-    assert found.severity is Severity.WARNING and found.fix is None
-    assert "it is still starting" in found.cause
+    [finding] = b.findings_of(snapshot, "FM311")
+    assert finding.severity is Severity.WARNING and finding.fix is None
+    assert "it is still starting" in finding.cause
 
 
 def test_uncounted_new_worker_is_not_lost() -> None:
@@ -478,8 +478,8 @@ def test_unknown_store_host_is_not_reported_as_own_host() -> None:
     snapshot = b.healthy_snapshot()
     job_master_says("java.net.UnknownHostException: minio")(snapshot)
     assert b.findings_of(snapshot, "FM312") == []
-    [found] = b.findings_of(snapshot, "FM311")
-    assert "the host name does not resolve" in found.cause
+    [finding] = b.findings_of(snapshot, "FM311")
+    assert "the host name does not resolve" in finding.cause
 
 
 def test_old_restart_is_ignored() -> None:
@@ -504,9 +504,9 @@ def test_memory_limit_fix_covers_quota_heap_and_direct_memory() -> None:
     killed(snapshot)
     runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, fluid.NAME)
     runtime["spec"]["worker"]["resources"]["limits"] = {"memory": "1Gi"}
-    [found] = b.findings_of(snapshot, "FM321")
-    assert found.fix is not None
-    apply_fix(snapshot, found.fix.text)
+    [finding] = b.findings_of(snapshot, "FM321")
+    assert finding.fix is not None
+    apply_fix(snapshot, finding.fix.text)
     changed = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, fluid.NAME)["spec"]["worker"][
         "resources"
     ]

@@ -45,8 +45,7 @@ from tests.doctor.stores import MOUNT, ok_result, set_store_listing, set_store_r
 
 
 def codes(snapshot: Snapshot) -> list[str]:
-    found = b.run_checks(snapshot, "5")
-    return sorted({each.check.code for outcome in found.results for each in outcome.problems})
+    return b.found_codes(snapshot, "5")
 
 
 def skipped(snapshot: Snapshot, code: str) -> str:
@@ -86,10 +85,10 @@ def test_probe_state_is_reported_by_its_check(
 ) -> None:
     snapshot = b.healthy_snapshot()
     set_store_result(snapshot, state, **changes)
-    found = b.findings_of(snapshot, code)
+    findings = b.findings_of(snapshot, code)
     assert codes(snapshot) == [code]
-    assert found and found[0].evidence and found[0].cause
-    assert f"{NS}" in found[0].about
+    assert findings and findings[0].evidence and findings[0].cause
+    assert f"{NS}" in findings[0].about
     # What lies behind that word was not seen, and nobody says that it is well.
     assert skipped(snapshot, "FM533")
 
@@ -148,10 +147,10 @@ def test_fix_removes_only_unrelated_files() -> None:
     )
     fix = b.findings_of(snapshot, "FM542")[0].fix
     assert fix
-    commands = [shlex.split(each) for each in fix.text.split(" && ")]
-    assert [each[3] for each in commands] == [f"{MOUNT}/{place}" for place in places]
-    assert ["--recursive" in each for each in commands] == [True, True, False]
-    assert all(each[-2:] == ["--endpoint-url", "http://minio:9000"] for each in commands)
+    commands = [shlex.split(line) for line in fix.text.split(" && ")]
+    assert [arguments[3] for arguments in commands] == [f"{MOUNT}/{place}" for place in places]
+    assert ["--recursive" in arguments for arguments in commands] == [True, True, False]
+    assert all(arguments[-2:] == ["--endpoint-url", "http://minio:9000"] for arguments in commands)
 
 
 def test_fix_for_a_hub_cache_without_links_stages_from_the_hub() -> None:
@@ -184,9 +183,9 @@ def test_secret_fault_is_reported_once(state: str, changes: dict[str, Any], code
 def test_model_in_a_similar_prefix_is_suggested() -> None:
     snapshot = b.healthy_snapshot()
     set_store_listing(snapshot, nearest=("s3://hf-models/org/demo",), models=(), weights=0)
-    found = b.run_checks(snapshot, "5")
-    assert [root.check.code for root in found.roots] == ["FM530"]
-    fix = found.roots[0].finding.fix
+    diagnosis = b.run_checks(snapshot, "5")
+    assert [root.check.code for root in diagnosis.roots] == ["FM530"]
+    fix = diagnosis.roots[0].finding.fix
     assert fix and "cache s3://hf-models/org/demo --name demo" in fix.text
 
 
@@ -282,13 +281,13 @@ def test_missing_files_are_not_reported_for_an_incomplete_listing() -> None:
 
 
 def test_redaction_keeps_the_names_of_the_secret_and_its_keys() -> None:
-    given = ok_result(
+    result = ok_result(
         state=ProbeState.WRONG_SECRET,
         code="SignatureDoesNotMatch",
         secret_keys=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
     )
     snapshot = b.healthy_snapshot()
-    snapshot.probe_results[(NS, NAME)] = (given,)
+    snapshot.probe_results[(NS, NAME)] = (result,)
     assert redact_snapshot(snapshot).probe_results == snapshot.probe_results
 
 
@@ -326,13 +325,13 @@ def test_fixes_survive_redaction(state: str, changes: dict[str, Any]) -> None:
 
 def question(snapshot: Snapshot) -> Any:
     (cache,) = build_caches(snapshot)
-    (found,) = mount_targets(cache)
-    return found
+    (target,) = mount_targets(cache)
+    return target
 
 
 def mount(snapshot: Snapshot) -> dict[str, Any]:
-    found: dict[str, Any] = b.get_object(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0]
-    return found
+    mount_entry: dict[str, Any] = b.get_object(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0]
+    return mount_entry
 
 
 def test_mount_target_of_our_cache() -> None:
@@ -354,16 +353,16 @@ def test_plaintext_keys_are_used_and_never_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "endpoint"),
+    ("written", "endpoint"),
     [
         ("minio:9000", "http://minio:9000"),
         ("https://s3.example.com/", "https://s3.example.com"),
         ("", ""),
     ],
 )
-def test_endpoint_is_normalised(given: str, endpoint: str) -> None:
+def test_endpoint_is_normalised(written: str, endpoint: str) -> None:
     snapshot = b.healthy_snapshot()
-    mount(snapshot)["options"] = {"alluxio.underfs.s3.endpoint": given}
+    mount(snapshot)["options"] = {"alluxio.underfs.s3.endpoint": written}
     assert question(snapshot).endpoint == endpoint
 
 
@@ -406,10 +405,10 @@ def test_endpoint_without_a_scheme_gets_the_scheme_alluxio_uses(
 def test_bucket_name_in_the_endpoint_is_found(endpoint: str, right: str) -> None:
     snapshot = b.healthy_snapshot()
     mount(snapshot)["options"] = {"alluxio.underfs.s3.endpoint": endpoint}
-    found = b.findings_of(snapshot, "FM508")
-    assert bool(found) == bool(right)
+    findings = b.findings_of(snapshot, "FM508")
+    assert bool(findings) == bool(right)
     if right:
-        assert found[0].fix and f"--endpoint {right} " in found[0].fix.text
+        assert findings[0].fix and f"--endpoint {right} " in findings[0].fix.text
 
 
 def test_runtime_properties_and_shared_options_count() -> None:
@@ -474,8 +473,8 @@ def tries(monkeypatch: pytest.MonkeyPatch, *points: str, state: str, code: str =
         Client.connect(ConfigFlags(server="http://127.0.0.1:1")), build_caches(snapshot), snapshot
     )
     results = snapshot.probe_results[(NS, NAME)]
-    assert [each.mount for each in results] == list(points)
-    assert {each.state for each in results} == {state}
+    assert [result.mount for result in results] == list(points)
+    assert {result.state for result in results} == {state}
     return sorted(tried)
 
 

@@ -80,11 +80,13 @@ def name_of(row: Symptom) -> str:
 def test_symptom_is_reported_by_its_check(row: Symptom) -> None:
     snapshot = b.healthy_snapshot()
     suffer(snapshot, row)
-    found = b.run_checks(snapshot)
-    assert row.owner in {each.check.code for each in found.problems}, b.found_codes(snapshot)
+    diagnosis = b.run_checks(snapshot)
+    assert row.owner in {problem.check.code for problem in diagnosis.problems}, b.found_codes(
+        snapshot
+    )
     if row.about == symptoms.READER and row.owner != "FM445":
-        assert found.failed, "a reader that cannot start is an error"
-    assert found.verdict != "healthy"
+        assert diagnosis.failed, "a reader that cannot start is an error"
+    assert diagnosis.verdict != "healthy"
 
 
 def test_table_has_every_kubelet_warning() -> None:
@@ -109,10 +111,10 @@ def test_dataset_in_any_other_phase_than_bound_is_reported(phase: str, reference
     dataset["status"].update(phase=phase, conditions=[])
     if reference:
         dataset["spec"]["mounts"] = [{"mountPoint": "dataset://elsewhere/other", "name": "phys"}]
-    found = b.run_checks(snapshot)
-    own = [each for each in found.problems if each.check.code in (*NOT_BOUND, "FM223")]
+    diagnosis = b.run_checks(snapshot)
+    own = [problem for problem in diagnosis.problems if problem.check.code in (*NOT_BOUND, "FM223")]
     assert own and own[0].severity is Severity.ERROR, b.found_codes(snapshot)
-    assert found.failed
+    assert diagnosis.failed
 
 
 def test_kubelet_driver_error_is_reported_without_access_to_csi_nodes() -> None:

@@ -58,9 +58,9 @@ def cluster(
 
 
 def gpu(number: int, *taints: Object, memory: str = "1Ti") -> Object:
-    found = platform.node(f"gpu-{number}", memory=memory)
-    found["spec"]["taints"] += taints
-    return found
+    node = platform.node(f"gpu-{number}", memory=memory)
+    node["spec"]["taints"] += taints
+    return node
 
 
 def cpu(number: int, memory: str = "256Gi") -> Object:
@@ -69,8 +69,10 @@ def cpu(number: int, memory: str = "256Gi") -> Object:
 
 def only(snapshot: Snapshot, code: str) -> Finding:
     """The one finding about a pod without a node."""
-    found = [each for each in b.found_codes(snapshot, "3") if "FM301" <= each < "FM310"]
-    assert found == [code]
+    codes = [
+        found_code for found_code in b.found_codes(snapshot, "3") if "FM301" <= found_code < "FM310"
+    ]
+    assert codes == [code]
     [finding] = b.findings_of(snapshot, code)
     return finding
 
@@ -82,10 +84,10 @@ def fix(finding: Finding) -> str:
 
 def patches(command: str) -> list[Any]:
     """What the `kubectl patch` steps of a command change."""
-    words = [
+    commands = [
         shlex.split(step) for step in command.split(" && ") if step.startswith("kubectl patch")
     ]
-    return [json.loads(each[each.index("-p") + 1]) for each in words]
+    return [json.loads(arguments[arguments.index("-p") + 1]) for arguments in commands]
 
 
 FLEET = (gpu(0), cpu(0), gpu(1), cpu(1), gpu(2))
@@ -93,13 +95,13 @@ FLEET = (gpu(0), cpu(0), gpu(1), cpu(1), gpu(2))
 
 class TestMostCommonObstacle:
     def test_taint_wins_over_memory_in_the_scheduler_message(self) -> None:
-        found = only(cluster(*FLEET), "FM304")
-        assert found.cause == (
+        finding = only(cluster(*FLEET), "FM304")
+        assert finding.cause == (
             "it does not tolerate the taint nvidia.com/gpu=present:NoSchedule of nodes gpu-0, "
             "gpu-1, gpu-2, which fit otherwise; cpu-0, cpu-1: 300.0 GiB of memory needed, 256.0 "
             "GiB free; the quota of 300.0 GiB is 153,600 times the model's 2.0 MiB"
         )
-        tolerations, quota = patches(fix(found))
+        tolerations, quota = patches(fix(finding))
         assert tolerations == {"spec": {"tolerations": [fluid.GPU_TOLERATION]}}
         assert quota == [
             {"op": "add", "path": "/spec/tieredstore/levels/0/quota", "value": "2240Mi"},
@@ -114,37 +116,37 @@ class TestMostCommonObstacle:
         assert change == {"spec": {"tolerations": [mine, fluid.GPU_TOLERATION]}}
 
     def test_fix_keeps_a_quota_that_the_model_needs(self) -> None:
-        found = only(cluster(*FLEET, total="250.00GiB"), "FM304")
-        assert "times the model" not in found.cause
-        assert len(patches(fix(found))) == 1
+        finding = only(cluster(*FLEET, total="250.00GiB"), "FM304")
+        assert "times the model" not in finding.cause
+        assert len(patches(fix(finding))) == 1
 
     def test_fix_recreates_our_cache_where_it_fits(self) -> None:
         command = fix(only(cluster(*FLEET, ours=True), "FM304"))
         assert command.startswith("kubectl fluidmodel uncache demo -n models && ")
 
     def test_missing_memory_is_found(self) -> None:
-        found = only(cluster(cpu(0), cpu(1), cpu(2), total="250.00GiB"), "FM301")
-        assert found.cause == (
+        finding = only(cluster(cpu(0), cpu(1), cpu(2), total="250.00GiB"), "FM301")
+        assert finding.cause == (
             "no node has enough free memory for the worker: "
             "cpu-0, cpu-1, cpu-2: 300.0 GiB of memory needed, 256.0 GiB free"
         )
-        assert "--medium SSD" in fix(found)
+        assert "--medium SSD" in fix(finding)
 
     def test_fix_reduces_an_oversized_quota(self) -> None:
-        found = only(cluster(cpu(0), cpu(1), gpu(0)), "FM301")
-        assert "is 153,600 times the model's 2.0 MiB" in found.cause
-        [quota] = patches(fix(found))
+        finding = only(cluster(cpu(0), cpu(1), gpu(0)), "FM301")
+        assert "is 153,600 times the model's 2.0 MiB" in finding.cause
+        [quota] = patches(fix(finding))
         assert quota[0]["value"] == "2240Mi"
 
     def test_fix_tolerates_gpu_nodes_with_enough_memory(self) -> None:
-        found = only(cluster(cpu(0), cpu(1), gpu(0), total="250.00GiB"), "FM301")
-        assert patches(fix(found)) == [{"spec": {"tolerations": [fluid.GPU_TOLERATION]}}]
+        finding = only(cluster(cpu(0), cpu(1), gpu(0), total="250.00GiB"), "FM301")
+        assert patches(fix(finding)) == [{"spec": {"tolerations": [fluid.GPU_TOLERATION]}}]
 
     def test_fix_reduces_the_request_of_the_missing_resource(self) -> None:
         snapshot = cluster(cpu(0), cpu(1), requests={"cpu": "200", "memory": "1Gi"})
-        found = only(snapshot, "FM301")
-        assert "cpu-0, cpu-1: 200 cpu needed, 128 free" in found.cause
-        assert patches(fix(found)) == [
+        finding = only(snapshot, "FM301")
+        assert "cpu-0, cpu-1: 200 cpu needed, 128 free" in finding.cause
+        assert patches(fix(finding)) == [
             {"spec": {"worker": {"resources": {"requests": {"cpu": "128000m"}}}}}
         ]
 
@@ -156,8 +158,8 @@ class TestMostCommonObstacle:
         assert "156.0 GiB free (far/big holds the rest)" in only(snapshot, "FM301").cause
 
     def test_unreadable_pods_are_mentioned(self) -> None:
-        found = only(cluster(cpu(0), total="250.00GiB", read=False), "FM301")
-        assert found.cause.endswith("what pods of other namespaces hold could not be read")
+        finding = only(cluster(cpu(0), total="250.00GiB", read=False), "FM301")
+        assert finding.cause.endswith("what pods of other namespaces hold could not be read")
 
 
 class TestExcludedNodes:
@@ -171,22 +173,22 @@ class TestExcludedNodes:
                 }
             }
         }
-        found = only(cluster(*FLEET, affinity=affinity, total="250.00GiB"), "FM301")
-        assert "cpu-0: 300.0 GiB of memory needed" in found.cause and "gpu" not in found.cause
+        finding = only(cluster(*FLEET, affinity=affinity, total="250.00GiB"), "FM301")
+        assert "cpu-0: 300.0 GiB of memory needed" in finding.cause and "gpu" not in finding.cause
 
     def test_node_about_to_be_removed_is_not_suggested(self) -> None:
         nodes = (gpu(0, KARPENTER), gpu(1, KARPENTER), gpu(2, KARPENTER), cpu(0))
-        found = only(cluster(*nodes, total="250.00GiB"), "FM301")
-        assert "--medium SSD" in fix(found)
-        assert "karpenter.sh/disrupted" not in fix(found)
+        finding = only(cluster(*nodes, total="250.00GiB"), "FM301")
+        assert "--medium SSD" in fix(finding)
+        assert "karpenter.sh/disrupted" not in fix(finding)
 
     def test_custom_taint_is_not_suggested_if_another_node_fits_better(self) -> None:
         mine = {"key": "dedicated", "value": "db", "effect": "NoSchedule"}
         strange = cpu(1, "1Ti")
         strange["spec"]["taints"] = [mine]
-        found = only(cluster(cpu(0), strange, total="250.00GiB"), "FM301")
-        assert "cpu-1: untolerated taint dedicated=db:NoSchedule" in found.cause
-        assert "dedicated" not in fix(found)
+        finding = only(cluster(cpu(0), strange, total="250.00GiB"), "FM301")
+        assert "cpu-1: untolerated taint dedicated=db:NoSchedule" in finding.cause
+        assert "dedicated" not in fix(finding)
 
 
 class TestPorts:
@@ -213,12 +215,12 @@ class TestPorts:
         snapshot = self.cluster(cpu(0), cpu(1), gpu(0), gpu(1), gpu(2))
         self.sibling(snapshot, 1, "cpu-0")
         self.sibling(snapshot, 2, "cpu-1")
-        found = only(snapshot, "FM305")
-        assert found.cause == (
+        finding = only(snapshot, "FM305")
+        assert finding.cause == (
             "3 workers, and only 2 nodes take one each (cpu-0, cpu-1); tolerations on the Dataset "
             "for nvidia.com/gpu=present:NoSchedule would add gpu-0, gpu-1, gpu-2"
         )
-        assert patches(fix(found)) == [{"spec": {"replicas": 2}}]
+        assert patches(fix(finding)) == [{"spec": {"replicas": 2}}]
 
     def test_workers_of_an_exclusive_cache_count_as_siblings(self) -> None:
         snapshot = self.cluster(cpu(0), replicas=2)
@@ -249,9 +251,9 @@ class TestPorts:
         hog = pods.pod("hog", namespace="far", node="cpu-0")
         hog["spec"]["containers"][0]["ports"] = self.PORT
         snapshot.pods_on_nodes = [occupants.strip_pod(hog)]
-        found = only(snapshot, "FM305")
-        assert found.cause == "cpu-0: port 21497 is in use by far/hog"
-        assert "--replicas 3" in fix(found), "made again with as many workers"
+        finding = only(snapshot, "FM305")
+        assert finding.cause == "cpu-0: port 21497 is in use by far/hog"
+        assert "--replicas 3" in fix(finding), "made again with as many workers"
 
 
 def test_repelling_cache_is_named() -> None:
@@ -276,9 +278,9 @@ def test_repelling_cache_is_named() -> None:
     b.add_objects(snapshot, kinds.PODS, theirs)
     assert snapshot.pods_on_nodes is not None
     snapshot.pods_on_nodes.append(occupants.strip_pod(theirs))
-    found = only(snapshot, "FM302")
-    assert "the placement of models/other is Exclusive" in found.cause
-    assert "cpu-0: anti-affinity of models/other-worker-0" in found.cause
+    finding = only(snapshot, "FM302")
+    assert "the placement of models/other is Exclusive" in finding.cause
+    assert "cpu-0: anti-affinity of models/other-worker-0" in finding.cause
 
 
 def test_volume_in_another_zone_is_found() -> None:
@@ -301,10 +303,10 @@ def test_volume_in_another_zone_is_found() -> None:
             "spec": {"nodeAffinity": terms},
         },
     )
-    found = only(snapshot, "FM306")
+    finding = only(snapshot, "FM306")
     assert (
         "cpu-0: volume pv-weights is available only on nodes with "
-        "topology.kubernetes.io/zone In (zone-b)" in found.cause
+        "topology.kubernetes.io/zone In (zone-b)" in finding.cause
     )
 
 
@@ -319,8 +321,8 @@ def test_waiting_engine_lists_obstacles_per_node() -> None:
     holder = pods.pod("trainer", namespace="far", node="gpu-0")
     holder["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "6"}}
     snapshot.pods_on_nodes = [occupants.strip_pod(holder)]
-    [found] = b.findings_of(snapshot, "FM730")
-    assert found.cause.endswith(
+    [finding] = b.findings_of(snapshot, "FM730")
+    assert finding.cause.endswith(
         "gpu-0: 8 nvidia.com/gpu needed, 2 free (far/trainer holds the rest)"
     )
 
@@ -346,9 +348,9 @@ def occupied(snapshot: Snapshot, *others: str) -> Object:
 def test_a_copy_on_another_node_is_the_fix_where_the_waiting_engine_fits_each() -> None:
     snapshot = b.healthy_snapshot()
     occupied(snapshot, "gpu-0")
-    [found] = b.findings_of(snapshot, "FM730")
-    assert found.fix is not None and found.fix.how == "command"
-    assert "cache " in found.fix.text and "--replicas 2" in found.fix.text
+    [finding] = b.findings_of(snapshot, "FM730")
+    assert finding.fix is not None and finding.fix.how == "command"
+    assert "cache " in finding.fix.text and "--replicas 2" in finding.fix.text
 
 
 @pytest.mark.parametrize("change", ["others are full", "made by hand", "not known"])
@@ -359,9 +361,9 @@ def test_whoever_holds_the_gpus_is_named_where_a_copy_might_not_help(change: str
         b.get_object(snapshot, names.DATASETS, NAME)["metadata"]["labels"] = {}
     if change == "not known":
         snapshot.pods_on_nodes = None
-    [found] = b.findings_of(snapshot, "FM730")
-    assert found.fix is not None and found.fix.how == "advice"
-    assert "kubectl get pods -A" in found.fix.text and "spec.nodeName=gpu-0" in found.fix.text
+    [finding] = b.findings_of(snapshot, "FM730")
+    assert finding.fix is not None and finding.fix.how == "advice"
+    assert "kubectl get pods -A" in finding.fix.text and "spec.nodeName=gpu-0" in finding.fix.text
 
 
 def test_loader_fix_does_not_tolerate_a_node_about_to_be_removed() -> None:
@@ -370,10 +372,10 @@ def test_loader_fix_does_not_tolerate_a_node_about_to_be_removed() -> None:
     b.get_object(snapshot, names.DATA_LOADS, "demo")["status"]["phase"] = "Executing"
     loader = b.make_unschedulable(b.get_object(snapshot, kinds.PODS, "demo-loader-job-x"), WORDS)
     loader["spec"]["tolerations"] = []
-    [found] = b.findings_of(snapshot, "FM607")
-    assert found.fix is not None
-    assert "nvidia.com/gpu" in found.fix.text and "karpenter" not in found.fix.text
-    assert "karpenter.sh/disrupted" in found.cause
+    [finding] = b.findings_of(snapshot, "FM607")
+    assert finding.fix is not None
+    assert "nvidia.com/gpu" in finding.fix.text and "karpenter" not in finding.fix.text
+    assert "karpenter.sh/disrupted" in finding.cause
 
 
 @pytest.mark.parametrize("field", ["env", "args", "command", "image"])

@@ -107,7 +107,7 @@ def test_a_worker_that_is_lost_is_listed_and_does_not_count(text: str, live: boo
 def test_one_of_two_workers_is_lost() -> None:
     text = row("10.0.0.7", beat=0) + row("10.0.0.8", beat=35)
     assert [name for name, _, _ in parse_live_workers(text)] == ["10.0.0.7"]
-    assert [each.name for each in parse_capacity_report(text)] == ["10.0.0.7", "10.0.0.8"]
+    assert [worker.name for worker in parse_capacity_report(text)] == ["10.0.0.7", "10.0.0.8"]
 
 
 @given(st.text(alphabet="0123456789 \n%()/.GBMicapacityusedPERSISTED-:"))

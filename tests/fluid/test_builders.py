@@ -185,8 +185,8 @@ class TestDataLoad:
     def test_targets_are_read_as_fluid_reads_them(
         self, target: list[Object] | None, expected: list[tuple[str, int]]
     ) -> None:
-        found = dataload.load_targets({"spec": {"target": target}})
-        assert [(each.path, each.copies) for each in found] == expected
+        targets = dataload.load_targets({"spec": {"target": target}})
+        assert [(load_target.path, load_target.copies) for load_target in targets] == expected
 
     def test_its_attempt_is_the_first(self) -> None:
         made = dataload.build_dataload("demo", "ns", replicas=1, tolerations=[])

@@ -21,8 +21,8 @@ def test_without_arguments_the_options_are_fluids() -> None:
 
 
 def test_mount_options_are_read_by_name() -> None:
-    found = fuse.mount_options(runtime("fuse", "--fuse-opts=kernel_cache,ro,max_background=1"))
-    assert found == {"kernel_cache": "", "ro": "", "max_background": "1"}
+    options = fuse.mount_options(runtime("fuse", "--fuse-opts=kernel_cache,ro,max_background=1"))
+    assert options == {"kernel_cache": "", "ro": "", "max_background": "1"}
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,11 @@ def test_mount_options_are_read_by_name() -> None:
     ],
 )
 def test_slow_options_are_named(options: str, slow: list[str]) -> None:
-    found = fuse.slow_mount_options(runtime("fuse", f"--fuse-opts={options}"), is_read_locally=True)
-    assert len(found) == len(slow)
-    assert all(text.startswith(word) for text, word in zip(found, slow, strict=True)), found
+    clauses = fuse.slow_mount_options(
+        runtime("fuse", f"--fuse-opts={options}"), is_read_locally=True
+    )
+    assert len(clauses) == len(slow)
+    assert all(text.startswith(word) for text, word in zip(clauses, slow, strict=True)), clauses
 
 
 def test_requests_in_order_are_right_for_readers_on_other_nodes() -> None:

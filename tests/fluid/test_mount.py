@@ -90,19 +90,19 @@ def test_s3_keys_are_references_as_options_of_the_root_mount() -> None:
 
 
 def test_gcs_reads_its_key_from_a_volume_of_master_and_workers() -> None:
-    found = of("gs://models/llama", gcs_secret="sa")
-    (volume,), (at,) = found.volumes, found.volume_mounts
+    mount = of("gs://models/llama", gcs_secret="sa")
+    (volume,), (at,) = mount.volumes, mount.volume_mounts
     assert volume["secret"] == {"secretName": "sa"}
     assert at["name"] == volume["name"]
     assert at["readOnly"] is True
-    assert found.spec["options"]["fs.gcs.credential.path"].startswith(at["mountPath"] + "/")
-    assert "encryptOptions" not in found.spec
+    assert mount.spec["options"]["fs.gcs.credential.path"].startswith(at["mountPath"] + "/")
+    assert "encryptOptions" not in mount.spec
 
 
 def test_public_gcs_needs_no_volume() -> None:
-    found = of("gs://models/llama")
-    assert found.volumes == found.volume_mounts == ()
-    assert found.spec["options"] == {"alluxio.underfs.gcs.version": "2"}
+    mount = of("gs://models/llama")
+    assert mount.volumes == mount.volume_mounts == ()
+    assert mount.spec["options"] == {"alluxio.underfs.gcs.version": "2"}
 
 
 def test_nfs_makes_a_volume_and_a_claim_that_name_each_other() -> None:

@@ -19,8 +19,8 @@ WEB = "http://host/spark"
 
 
 def mount(path: str | None = None, name: str | None = "spark", point: str = WEB) -> dict[str, Any]:
-    given = {"mountPoint": point, "path": path, "name": name}
-    return {key: value for key, value in given.items() if value is not None}
+    fields = {"mountPoint": point, "path": path, "name": name}
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 @pytest.mark.parametrize(

@@ -39,11 +39,16 @@ def named(name: str, memory: int | None = 100, disk: int | None = 1000, **more: 
 
 class TestCandidate:
     def test_allocatable_less_what_pods_request(self) -> None:
-        found = build_candidate(make_node("a"), [make_pod("10Gi", "512Mi"), make_pod("1G")])
-        assert found.capacity.memory == 100 * GIB - 10 * GIB - 512 * (1 << 20) - 10**9
-        assert found.capacity.disk == 1000 * GIB - 3 * GIB
-        assert found.capacity.memory_total == 100 * GIB
-        assert (found.name, found.gpus, found.caches, found.is_eligible) == ("a", 8, 0, True)
+        candidate = build_candidate(make_node("a"), [make_pod("10Gi", "512Mi"), make_pod("1G")])
+        assert candidate.capacity.memory == 100 * GIB - 10 * GIB - 512 * (1 << 20) - 10**9
+        assert candidate.capacity.disk == 1000 * GIB - 3 * GIB
+        assert candidate.capacity.memory_total == 100 * GIB
+        assert (candidate.name, candidate.gpus, candidate.caches, candidate.is_eligible) == (
+            "a",
+            8,
+            0,
+            True,
+        )
 
     @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
     def test_terminated_pods_use_no_resources(self, phase: str) -> None:
@@ -91,9 +96,9 @@ class TestCandidate:
         assert build_candidate(make_node("a"), None).capacity.memory == 100 * GIB
 
     def test_an_empty_node_has_unknown_capacity(self) -> None:
-        found = build_candidate({"metadata": {"name": "a"}})
-        assert found.capacity == NodeCapacity(None, None, None)
-        assert (found.gpus, found.is_eligible, found.hostname) == (0, False, "a")
+        candidate = build_candidate({"metadata": {"name": "a"}})
+        assert candidate.capacity == NodeCapacity(None, None, None)
+        assert (candidate.gpus, candidate.is_eligible, candidate.hostname) == (0, False, "a")
 
     @pytest.mark.parametrize(
         ("obj", "ready"),
@@ -107,10 +112,10 @@ class TestCandidate:
         assert build_candidate(obj).is_eligible is ready
 
     def test_host_name_and_caches_come_from_labels(self) -> None:
-        found = build_candidate(
+        candidate = build_candidate(
             make_node("a", labels={"kubernetes.io/hostname": "host-a"}, caches=3)
         )
-        assert (found.hostname, found.caches) == ("host-a", 3)
+        assert (candidate.hostname, candidate.caches) == ("host-a", 3)
 
     def test_gpus_of_all_makers_count(self) -> None:
         obj = make_node("a", gpus=0)
@@ -120,13 +125,13 @@ class TestCandidate:
 
 class TestEligible:
     def test_gpu_nodes_by_default(self) -> None:
-        found, notes = eligible_nodes([named("a", gpus=0), named("b")], [])
-        assert ([one.name for one in found], notes) == (["b"], [])
+        eligible, notes = eligible_nodes([named("a", gpus=0), named("b")], [])
+        assert ([one.name for one in eligible], notes) == (["b"], [])
 
     def test_without_gpus_every_node_but_the_control_plane(self) -> None:
         master = named("m", gpus=0, taints=CONTROL, untolerated=CONTROL)
-        found, notes = eligible_nodes([master, named("a", gpus=0)], [])
-        assert [one.name for one in found] == ["a"]
+        eligible, notes = eligible_nodes([master, named("a", gpus=0)], [])
+        assert [one.name for one in eligible] == ["a"]
         assert "no node has GPUs" in notes[0]
 
     @pytest.mark.parametrize("others", [[named("b")], [named("b", gpus=0)]], ids=["gpus", "none"])
@@ -138,17 +143,17 @@ class TestEligible:
     def test_a_node_that_has_the_cache_stays_eligible(
         self, holder: Candidate, others: list[Candidate]
     ) -> None:
-        found, _ = eligible_nodes([holder, *others], [], current=[holder.hostname])
-        assert found == [holder, *others]
+        eligible, _ = eligible_nodes([holder, *others], [], current=[holder.hostname])
+        assert eligible == [holder, *others]
 
     def test_a_cluster_of_one_control_plane_node(self) -> None:
         master = named("m", gpus=0, taints=CONTROL, untolerated=CONTROL)
-        [found] = eligible_nodes([master], [])[0]
-        assert (found.name, found.untolerated) == ("m", ())
+        [candidate] = eligible_nodes([master], [])[0]
+        assert (candidate.name, candidate.untolerated) == ("m", ())
 
     def test_named_nodes_even_without_gpus(self) -> None:
-        found, _ = eligible_nodes([named("a", gpus=0), named("b")], [], node_names=["a"])
-        assert [one.name for one in found] == ["a"]
+        eligible, _ = eligible_nodes([named("a", gpus=0), named("b")], [], node_names=["a"])
+        assert [one.name for one in eligible] == ["a"]
 
     def test_a_named_node_that_does_not_exist(self) -> None:
         with pytest.raises(UsageError, match="node 'c' does not exist"):
@@ -160,8 +165,8 @@ class TestEligible:
             make_node("b", labels={"pool": "x"}),
         ]
         nodes = [build_candidate(obj) for obj in objects]
-        found, _ = eligible_nodes(nodes, objects, selector={"pool": "x", "zone": "1"})
-        assert [one.name for one in found] == ["a"]
+        eligible, _ = eligible_nodes(nodes, objects, selector={"pool": "x", "zone": "1"})
+        assert [one.name for one in eligible] == ["a"]
         with pytest.raises(UsageError, match="no node has pool=y") as caught:
             eligible_nodes(nodes, objects, selector={"pool": "y"})
         assert caught.value.hint == "kubectl get nodes -l pool=y"
@@ -175,10 +180,10 @@ class TestChoose:
             named("b", memory=200),
             named("a", memory=100),
         ]
-        found = select_nodes(nodes, NEED, 1)
-        assert found.names == ("b",)
-        assert [one.name for one in found.runners_up] == ["c", "a", "d"]
-        assert found.reason == "8 GPUs, no other cache, the most free memory"
+        placement = select_nodes(nodes, NEED, 1)
+        assert placement.names == ("b",)
+        assert [one.name for one in placement.runners_up] == ["c", "a", "d"]
+        assert placement.reason == "8 GPUs, no other cache, the most free memory"
 
     def test_several_copies_on_several_nodes(self) -> None:
         assert select_nodes([named("a"), named("b"), named("c")], NEED, 2).names == ("a", "b")
@@ -186,20 +191,20 @@ class TestChoose:
     def test_a_further_copy_has_the_reason_of_its_own_node(self) -> None:
         """Where the cache is already, one of the caches is itself."""
         nodes = [named("a", caches=2), named("b", caches=1), named("c", caches=3)]
-        found = select_nodes(nodes, NEED, 2, current=["a"])
-        assert found.names == ("a", "b")
-        assert found.reason == "8 GPUs, 1 other cache, the most free memory"
+        placement = select_nodes(nodes, NEED, 2, current=["a"])
+        assert placement.names == ("a", "b")
+        assert placement.reason == "8 GPUs, 1 other cache, the most free memory"
 
     def test_an_existing_cache_stays_on_a_node_that_became_fuller(self) -> None:
         nodes = [named("a", memory=500), named("b", memory=1, caches=4)]
-        found = select_nodes(nodes, NEED, 1, current=["b"])
-        assert found.names == ("b",)
-        assert found.reason == "the cache is already there"
+        placement = select_nodes(nodes, NEED, 1, current=["b"])
+        assert placement.names == ("b",)
+        assert placement.reason == "the cache is already there"
 
     def test_an_existing_cache_leaves_a_node_that_is_not_ready(self) -> None:
-        found = select_nodes([named("a"), named("b", leaving=CORDONED)], NEED, 1, current=["b"])
-        assert found.names == ("a",)
-        assert found.rejected == (("b", "it is cordoned"),)
+        placement = select_nodes([named("a"), named("b", leaving=CORDONED)], NEED, 1, current=["b"])
+        assert placement.names == ("a",)
+        assert placement.rejected == (("b", "it is cordoned"),)
 
     def test_unknown_room_is_given_the_benefit_of_the_doubt(self) -> None:
         assert select_nodes([named("a", memory=None, disk=None)], NEED, 1).names == ("a",)
@@ -301,12 +306,12 @@ TAINTS: dict[str, tuple[list[dict[str, str]], list[dict[str, str]], str]] = {
 def test_which_taints_are_tolerated_and_which_nodes_are_never_chosen(case: str) -> None:
     taints, expected, against = TAINTS[case]
     workers = [{"key": "pool", "operator": "Equal", "value": "llm"}]
-    found = build_candidate(make_node("a", taints=taints), tolerations=workers)
-    assert required_tolerations([found]) == expected
-    assert found.rejection_reason(NEED).startswith(against) and bool(
-        found.rejection_reason(NEED)
+    candidate = build_candidate(make_node("a", taints=taints), tolerations=workers)
+    assert required_tolerations([candidate]) == expected
+    assert candidate.rejection_reason(NEED).startswith(against) and bool(
+        candidate.rejection_reason(NEED)
     ) == bool(against)
-    other = select_nodes([found, named("b", memory=11)], NEED, 1)
+    other = select_nodes([candidate, named("b", memory=11)], NEED, 1)
     assert other.names == (("b",) if against else ("a",))
 
 
@@ -322,8 +327,8 @@ class TestATaintThatNobodyKnows:
         assert caught.value.hint == "--node a"
 
     def test_a_named_nodes_taint_is_tolerated_with_a_note(self) -> None:
-        found, notes = eligible_nodes([self.STRANGE], [], node_names=["a"])
-        assert required_tolerations(found) == [
+        eligible, notes = eligible_nodes([self.STRANGE], [], node_names=["a"])
+        assert required_tolerations(eligible) == [
             {"key": "team", "operator": "Equal", "value": "ml", "effect": "NoSchedule"}
         ]
         assert notes == [
@@ -332,15 +337,15 @@ class TestATaintThatNobodyKnows:
 
     def test_a_node_that_is_being_removed_cannot_be_chosen_by_name(self) -> None:
         gone = build_candidate(make_node("a", taints=[taint("karpenter.sh/disrupted")]))
-        found, _ = eligible_nodes([gone], [], node_names=["a"])
+        eligible, _ = eligible_nodes([gone], [], node_names=["a"])
         with pytest.raises(FluidModelError, match="Karpenter is about to remove it"):
-            select_nodes(found, NEED, 1)
+            select_nodes(eligible, NEED, 1)
 
     @pytest.mark.parametrize(("pool", "chosen"), [("ml", True), ("other", False)])
     def test_a_pool_is_selected_with_its_own_taint(self, pool: str, chosen: bool) -> None:
         where = make_node("a", labels={"team": pool}, taints=[taint("team", value="ml")])
-        found, _ = eligible_nodes([build_candidate(where)], [where], selector={"team": pool})
-        assert (found[0].rejection_reason(NEED) == "") is chosen
+        eligible, _ = eligible_nodes([build_candidate(where)], [where], selector={"team": pool})
+        assert (eligible[0].rejection_reason(NEED) == "") is chosen
 
 
 def test_an_existing_cache_stays_on_a_candidate_for_removal() -> None:
@@ -356,19 +361,19 @@ def test_an_existing_cache_leaves_a_node_that_will_be_removed() -> None:
 
 
 def test_caches_on_a_nodes_disk_take_room_there() -> None:
-    found = build_candidate(make_node("a", disk="200Gi"), [], disks=[(DISK_PATH, 150 * GIB)])
-    assert found.capacity.disk == 50 * GIB
-    assert "150.0 GiB of ephemeral storage needed, 50.0 GiB free" in found.shortage(
+    candidate = build_candidate(make_node("a", disk="200Gi"), [], disks=[(DISK_PATH, 150 * GIB)])
+    assert candidate.capacity.disk == 50 * GIB
+    assert "150.0 GiB of ephemeral storage needed, 50.0 GiB free" in candidate.shortage(
         NodeRequirement(0, 150 * GIB)
     )
 
 
 def test_caches_on_a_disk_of_its_own_are_known_by_its_path() -> None:
     disks = [("/mnt/nvme/a", 150 * GIB), ("/mnt/nvme/b", 50 * GIB), ("/data", GIB)]
-    found = build_candidate(make_node("a", disk="200Gi"), [], disks=disks)
-    assert found.capacity.disk == 200 * GIB
-    assert found.disk_used_by_caches("/mnt/nvme/cache") == 200 * GIB
-    assert found.disk_used_by_caches("/mnt/other") == 0
+    candidate = build_candidate(make_node("a", disk="200Gi"), [], disks=disks)
+    assert candidate.capacity.disk == 200 * GIB
+    assert candidate.disk_used_by_caches("/mnt/nvme/cache") == 200 * GIB
+    assert candidate.disk_used_by_caches("/mnt/other") == 0
 
 
 def test_a_pods_own_resources_count() -> None:
@@ -377,8 +382,8 @@ def test_a_pods_own_resources_count() -> None:
 
 
 def test_a_node_that_is_full_of_pods() -> None:
-    found = build_candidate(make_node("a"), [make_pod() for _ in range(109)])
-    assert found.shortage(NEED) == "1 more pods allowed, 2 needed"
+    candidate = build_candidate(make_node("a"), [make_pod() for _ in range(109)])
+    assert candidate.shortage(NEED) == "1 more pods allowed, 2 needed"
 
 
 def test_the_taints_of_several_nodes_are_tolerated_once_each() -> None:
@@ -391,8 +396,8 @@ def test_the_taints_of_several_nodes_are_tolerated_once_each() -> None:
             make_node("b", taints=[taint("team", value="b"), taint("x")]), tolerations=own
         ),
     ]
-    found = required_tolerations(nodes)
-    assert [(one["key"], one.get("value")) for one in found] == [
+    tolerations = required_tolerations(nodes)
+    assert [(one["key"], one.get("value")) for one in tolerations] == [
         ("team", "a"),
         ("team", "b"),
         ("x", None),

@@ -83,8 +83,8 @@ Amazon S3; Status Code: 404; Error Code: NoSuchBucket; Request ID: 17A; Proxy: n
     ],
 )
 def test_the_cause_in_a_log(log: str, cause: str) -> None:
-    found = pod_problems.find_log_error(log)
-    assert found.startswith(cause) if cause else found == ""
+    error = pod_problems.find_log_error(log)
+    assert error.startswith(cause) if cause else error == ""
 
 
 def test_the_last_cause_counts() -> None:
@@ -106,9 +106,9 @@ def test_the_last_cause_counts() -> None:
     ],
 )
 def test_no_key_of_a_log_line_is_repeated(written: str) -> None:
-    found = pod_problems.find_log_error(f"Error Code: AccessDenied with {written} and more")
-    assert "h1dden" not in found
-    assert "and more" in found
+    error = pod_problems.find_log_error(f"Error Code: AccessDenied with {written} and more")
+    assert "h1dden" not in error
+    assert "and more" in error
 
 
 def test_a_long_line_is_cut() -> None:
@@ -196,21 +196,21 @@ class TestWarnings:
         return pod_problems.warning_events(events, "demo", since)
 
     def test_the_newest_of_each_object_and_reason_in_order_of_time(self) -> None:
-        found = self.problems(
+        problems = self.problems(
             event("demo-worker-0", at="10:00:05"),
             event("demo-worker-0", at="10:00:09"),
             event("demo-worker-0", at="10:00:01"),
             event("demo-worker-0", "Other", at="10:00:02"),
         )
-        assert found == [
+        assert problems == [
             "Pod demo-worker-0: Other: words at 10:00:02",
             "Pod demo-worker-0: Bad: words at 10:00:09",
         ]
 
     def test_the_object_itself_and_what_is_named_after_it(self) -> None:
         names = ("demo", "demo-master-0", "demos", "other", "my-demo", "demo-2", "demo-2-master-0")
-        found = self.problems(*(event(name) for name in names))
-        assert {text.split()[1] for text in found} == {"demo:", "demo-master-0:"}
+        problems = self.problems(*(event(name) for name in names))
+        assert {text.split()[1] for text in problems} == {"demo:", "demo-master-0:"}
 
     def test_normal_events_and_other_kinds_are_left_out(self) -> None:
         endpoints = {"kind": "Endpoints", "name": "demo"}
@@ -230,10 +230,10 @@ class TestWarnings:
 
     def test_events_from_before_this_run_are_ignored(self) -> None:
         since = parse_time("2026-03-02T10:00:05Z")
-        found = self.problems(
+        problems = self.problems(
             event("demo", at="10:00:04"), event("demo-worker-0", at="10:00:05"), since=since
         )
-        assert len(found) == 1
+        assert len(problems) == 1
 
 
 @pytest.mark.parametrize(

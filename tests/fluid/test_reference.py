@@ -15,12 +15,12 @@ from kubectl_fluidmodel.fluid.reference import (
 
 
 def dataset(*mount_points: str, **status: Any) -> dict[str, Any]:
-    mounts = [{"mountPoint": each} for each in mount_points]
+    mounts = [{"mountPoint": point} for point in mount_points]
     return {"spec": {"mounts": mounts}, "status": status}
 
 
 @pytest.mark.parametrize(
-    ("point", "found"),
+    ("point", "source"),
     [
         ("dataset://models/llama", ("models", "llama")),
         ("dataset://models/llama/", ("models", "llama")),
@@ -30,8 +30,8 @@ def dataset(*mount_points: str, **status: Any) -> dict[str, Any]:
         ("s3://models/llama", None),
     ],
 )
-def test_what_a_dataset_refers_to(point: str, found: tuple[str, str] | None) -> None:
-    assert referred_dataset(dataset(point)) == found
+def test_what_a_dataset_refers_to(point: str, source: tuple[str, str] | None) -> None:
+    assert referred_dataset(dataset(point)) == source
 
 
 def test_no_dataset_and_none_without_mounts_refer_to_nothing() -> None:

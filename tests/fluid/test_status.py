@@ -68,9 +68,9 @@ def test_what_fluid_writes_reads_back_within_its_rounding(count: int) -> None:
             break
         value /= 1024
     text = f"{value:.2f}{unit}"
-    found = status.parse_size(text)
-    assert found is not None
-    assert abs(found - count) <= status.size_precision(text) + 1
+    size = status.parse_size(text)
+    assert size is not None
+    assert abs(size - count) <= status.size_precision(text) + 1
 
 
 @pytest.mark.parametrize(
@@ -84,15 +84,15 @@ def test_percentages(text: Any, value: float | None) -> None:
 
 class TestDataset:
     def test_absent(self) -> None:
-        found = status.parse_dataset(None)
-        assert (found.phase, found.is_bound, found.total) == ("Absent", False, None)
+        parsed = status.parse_dataset(None)
+        assert (parsed.phase, parsed.is_bound, parsed.total) == ("Absent", False, None)
 
     @pytest.mark.parametrize("obj", [{}, {"status": None}, {"status": {"phase": ""}}])
     def test_before_fluid_saw_it(self, obj: dict[str, Any]) -> None:
         assert status.parse_dataset(obj).phase == "New"
 
     def test_bound_and_counted(self) -> None:
-        found = status.parse_dataset(
+        parsed = status.parse_dataset(
             {
                 "status": {
                     "phase": "Bound",
@@ -105,15 +105,15 @@ class TestDataset:
                 }
             }
         )
-        assert found.is_bound
-        assert found.total == round(131.42 * GIB)
-        assert found.cached == round(65.71 * GIB)
-        assert found.cached_precision == GIB // 100
-        assert found.capacity == 141 * GIB
+        assert parsed.is_bound
+        assert parsed.total == round(131.42 * GIB)
+        assert parsed.cached == round(65.71 * GIB)
+        assert parsed.cached_precision == GIB // 100
+        assert parsed.capacity == 141 * GIB
 
     def test_bound_and_not_yet_counted(self) -> None:
-        found = status.parse_dataset({"status": {"phase": "Bound", "ufsTotal": "[Calculating]"}})
-        assert (found.is_bound, found.total, found.cached) == (True, None, None)
+        parsed = status.parse_dataset({"status": {"phase": "Bound", "ufsTotal": "[Calculating]"}})
+        assert (parsed.is_bound, parsed.total, parsed.cached) == (True, None, None)
 
     @pytest.mark.parametrize(
         ("phase", "conditions", "expected"),
@@ -152,20 +152,20 @@ class TestDataset:
     ],
 )  # fmt: skip
 def test_dataload(obj: Any, phase: str, message: str, over: bool) -> None:
-    found = status.parse_dataload(obj)
-    assert (found.phase, found.message, found.finished) == (phase, message, over)
+    parsed = status.parse_dataload(obj)
+    assert (parsed.phase, parsed.message, parsed.finished) == (phase, message, over)
 
 
 @given(junk.any_object)
 def test_no_object_makes_the_readers_fail(obj: dict[str, Any]) -> None:
-    found = status.parse_dataset(obj)
-    assert isinstance(found.phase, str)
+    parsed = status.parse_dataset(obj)
+    assert isinstance(parsed.phase, str)
     assert isinstance(status.parse_dataload(obj).message, str)
 
 
 @given(junk.any_value)
 def test_no_value_makes_the_parsers_fail(value: Any) -> None:
-    found = status.parse_size(value)
-    assert found is None or found >= 0
+    size = status.parse_size(value)
+    assert size is None or size >= 0
     assert status.size_precision(value) >= 0
     assert status.parse_percent(value) is None or isinstance(value, str)

@@ -12,10 +12,10 @@ GPU = {"key": "nvidia.com/gpu", "operator": "Exists"}
 
 
 def required(*hosts: str) -> dict[str, Any]:
-    found: dict[str, Any] = required_affinity(
+    affinity: dict[str, Any] = required_affinity(
         [{"key": HOST, "operator": "In", "values": list(hosts)}]
     )["required"]
-    return found
+    return affinity
 
 
 def stateful_set(*hosts: str, strategy: str = "RollingUpdate") -> dict[str, Any]:

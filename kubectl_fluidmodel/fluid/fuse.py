@@ -52,14 +52,12 @@ def limits_parallel_reads(runtime: Object | None) -> bool:
     Alluxio's JNI-FUSE does (fluid#5802). Fluid's settings for high concurrency turn it off. An
     unknown runtime is taken for Alluxio's.
     """
-    if runtime is not None and runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
-        return False
-    return not uses_jnr_fuse(runtime)
+    return runtime is None or (names.is_alluxio_runtime(runtime) and not uses_jnr_fuse(runtime))
 
 
 def uses_jnr_fuse(runtime: Object | None) -> bool:
     """Whether the FUSE client is JNR-FUSE, which has no page cache."""
-    if runtime is None or runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
+    if not names.is_alluxio_runtime(runtime):
         return False
     fuse = get_path(runtime, "spec", "fuse", "properties", default={})
     common = get_path(runtime, "spec", "properties", default={})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.objects.access import annotations_of, get_path, labels_of, metadata_of
@@ -237,6 +237,11 @@ def is_managed(obj: Mapping[str, Any]) -> bool:
 def is_adopted(obj: Mapping[str, Any]) -> bool:
     """Whether an object is ours by adoption: its spec is as somebody else wrote it."""
     return is_managed(obj) and labels_of(obj).get(ADOPTED_LABEL) == "true"
+
+
+def is_alluxio_runtime(obj: Mapping[str, Any] | None) -> TypeGuard[dict[str, Any]]:
+    """Return whether an object is a runtime of Alluxio, the kind that this plugin creates."""
+    return obj is not None and obj.get("kind") == ALLUXIO_RUNTIMES.name
 
 
 def has_own_spec(obj: Mapping[str, Any]) -> bool:

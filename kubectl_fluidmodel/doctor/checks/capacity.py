@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
@@ -164,7 +163,7 @@ def jvm_heaps_fit_the_node(context: CheckContext) -> Iterator[Finding]:
     """
     cache = context.cache
     runtime = cache.runtime
-    if runtime is None or runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
+    if not names.is_alluxio_runtime(runtime):
         return
     default = [part for part in DEFAULT_HEAPS if not get_path(runtime, "spec", part, "jvmOptions")]
     if not default:
@@ -199,7 +198,7 @@ def _nodes_with_memory(context: CheckContext) -> Iterator[tuple[Object, int]]:
 
 def _heap_sizes(cache: Cache) -> dict[str, int]:
     """Bytes of the cache's JVM heaps on one of its nodes, by component."""
-    runtime: Mapping[str, Any] = cache.runtime or {}
-    if runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
+    runtime = cache.runtime
+    if not names.is_alluxio_runtime(runtime):
         return {}
     return {part: alluxio_runtime.jvm_option_bytes(runtime, part, "-Xmx") for part in DEFAULT_HEAPS}

@@ -94,7 +94,7 @@ def source_scheme_is_supported(context: CheckContext) -> Iterator[Finding]:
     nodes. The Hugging Face Hub is not among them: stage a model from there into a bucket first.
     """
     cache = context.cache
-    if cache.runtime is None or cache.runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
+    if not names.is_alluxio_runtime(cache.runtime):
         return
     for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):
         point = str(entry.get("mountPoint", ""))

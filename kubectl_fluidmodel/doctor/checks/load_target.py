@@ -192,11 +192,7 @@ def alluxio_can_load(context: CheckContext) -> Iterator[Finding]:
     """
     cache = context.cache
     runtime = cache.runtime
-    if (
-        runtime is None
-        or runtime.get("kind") != names.ALLUXIO_RUNTIMES.name
-        or cache_usage(cache).is_complete
-    ):
+    if not names.is_alluxio_runtime(runtime) or cache_usage(cache).is_complete:
         return
     image = _image_of_workers(cache)
     if image is None or alluxio_runtime.has_distributed_load(image.text) is not False:

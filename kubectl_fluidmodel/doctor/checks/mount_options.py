@@ -173,7 +173,7 @@ def keys_reach_workers(context: CheckContext) -> Iterator[Finding]:
     below that prefix belong to no mount and are ignored.
     """
     cache = context.cache
-    if cache.runtime is not None and cache.runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
+    if cache.runtime is not None and not names.is_alluxio_runtime(cache.runtime):
         return
     mounts = get_list(cache.dataset, "spec", "mounts")
     root = mount.root_mount(mounts) is not None
@@ -275,7 +275,7 @@ def secret_names_are_mountable(context: CheckContext) -> Iterator[Finding]:
     With any other Secret name the master's pod cannot be created.
     """
     cache = context.cache
-    if cache.runtime is not None and cache.runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
+    if cache.runtime is not None and not names.is_alluxio_runtime(cache.runtime):
         return
     used: dict[str, list[str]] = {}
     for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):

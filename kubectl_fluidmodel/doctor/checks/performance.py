@@ -60,7 +60,7 @@ def cache_nodes_hold_the_whole_model(context: CheckContext) -> Iterator[Finding]
     """
     cache = context.cache
     runtime = cache.runtime
-    if runtime is None or runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
+    if not names.is_alluxio_runtime(runtime):
         return
     workers, copies = runtimes.wanted_replicas(runtime) or 0, cache_usage(cache).copies
     if workers < 2 or copies >= workers:

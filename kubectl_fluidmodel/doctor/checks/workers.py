@@ -104,9 +104,7 @@ def master_knows_all_workers(context: CheckContext) -> Iterator[Finding]:
     """
     cache = context.cache
     workers, runtime, dataset = cache.workloads.get(WORKER), cache.runtime, cache.dataset
-    if workers is None or runtime is None or dataset is None:
-        return
-    if str(runtime.get("kind")) != names.ALLUXIO_RUNTIMES.name:
+    if workers is None or dataset is None or not names.is_alluxio_runtime(runtime):
         return
     count = get_int(runtime, "spec", "replicas")
     quota = _single_tier_quota(runtime)
@@ -149,9 +147,7 @@ def runtime_has_workers(context: CheckContext) -> Iterator[Finding]:
     """
     cache = context.cache
     for runtime in cache.runtimes:
-        if runtime.get("kind") == names.ALLUXIO_RUNTIMES.name and not get_path(
-            runtime, "spec", "replicas"
-        ):
+        if names.is_alluxio_runtime(runtime) and not get_path(runtime, "spec", "replicas"):
             yield Finding(
                 object_reference(runtime),
                 "it has no workers, so nothing can be cached",

@@ -26,6 +26,18 @@ from kubectl_fluidmodel.records import dataclass
 COMPONENTS = (MASTER, WORKER, FUSE)
 
 
+def cache_reference(cache: Cache) -> str:
+    """The Dataset, or the runtime if there is none, as findings name objects."""
+    obj = cache.dataset or cache.runtime
+    return object_reference(obj) if obj else f"cache {cache.namespace}/{cache.name}"
+
+
+def events_with_reason(context: CheckContext, obj: Object | None, reason: str) -> list[Object]:
+    """The events of an object with a given reason, oldest first."""
+    events = context.snapshot.events_about(obj) if obj else []
+    return [event for event in events if event.get("reason") == reason]
+
+
 def field_evidence(obj: Mapping[str, Any], *path: str | int, text: str = "") -> Evidence:
     """A field of an object with its value, or with `text` instead of the value."""
     value = get_path(obj, *path)

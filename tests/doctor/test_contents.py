@@ -8,10 +8,7 @@ from typing import Any, cast
 import pytest
 
 from kubectl_fluidmodel.doctor.mount_probe import job as mount_probe_job
-from kubectl_fluidmodel.doctor.mount_probe.model_files import (
-    ListedFile,
-    examine_files,
-)
+from kubectl_fluidmodel.doctor.mount_probe.model_files import ListedFile, examine_files
 from kubectl_fluidmodel.inventory.mount_target import MountTarget, SecretKeyRef, target_from_json
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.model.similarity import sort_by_similarity

@@ -7,11 +7,7 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.fluid.dataset import build_reference
-from kubectl_fluidmodel.fluid.reference import (
-    references_to,
-    referred_claim,
-    referred_dataset,
-)
+from kubectl_fluidmodel.fluid.reference import references_to, referred_claim, referred_dataset
 
 
 def dataset(*mount_points: str, **status: Any) -> dict[str, Any]:

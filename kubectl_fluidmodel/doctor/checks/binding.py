@@ -14,8 +14,8 @@ from kubectl_fluidmodel.doctor.check import (
     event_evidence,
     register_check,
 )
-from kubectl_fluidmodel.doctor.checks.names import cache_reference
 from kubectl_fluidmodel.doctor.consequences import NOT_BOUND
+from kubectl_fluidmodel.doctor.observations import cache_reference
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import status as fluid_status
 from kubectl_fluidmodel.fluid.reference import THIN_CONTROLLER

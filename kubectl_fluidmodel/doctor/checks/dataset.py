@@ -16,8 +16,8 @@ from kubectl_fluidmodel.doctor.check import (
     object_reference,
     register_check,
 )
-from kubectl_fluidmodel.doctor.checks.names import cache_reference, events_with_reason
 from kubectl_fluidmodel.doctor.consequences import NOT_BOUND, NOT_CREATED
+from kubectl_fluidmodel.doctor.observations import cache_reference, events_with_reason
 from kubectl_fluidmodel.fluid import alluxio_runtime, installation, status
 from kubectl_fluidmodel.inventory.cache import MASTER, Cache
 from kubectl_fluidmodel.objects import kinds

@@ -14,7 +14,7 @@ from kubectl_fluidmodel.doctor.check import (
     Severity,
     register_check,
 )
-from kubectl_fluidmodel.doctor.checks.names import cache_reference
+from kubectl_fluidmodel.doctor.observations import cache_reference
 from kubectl_fluidmodel.fluid import mount, names
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects.access import get_list, get_path

@@ -32,11 +32,7 @@ from kubectl_fluidmodel.dynamo.weight_loader import (
     parallel_reads,
 )
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.fluid.fuse import (
-    JNI_FUSE_PROPERTY,
-    limits_parallel_reads,
-    uses_jnr_fuse,
-)
+from kubectl_fluidmodel.fluid.fuse import JNI_FUSE_PROPERTY, limits_parallel_reads, uses_jnr_fuse
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.read_rates import best_reads, read_rates
 from kubectl_fluidmodel.inventory.usage import cache_usage

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor.check import (
-    CheckContext,
-    Finding,
-    Fix,
-    Severity,
-    register_check,
-)
+from kubectl_fluidmodel.doctor.check import CheckContext, Finding, Fix, Severity, register_check
 from kubectl_fluidmodel.doctor.graph_usage import component_usages, reading_workers
 from kubectl_fluidmodel.objects.access import get_list, get_path
 

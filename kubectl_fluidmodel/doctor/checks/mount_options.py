@@ -16,8 +16,8 @@ from kubectl_fluidmodel.doctor.check import (
     object_reference,
     register_check,
 )
-from kubectl_fluidmodel.doctor.checks.names import cache_reference
 from kubectl_fluidmodel.doctor.consequences import NO_MASTER, NOT_COMPLETE, NOT_CREATED
+from kubectl_fluidmodel.doctor.observations import cache_reference
 from kubectl_fluidmodel.dynamo.json_patch import escape_key
 from kubectl_fluidmodel.fluid import mount, names, secret
 from kubectl_fluidmodel.fluid.secret import encrypt_options

@@ -13,7 +13,7 @@ from kubectl_fluidmodel.doctor.check import (
     Severity,
     register_check,
 )
-from kubectl_fluidmodel.doctor.checks.names import cache_reference
+from kubectl_fluidmodel.doctor.observations import cache_reference
 from kubectl_fluidmodel.fluid import names, pod_problems
 from kubectl_fluidmodel.inventory import runtimes
 from kubectl_fluidmodel.inventory.cache import WORKER, Cache

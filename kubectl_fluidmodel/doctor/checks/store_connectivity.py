@@ -1,4 +1,4 @@
-"""5xx: the connection to the store: Secret, keys, endpoint, TLS, clocks."""
+"""5xx: the connection to the store: endpoint, TLS, clocks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
-    CheckSkippedError,
     Evidence,
     Finding,
     Fix,
@@ -25,7 +24,6 @@ from kubectl_fluidmodel.doctor.mount_results import (
     recreate_fix,
     result_evidence,
     results_in_state,
-    secret_keys_fix,
 )
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.inventory.mount_target import (
@@ -34,118 +32,15 @@ from kubectl_fluidmodel.inventory.mount_target import (
     effective_options,
     raw_endpoint,
 )
-from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_list
 from kubectl_fluidmodel.objects.service_host import parse_service_host
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.output.shell import command
-from kubectl_fluidmodel.snapshot.probe_result import (
-    EMPTY_VALUE,
-    ProbeOrigin,
-    ProbeResult,
-    ProbeState,
-)
+from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
 
 ENDPOINT_OPTION = "alluxio.underfs.s3.endpoint"
 _MAX_SKEW = 300.0
 """Seconds of clock skew that are reported; S3 rejects requests from 15 minutes on."""
-
-
-def _results_unseen_by_fm212(context: CheckContext, state: ProbeState) -> list[MountResult]:
-    """The results in a state of the Secret, if FM212 could not list Secrets.
-
-    Raises:
-        CheckSkippedError: FM212 reports the state.
-    """
-    results = results_in_state(context, state)
-    if results and context.snapshot.was_read(kinds.SECRETS, context.cache.namespace):
-        raise CheckSkippedError("FM212 reports it")
-    return results
-
-
-@register_check("FM501", "the Secret with the store's keys exists", explains=STORE_UNREADABLE)
-def store_secret_exists(context: CheckContext) -> Iterator[Finding]:
-    """The Secret with the credentials of the store does not exist.
-
-    The same as FM212, found by a probe where you may not read Secrets. A mount takes its
-    credentials from this Secret, which has to be in the Dataset's namespace. Without it the
-    master's pod stays in ContainerCreating. The command creates it from the environment variables
-    `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` of your shell; the kubelet then retries by
-    itself.
-    """
-    for mount_result in _results_unseen_by_fm212(context, ProbeState.NO_SECRET):
-        result, namespace = mount_result.result, context.cache.namespace
-        yield Finding(
-            f"secret {namespace}/{result.secret_name}",
-            f"Secret {result.secret_name}, which the mount takes its keys from, does not exist in "
-            f"namespace {namespace}",
-            (
-                Evidence(
-                    dataset_reference(context),
-                    f"{mount_result.field_path}.encryptOptions",
-                    result.secret_name,
-                ),
-            ),
-            secret_keys_fix(context, result),
-        )
-
-
-@register_check("FM502", "the Secret has the keys that the mount names", explains=STORE_UNREADABLE)
-def store_secret_has_keys(context: CheckContext) -> Iterator[Finding]:
-    """The Secret does not have a key that the mount refers to.
-
-    The same as FM212, found by a probe where you may not read Secrets. An `encryptOption` refers to
-    a Secret and a key in it. With a key of another name (`accesskey` instead of
-    `AWS_ACCESS_KEY_ID`) the master's pod does not start. Add the key to the Secret, or refer to the
-    one that exists.
-    """
-    for mount_result in _results_unseen_by_fm212(context, ProbeState.NO_KEY):
-        result = mount_result.result
-        have = ", ".join(result.secret_keys) or "none"
-        yield Finding(
-            f"secret {context.cache.namespace}/{result.secret_name}",
-            f"Secret {result.secret_name} has no key {result.secret_key}, which the mount takes a "
-            "key of the store from",
-            (
-                Evidence(
-                    dataset_reference(context),
-                    f"{mount_result.field_path}.encryptOptions",
-                    result.secret_key,
-                ),
-                Evidence(
-                    f"secret {context.cache.namespace}/{result.secret_name}", "keys of data", have
-                ),
-            ),
-            secret_keys_fix(context, result),
-        )
-
-
-@register_check("FM503", "the credentials are well-formed", explains=STORE_UNREADABLE)
-def store_keys_are_well_formed(context: CheckContext) -> Iterator[Finding]:
-    """A value in the Secret is not a usable key.
-
-    A key with the trailing newline of `echo KEY | base64`, or with bytes that are not text, is not
-    the key that the store issued: the store rejects requests signed with it. Create the Secret with
-    `--from-literal`, which adds nothing.
-    """
-    for mount_result in results_in_state(context, ProbeState.BAD_KEY):
-        if mount_result.result.message == EMPTY_VALUE and context.snapshot.was_read(
-            kinds.SECRETS, context.cache.namespace
-        ):
-            raise CheckSkippedError("FM212 reports it")
-        result = mount_result.result
-        yield Finding(
-            f"secret {context.cache.namespace}/{result.secret_name}",
-            f"key {result.secret_key} of Secret {result.secret_name} {result.message}",
-            (
-                Evidence(
-                    f"secret {context.cache.namespace}/{result.secret_name}",
-                    result.secret_key,
-                    result.message,
-                ),
-            ),
-            secret_keys_fix(context, result),
-        )
 
 
 @register_check("FM506", "the store is addressed by path", explains=STORE_UNREADABLE)

@@ -22,11 +22,7 @@ from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.kinds import PVCS, SECRETS
 from kubectl_fluidmodel.objects.service_host import parse_service_host
 from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
-from kubectl_fluidmodel.snapshot.probe_result import (
-    ProbeOrigin,
-    ProbeResult,
-    ProbeState,
-)
+from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 STORE_TIMEOUT = 10.0

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import field
 from typing import Any
 
-from kubectl_fluidmodel.doctor import fix_commands
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands
 from kubectl_fluidmodel.doctor.check import CheckContext, Evidence, Fix, object_reference
 from kubectl_fluidmodel.dynamo import resources, rollout
 from kubectl_fluidmodel.dynamo.affinity import LabelRequirement, node_preferences
@@ -81,7 +81,7 @@ class ComponentUsage:
 
     def pin_fix(self, *flags: str) -> Fix:
         """The command that pins the graph (again)."""
-        return Fix(fix_commands.pin_graphs(self.cache, self.graph.reference, flags=flags))
+        return Fix(cache_commands.pin_graphs(self.cache, self.graph.reference, flags=flags))
 
 
 def component_usages(context: CheckContext) -> list[ComponentUsage]:
@@ -192,7 +192,7 @@ def more_copies_fix(cache: Cache, nodes: int) -> Fix:
     if not nodes or not names.has_own_spec(cache.dataset or {}):
         return Fix("create the cache on more or larger nodes", "advice")
     flags = ("--replicas", str(nodes))
-    return Fix(fix_commands.cache_command(cache, flags=flags, in_place=True))
+    return Fix(cache_commands.cache_command(cache, flags=flags, in_place=True))
 
 
 # -- where its pods may run ------------------------------------------------------------------

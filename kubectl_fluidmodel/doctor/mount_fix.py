@@ -6,7 +6,7 @@ and whether workers read the keys. All print the same command, so the user can f
 
 from __future__ import annotations
 
-from kubectl_fluidmodel.doctor import fix_commands
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands
 from kubectl_fluidmodel.doctor.check import CheckContext, Fix
 from kubectl_fluidmodel.fluid import mount, names
 from kubectl_fluidmodel.fluid.secret import STORE_SUFFIX
@@ -61,7 +61,7 @@ def mount_fix(context: CheckContext) -> Fix:
     cache = context.cache
     dataset = cache.dataset or {}
     if names.has_own_spec(dataset):
-        return Fix(fix_commands.recreate_cache(cache))
+        return Fix(cache_commands.recreate_cache(cache))
     change, hidden = _mount_patch(cache)
     steps = [fix_commands.patch_object(dataset, change)]
     if cache.runtime is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kubectl_fluidmodel.doctor import consequences, fix_commands
+from kubectl_fluidmodel.doctor import cache_commands, consequences, fix_commands
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     CheckSkippedError,
@@ -223,7 +223,7 @@ def recreate_fix(context: CheckContext, **changes: Any) -> Fix | None:
     """
     if not names.has_own_spec(context.cache.dataset or {}):
         return None
-    return Fix(fix_commands.recreate_cache(context.cache, **changes))
+    return Fix(cache_commands.recreate_cache(context.cache, **changes))
 
 
 def change_mount_fix(
@@ -303,6 +303,6 @@ def completely_listed_contents(context: CheckContext) -> list[tuple[MountResult,
 def cache_again_command(context: CheckContext, mount_result: MountResult) -> Command:
     """The command that continues with the cache once the files are fixed."""
     result = mount_result.result
-    return fix_commands.cache_command(
+    return cache_commands.cache_command(
         context.cache, source=result.mount, endpoint=result.endpoint, in_place=True
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from kubectl_fluidmodel.doctor import fix_commands
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands
 from kubectl_fluidmodel.doctor.check import Fix
 from kubectl_fluidmodel.doctor.unschedulable import UnschedulablePod
 from kubectl_fluidmodel.fluid import names
@@ -59,7 +59,7 @@ def give_more_room(cache: Cache, unscheduled: UnschedulablePod, requested: int) 
             return _change_cache(cache, quota=fitting)
         if unscheduled.gpu_tainted_nodes():
             return add_tolerations(cache, unscheduled)
-        return Fix(fix_commands.rebuild_cache(cache, "--medium", "SSD"))
+        return Fix(cache_commands.rebuild_cache(cache, "--medium", "SSD"))
     is_ours = names.has_own_spec(cache.dataset or {})
     reduced = {} if is_ours else _reduced_requests(runtime, unscheduled)
     if reduced:
@@ -68,7 +68,7 @@ def give_more_room(cache: Cache, unscheduled: UnschedulablePod, requested: int) 
         )
     if part == WORKER and cache.dataset is not None:
         # Recreated, because an existing cache keeps its node, and none fits.
-        return Fix(fix_commands.recreate_cache(cache))
+        return Fix(cache_commands.recreate_cache(cache))
     kind = fix_commands.kubectl_kind(runtime) or "alluxioruntime"
     field = f"{kind} {cache.namespace}/{cache.name} spec.{part}.resources.requests"
     return Fix(f"request less than {format_bytes(requested)} of memory", "advice", field)
@@ -104,11 +104,11 @@ def _change_cache(
 ) -> Fix:
     """Recreate the cache with another quota or more tolerations."""
     if cache.dataset is None or cache.runtime is None:
-        return Fix(fix_commands.recreate_cache(cache))
+        return Fix(cache_commands.recreate_cache(cache))
     if names.has_own_spec(cache.dataset):
         if tolerations:  # `cache` chooses a node and tolerates its taints
-            return Fix(fix_commands.recreate_cache(cache))
-        return Fix(fix_commands.rebuild_cache(cache, "--quota", bytes_to_quantity(quota or 0)))
+            return Fix(cache_commands.recreate_cache(cache))
+        return Fix(cache_commands.rebuild_cache(cache, "--quota", bytes_to_quantity(quota or 0)))
     steps: list[Command] = []
     if tolerations:
         existing = get_list(cache.dataset, "spec", "tolerations")
@@ -141,5 +141,5 @@ def add_tolerations(cache: Cache, unscheduled: UnschedulablePod) -> Fix:
     tolerations = unscheduled.tolerations()
     quota = _fitting_quota(cache) if oversized_quota_hint(cache, unscheduled) else None
     if not tolerations:
-        return Fix(fix_commands.recreate_cache(cache))
+        return Fix(cache_commands.recreate_cache(cache))
     return _change_cache(cache, quota, tolerations)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubectl_fluidmodel.doctor import fix_commands
+from kubectl_fluidmodel.doctor import cache_commands
 from kubectl_fluidmodel.doctor.checks.load import reload_fix
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import Cache
@@ -26,11 +26,11 @@ def cache(labels: dict[str, str]) -> Cache:
 
 @pytest.mark.parametrize("labels", [ADOPTED, {}], ids=["adopted", "by hand"])
 def test_what_is_missing_is_loaded_by_adopting(labels: dict[str, str]) -> None:
-    assert fix_commands.load_command(cache(labels)) == ADOPT_AND_LOAD
+    assert cache_commands.load_command(cache(labels)) == ADOPT_AND_LOAD
 
 
 def test_a_cache_made_by_cache_is_loaded_by_the_same_command() -> None:
-    ours = fix_commands.load_command(cache(names.managed_labels(NAME)))
+    ours = cache_commands.load_command(cache(names.managed_labels(NAME)))
     assert ours.startswith(f"kubectl fluidmodel cache s3://hf-models/{NAME} --name {NAME}")
 
 
@@ -42,16 +42,16 @@ def test_reloading_an_adopted_cache_proves_it() -> None:
 
 def test_recreating_it_uses_uncache_and_keeps_the_owners_secret() -> None:
     """Its Secret has no label of ours, so `uncache` leaves it where it is."""
-    made = fix_commands.recreate_cache(cache(ADOPTED))
+    made = cache_commands.recreate_cache(cache(ADOPTED))
     assert made.startswith(f"kubectl fluidmodel uncache {NAME} -n {NS} && kubectl fluidmodel cache")
     assert f"--s3-secret {NAME}-store" in made
-    assert f"--s3-secret {NAME}-store" not in fix_commands.recreate_cache(
+    assert f"--s3-secret {NAME}-store" not in cache_commands.recreate_cache(
         cache(names.managed_labels(NAME))
     )
 
 
 def test_other_flags_never_change_an_adopted_cache() -> None:
-    assert fix_commands.rebuild_cache(cache(ADOPTED), "--quota", "9Gi").startswith(
+    assert cache_commands.rebuild_cache(cache(ADOPTED), "--quota", "9Gi").startswith(
         f"kubectl fluidmodel uncache {NAME}"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from kubectl_fluidmodel.doctor import fix_commands, observations, scheduling_fix
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands, observations, scheduling_fix
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Finding,
@@ -114,7 +114,7 @@ def no_other_cache_repels_workers(context: CheckContext) -> Iterator[Finding]:
                     for exclusive in alone
                 ),
             ),
-            Fix(fix_commands.recreate_cache(first)),
+            Fix(cache_commands.recreate_cache(first)),
         )
 
 
@@ -190,7 +190,7 @@ def node_affinity_matches_a_node(context: CheckContext) -> Iterator[Finding]:
             object_reference(pod),
             cause,
             tuple(evidence),
-            Fix(fix_commands.recreate_cache(context.cache)),
+            Fix(cache_commands.recreate_cache(context.cache)),
         )
 
 
@@ -264,7 +264,7 @@ def cache_ports_are_free(context: CheckContext) -> Iterator[Finding]:
             object_reference(unscheduled.pod),
             cause,
             unscheduled.evidence(),
-            Fix(fix_commands.recreate_cache(context.cache)),
+            Fix(cache_commands.recreate_cache(context.cache)),
         )
 
 
@@ -288,7 +288,7 @@ def _more_workers_than_nodes(cache: Cache, unscheduled: UnschedulablePod) -> Fin
             f"{summarize(tainted)}"
         )
     if names.has_own_spec(cache.dataset or {}):
-        fix = Fix(fix_commands.rebuild_cache(cache, "--replicas", str(len(occupied))))
+        fix = Fix(cache_commands.rebuild_cache(cache, "--replicas", str(len(occupied))))
     else:
         fix = Fix(fix_commands.patch_object(runtime, {"spec": {"replicas": len(occupied)}}))
     return Finding(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands, observations
+from kubectl_fluidmodel.doctor import cache_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -63,7 +63,7 @@ def _quota_finding(cache: Cache, cause: str) -> Finding:
             *_quota_evidence(cache),
             observations.field_evidence(cache.dataset or {}, "status", "ufsTotal"),
         ),
-        Fix(fix_commands.rebuild_cache(cache, "--quota", larger)),
+        Fix(cache_commands.rebuild_cache(cache, "--quota", larger)),
     )
 
 
@@ -143,7 +143,7 @@ def node_memory_holds_its_caches(context: CheckContext) -> Iterator[Finding]:
                 observations.field_evidence(node, "status", "allocatable", "memory"),
                 *_quota_evidence(cache)[:1],
             ),
-            Fix(fix_commands.rebuild_cache(cache, "--medium", "SSD")),
+            Fix(cache_commands.rebuild_cache(cache, "--medium", "SSD")),
         )
 
 
@@ -184,7 +184,7 @@ def jvm_heaps_fit_the_node(context: CheckContext) -> Iterator[Finding]:
                 ),
                 observations.field_evidence(node, "status", "allocatable", "memory"),
             ),
-            Fix(fix_commands.recreate_cache(cache)),
+            Fix(cache_commands.recreate_cache(cache)),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands, mount_fix, observations
+from kubectl_fluidmodel.doctor import cache_commands, mount_fix, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -110,7 +110,9 @@ def source_scheme_is_supported(context: CheckContext) -> Iterator[Finding]:
                 "Fluid cannot read from the Hugging Face Hub",
                 evidence,
                 Fix(
-                    fix_commands.recreate_cache(cache, source=model, flags=("--to", "s3://BUCKET"))
+                    cache_commands.recreate_cache(
+                        cache, source=model, flags=("--to", "s3://BUCKET")
+                    )
                 ),
             )
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     CheckSkippedError,
@@ -85,9 +85,9 @@ def dataset_has_runtime(context: CheckContext) -> Iterator[Finding]:
 def _create_runtime_fix(cache: Cache) -> Fix:
     """Create the runtime with `cache`, which measures the source, where it knows such sources."""
     if names.has_own_spec(cache.dataset or {}):
-        return Fix(fix_commands.cache_command(cache))
-    if fix_commands.can_be_made_by_cache(cache):
-        return Fix(fix_commands.recreate_cache(cache))
+        return Fix(cache_commands.cache_command(cache))
+    if cache_commands.can_be_made_by_cache(cache):
+        return Fix(cache_commands.recreate_cache(cache))
     return Fix(
         f"make an AlluxioRuntime {cache.name} in namespace {cache.namespace} with a quota of the "
         "size of the models and a tenth more, or a cache of its own for each model",

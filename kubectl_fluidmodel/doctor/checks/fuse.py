@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands, observations
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -101,7 +101,7 @@ def _not_ready_cause(context: CheckContext, pod: Object) -> tuple[str, tuple[Evi
 
 def _not_ready_fix(cache: Cache, pod: Object, cause: str) -> Fix:
     if "memory" in cause:
-        return Fix(fix_commands.recreate_cache(cache))
+        return Fix(cache_commands.recreate_cache(cache))
     if "libfuse 2" in cause:
-        return Fix(fix_commands.recreate_cache(cache, flags=("--no-high-concurrency",)))
+        return Fix(cache_commands.recreate_cache(cache, flags=("--no-high-concurrency",)))
     return observations.advice(pod, "logs", Operand(name_of(pod)), "--tail=50")

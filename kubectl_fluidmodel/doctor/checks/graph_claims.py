@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from kubectl_fluidmodel.doctor import fix_commands
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -56,7 +56,7 @@ def graph_claims_exist(context: CheckContext) -> Iterator[Finding]:
         similar = most_similar(claim, candidates, cutoff=0.6)
         hint = f"; there is a cache {similar}" if similar else ""
         fix = replace_claim_fix(graph, claim, similar) if similar else None
-        create = fix_commands.plugin_command(graph, "cache", "SOURCE", "--name", claim)
+        create = cache_commands.plugin_command(graph, "cache", "SOURCE", "--name", claim)
         yield Finding(
             object_reference(graph),
             f"it mounts claim {claim}, which does not exist in namespace {namespace}{hint}",
@@ -92,7 +92,7 @@ def graph_claims_are_in_its_namespace(context: CheckContext) -> Iterator[Finding
                         f"dataset {namespaces[0]}/{claim}", "metadata.namespace", namespaces[0]
                     ),
                 ),
-                Fix(fix_commands.cache_command(other_cache, namespace=namespace)),
+                Fix(cache_commands.cache_command(other_cache, namespace=namespace)),
             )
 
 

@@ -7,7 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands, observations
+from kubectl_fluidmodel.doctor import cache_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -171,7 +171,7 @@ def _limit_fix(
     """Fewer threads for each process, where a flag sets them."""
     limit = MAX_PARALLEL_READS // (reads.processes * pods) - reads.unsettable
     if limit < 1 or not reads.setting:
-        return Fix(fix_commands.rebuild_cache(cache.origin or cache, "--high-concurrency"))
+        return Fix(cache_commands.rebuild_cache(cache.origin or cache, "--high-concurrency"))
     if reads.setting.startswith("--"):
         arguments, name = [reads.setting, str(limit)], reads.setting
     else:

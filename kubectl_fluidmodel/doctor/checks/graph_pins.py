@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from kubectl_fluidmodel.doctor import fix_commands, observations
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -80,7 +80,7 @@ def pin_is_not_reverted_by_a_tool(context: CheckContext) -> Iterator[Finding]:
                 f"{use.component.name} away",
                 (_pin_evidence(use), *(use.field_evidence(part, "absent") for part in missing)),
                 Fix(
-                    f"{fix_commands.pin_graphs(use.cache, flags=('-f', 'FILE'))} > FILE.new, "
+                    f"{cache_commands.pin_graphs(use.cache, flags=('-f', 'FILE'))} > FILE.new, "
                     "and commit it",
                     "advice",
                 ),
@@ -144,7 +144,7 @@ def _components_bypassing_cache(context: CheckContext) -> Iterator[Finding]:
             fix = replace_claim_fix(obj, mounted.removeprefix("pvc://"), cache.name)
             source = mounted.removeprefix("pvc://").removeprefix("local://")
             flags = ("--component", component.name)
-            pin = fix_commands.pin_graphs(cache, opened[0].reference, flags=flags)
+            pin = cache_commands.pin_graphs(cache, opened[0].reference, flags=flags)
             yield Finding(
                 object_reference(obj),
                 f"component {component.name} mounts {source}, which cache {cache.name} caches, and "
@@ -261,5 +261,5 @@ def mount_is_in_the_graph(context: CheckContext) -> Iterator[Finding]:
                         object_reference(obj), "metadata.ownerReferences", str(owner.get("name"))
                     ),
                 ),
-                Fix(fix_commands.pin_graphs(context.cache, f"dgd/{owner.get('name')}")),
+                Fix(cache_commands.pin_graphs(context.cache, f"dgd/{owner.get('name')}")),
             )

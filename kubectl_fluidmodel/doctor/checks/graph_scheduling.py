@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands
 from kubectl_fluidmodel.doctor.check import (
     CACHE_NODES,
     CheckContext,
@@ -99,7 +99,7 @@ def workers_fit_a_cache_node(context: CheckContext) -> Iterator[Finding]:
 def _move_cache_hint(context: CheckContext) -> str:
     return (
         "create the cache on other nodes: "
-        f"{fix_commands.cache_command(context.cache, flags=('--node', 'NODE'))}"
+        f"{cache_commands.cache_command(context.cache, flags=('--node', 'NODE'))}"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands, observations
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Finding,
@@ -40,7 +40,7 @@ def reload_fix(cache: Cache, load: Object | None = None, *, delete_first: bool =
     With `delete_first`, the existing load is deleted first: a running one, or one of other paths.
     """
     if names.is_managed(cache.dataset or {}):
-        apply = fix_commands.load_command(cache)
+        apply = cache_commands.load_command(cache)
         return Fix(chain(fix_commands.delete_load(load), apply) if load and delete_first else apply)
     name = name_of(load) if load else f"{cache.name}-load"
     spec = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands, observations
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -167,11 +167,11 @@ def _container_state(pod: Object) -> Evidence:
 
 def _not_ready_fix(cache: Cache, pod: Object, cause: str) -> Fix:
     if "key" in cause and names.has_own_spec(cache.dataset or {}):
-        return Fix(fix_commands.cache_command(cache))
+        return Fix(cache_commands.cache_command(cache))
     if cause:
         arguments = ("doctor", Operand(cache.name))
         return Fix(
-            fix_commands.plugin_command(cache, *arguments, flags=("--only", "5xx", "--probe")),
+            cache_commands.plugin_command(cache, *arguments, flags=("--only", "5xx", "--probe")),
             "advice",
         )
     return observations.advice(pod, "logs", Operand(name_of(pod)), "--all-containers", "--tail=50")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -54,7 +54,7 @@ def dataset_name_is_legal(context: CheckContext) -> Iterator[Finding]:
         f"Fluid rejects the name {cache.name}: it must have lowercase letters, digits and '-', "
         "starting with a letter",
         tuple(evidence),
-        Fix(fix_commands.recreate_cache(cache, _to_legal_name(cache.name))),
+        Fix(cache_commands.recreate_cache(cache, _to_legal_name(cache.name))),
     )
 
 
@@ -81,7 +81,7 @@ def dataset_name_is_short_enough(context: CheckContext) -> Iterator[Finding]:
         f"the name has {len(cache.name)} characters, and the names that Fluid derives from it "
         f"allow at most {names.MAX_NAME_LENGTH}",
         (Evidence(cache_reference(cache), "metadata.name", cache.name),),
-        Fix(fix_commands.recreate_cache(cache, _to_legal_name(cache.name))),
+        Fix(cache_commands.recreate_cache(cache, _to_legal_name(cache.name))),
     )
 
 
@@ -124,7 +124,7 @@ def volume_name_is_free(context: CheckContext) -> Iterator[Finding]:
         Fix(
             f"stop the pods that read {holder}, because Fluid removes its volume together with "
             f"this cache; remove both caches, make {holder} again, and this one under another "
-            f"name: {fix_commands.cache_command(cache, fix_commands.alternative_name(cache))}",
+            f"name: {cache_commands.cache_command(cache, cache_commands.alternative_name(cache))}",
             "advice",
         ),
     )
@@ -148,8 +148,8 @@ def _future_name_conflict(context: CheckContext, volume_name: str) -> Iterator[F
         f"Fluid would create PersistentVolume {volume_name} for this cache and for the older "
         f"{first.namespace}/{first.name}",
         (Evidence(cache_reference(first), "metadata.creationTimestamp", _age_order(first)[0]),),
-        Fix(fix_commands.recreate_cache(cache, fix_commands.alternative_name(cache)))
-        if fix_commands.can_be_made_by_cache(cache)
+        Fix(cache_commands.recreate_cache(cache, cache_commands.alternative_name(cache)))
+        if cache_commands.can_be_made_by_cache(cache)
         else None,
     )
 

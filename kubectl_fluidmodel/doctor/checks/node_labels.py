@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands, observations
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -125,7 +125,7 @@ def fuse_labels_agree(context: CheckContext) -> Iterator[Finding]:
             if get_path(volume, *path)
             else observations.field_evidence(cache.dataset or {}, "metadata", "uid"),
         ),
-        Fix(fix_commands.recreate_cache(cache)),
+        Fix(cache_commands.recreate_cache(cache)),
     )
 
 
@@ -174,5 +174,5 @@ def volume_can_be_mounted_on_cache_nodes(context: CheckContext) -> Iterator[Find
         (observations.field_evidence(cache.volume, "spec", "nodeAffinity"), *warning),
         Fix(fix_commands.label_nodes(map(name_of, off), pairs))
         if pairs
-        else Fix(fix_commands.recreate_cache(cache)),
+        else Fix(cache_commands.recreate_cache(cache)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands, observations
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -32,7 +32,7 @@ RECENT_EVICTION = 3600.0
 def _medium_fix(context: CheckContext, obj: Object, *, is_cause: bool) -> Fix:
     """Move the cache out of memory, if that is the cause; else show more of an object."""
     if is_cause and memory_tier_bytes(context.cache.runtime):
-        return Fix(fix_commands.rebuild_cache(context.cache, "--medium", "SSD"))
+        return Fix(cache_commands.rebuild_cache(context.cache, "--medium", "SSD"))
     return observations.describe(obj)
 
 
@@ -96,7 +96,7 @@ def cache_nodes_exist(context: CheckContext) -> Iterator[Finding]:
                 f"node {name}",
                 f"it held the cache's {part} and is no longer in the cluster",
                 (observations.field_evidence(pod, "spec", "nodeName"),),
-                Fix(fix_commands.recreate_cache(context.cache)),
+                Fix(cache_commands.recreate_cache(context.cache)),
                 Severity.WARNING if part == FUSE else None,
             )
 
@@ -161,7 +161,7 @@ def cache_nodes_accept_pods(context: CheckContext) -> Iterator[Finding]:
                 tuple(
                     Evidence(object_reference(node), "spec.taints", str(taint)) for taint in leaving
                 ),
-                Fix(fix_commands.rebuild_cache(context.cache))
+                Fix(cache_commands.rebuild_cache(context.cache))
                 if blocking
                 else observations.describe(node),
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands, observations
+from kubectl_fluidmodel.doctor import cache_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -74,7 +74,7 @@ def cache_nodes_hold_the_whole_model(context: CheckContext) -> Iterator[Finding]
             observations.field_evidence(runtime, "spec", "replicas"),
             observations.field_evidence(runtime, "spec", "data", "replicas"),
         ),
-        Fix(fix_commands.recreate_cache(cache, flags=("--replicas", str(workers)))),
+        Fix(cache_commands.recreate_cache(cache, flags=("--replicas", str(workers)))),
     )
 
 
@@ -95,7 +95,7 @@ def readers_use_short_circuit_reads(context: CheckContext) -> Iterator[Finding]:
                 object_reference(cache.runtime),
                 "its tier is an emptyDir, so readers on its node use the network",
                 (observations.field_evidence(cache.runtime, *path),),
-                Fix(fix_commands.recreate_cache(cache)),
+                Fix(cache_commands.recreate_cache(cache)),
             )
 
 
@@ -114,7 +114,7 @@ def cache_medium_is_fast(context: CheckContext) -> Iterator[Finding]:
                 object_reference(cache.runtime),
                 f"its tier at {tier.path} is a hard disk",
                 (observations.field_evidence(cache.runtime, *path, text="HDD"),),
-                Fix(fix_commands.rebuild_cache(cache, "--medium", "auto")),
+                Fix(cache_commands.rebuild_cache(cache, "--medium", "auto")),
             )
             return
 
@@ -155,7 +155,7 @@ def reads_hit_the_cache(context: CheckContext) -> Iterator[Finding]:
             observations.field_evidence(cache.dataset, "status", "cacheStates", "cacheHitRatio"),
             observations.field_evidence(cache.dataset, "status", "cacheStates", "cachedPercentage"),
         ),
-        Fix(fix_commands.load_command(cache), "advice"),
+        Fix(cache_commands.load_command(cache), "advice"),
     )
 
 
@@ -185,7 +185,7 @@ def reads_stay_on_their_node(context: CheckContext) -> Iterator[Finding]:
             observations.field_evidence(cache.dataset, "status", "cacheStates", "remoteHitRatio"),
             *(observations.field_evidence(reader.pod, "spec", "nodeName") for reader in off[:3]),
         ),
-        Fix(fix_commands.pin_graphs(cache, *(pinned or ["GRAPH"])), "advice"),
+        Fix(cache_commands.pin_graphs(cache, *(pinned or ["GRAPH"])), "advice"),
     )
 
 
@@ -216,7 +216,7 @@ def every_copy_is_read(context: CheckContext) -> Iterator[Finding]:
                 for reader in cache.readers[:3]
             ),
         ),
-        Fix(fix_commands.recreate_cache(cache, flags=("--replicas", str(min_readers)))),
+        Fix(cache_commands.recreate_cache(cache, flags=("--replicas", str(min_readers)))),
     )
 
 
@@ -236,7 +236,7 @@ def cache_is_in_use(context: CheckContext) -> Iterator[Finding]:
         object_reference(cache.dataset),
         f"nothing reads it, and it is {format_duration(age)} old and holds {format_bytes(cached)}",
         (observations.field_evidence(cache.dataset, "metadata", "creationTimestamp"),),
-        Fix(fix_commands.remove_cache(cache)),
+        Fix(cache_commands.remove_cache(cache)),
     )
 
 
@@ -267,7 +267,7 @@ def preheated_nodes_keep_their_pages(context: CheckContext) -> Iterator[Finding]
                 "what was read to preheat it is no longer in its page cache: "
                 + _client_change(cache, node),
                 (evidence, *_client_evidence(cache, node)),
-                Fix(fix_commands.preheat_command(cache), "advice"),
+                Fix(cache_commands.preheat_command(cache), "advice"),
             )
         elif not measured.is_lost and _is_low(measured):
             yield Finding(
@@ -275,7 +275,7 @@ def preheated_nodes_keep_their_pages(context: CheckContext) -> Iterator[Finding]
                 f"only {measured.percent}% of the model stayed in its page cache when it was "
                 "preheated: the node does not have enough free memory",
                 (evidence,),
-                Fix(fix_commands.rebuild_cache(cache, "--medium", "SSD"), "advice"),
+                Fix(cache_commands.rebuild_cache(cache, "--medium", "SSD"), "advice"),
             )
 
 
@@ -304,7 +304,7 @@ def mount_options_are_fast(context: CheckContext) -> Iterator[Finding]:
         object_reference(runtime),
         f"its mount options are slow: {'; '.join(slow)}",
         (observations.field_evidence(runtime, "spec", "fuse", "args"),),
-        Fix(fix_commands.recreate_cache(cache.origin or cache)),
+        Fix(cache_commands.recreate_cache(cache.origin or cache)),
     )
 
 

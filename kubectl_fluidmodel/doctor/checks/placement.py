@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -53,7 +53,7 @@ def placement_allows_sharing_nodes(context: CheckContext) -> Iterator[Finding]:
 
 def _share_nodes_command(cache: Cache) -> Command:
     if cache.dataset is None or cache.runtime is None or names.has_own_spec(cache.dataset):
-        return fix_commands.recreate_cache(cache)  # `cache` creates it that way
+        return cache_commands.recreate_cache(cache)  # `cache` creates it that way
     change = fix_commands.patch_object(cache.dataset, {"spec": {"placement": "Shared"}})
     return chain(change, fix_commands.recreate_runtime(cache))
 

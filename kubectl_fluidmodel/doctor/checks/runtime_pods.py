@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands, observations
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -132,7 +132,7 @@ def _more_memory_fix(cache: Cache, part: str, pod: Object) -> Fix:
         )
     medium, _, _ = alluxio_runtime.parse_tier(runtime or {})
     if medium == "MEM" and part == WORKER:
-        return Fix(fix_commands.rebuild_cache(cache, "--medium", "SSD"))
+        return Fix(cache_commands.rebuild_cache(cache, "--medium", "SSD"))
     return observations.describe(pod)
 
 
@@ -169,7 +169,7 @@ def cache_disks_have_room(context: CheckContext) -> Iterator[Finding]:
             cause,
             (evidence,),
             Fix(
-                fix_commands.rebuild_cache(
+                cache_commands.rebuild_cache(
                     cache, "--quota", bytes_to_quantity(sizing.quota_for(total))
                 )
             )

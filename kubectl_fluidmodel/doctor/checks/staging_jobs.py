@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands, observations
+from kubectl_fluidmodel.doctor import cache_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -58,12 +58,12 @@ class StagingJob:
         """The `cache` command that continues this staging."""
         name = labels_of(self.job).get(names.MODEL_LABEL, "")
         arguments = ("cache", Operand(f"{self.repo}@{self.commit}"), "--name", name)
-        return fix_commands.plugin_command(self.job, *arguments, *cache_flags(self.job))
+        return cache_commands.plugin_command(self.job, *arguments, *cache_flags(self.job))
 
     def update_command(self, cache: Cache) -> Command:
         """The `update` command that moves a cache's graphs to this commit."""
         named = ("update", Operand(f"{cache.name}@{self.commit}"))
-        return fix_commands.plugin_command(cache, *named, *update_flags(self.job))
+        return cache_commands.plugin_command(cache, *named, *update_flags(self.job))
 
 
 def staging_jobs(jobs: list[Object]) -> list[StagingJob]:

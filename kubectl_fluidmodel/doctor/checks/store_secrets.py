@@ -29,12 +29,12 @@ def _results_unseen_by_fm212(context: CheckContext, state: ProbeState) -> list[M
         CheckSkippedError: FM212 reports the state.
     """
     results = results_in_state(context, state)
-    if results and _secrets_were_listed(context):
+    if results and _secrets_were_read(context):
         raise CheckSkippedError("FM212 reports it")
     return results
 
 
-def _secrets_were_listed(context: CheckContext) -> bool:
+def _secrets_were_read(context: CheckContext) -> bool:
     return context.snapshot.was_read(kinds.SECRETS, context.cache.namespace)
 
 
@@ -103,7 +103,7 @@ def store_keys_are_well_formed(context: CheckContext) -> Iterator[Finding]:
     """
     for mount_result in results_in_state(context, ProbeState.BAD_KEY):
         result = mount_result.result
-        if result.message == EMPTY_VALUE and _secrets_were_listed(context):
+        if result.message == EMPTY_VALUE and _secrets_were_read(context):
             raise CheckSkippedError("FM212 reports it")
         secret = f"secret {context.cache.namespace}/{result.secret_name}"
         yield Finding(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import fix_commands, observations
+from kubectl_fluidmodel.doctor import cache_commands, fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
     Evidence,
@@ -120,7 +120,7 @@ def claim_is_created_by_fluid(context: CheckContext) -> Iterator[Finding]:
             observations.field_evidence(claim, "metadata", "annotations", "CreatedBy"),
             observations.field_evidence(claim, "spec", "storageClassName"),
         ),
-        Fix(fix_commands.recreate_cache(cache, fix_commands.alternative_name(cache))),
+        Fix(cache_commands.recreate_cache(cache, cache_commands.alternative_name(cache))),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 from kubectl_fluidmodel.doctor import observations
 from kubectl_fluidmodel.doctor.check import container_log_key
@@ -91,7 +92,7 @@ def select_logs(
     groups += [_cache_pods(cache, staging_pods) for cache in caches]
     for pods in groups:
         count = 0
-        for request in (request for pod in pods for request in _pod_logs(pod, all_logs)):
+        for request in chain.from_iterable(_pod_logs(pod, all_logs) for pod in pods):
             is_full = count >= MAX_LOGS_PER_CACHE or len(requests) >= MAX_LOGS
             if request.key not in requests and not is_full:
                 requests[request.key] = request

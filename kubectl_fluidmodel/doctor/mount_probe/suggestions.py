@@ -31,14 +31,9 @@ def find_models_nearby(client: Any, bucket: str, prefix: str, deadline: float) -
     visited: set[str] = set()
     remaining = _MAX_REQUESTS
     for parent in parents:
-        directories: list[str] = []
+        models: list[str] = []
         queue = deque([(parent, 0)])
-        while (
-            queue
-            and remaining > 0
-            and len(directories) < _MAX_FOUND
-            and time.monotonic() < deadline
-        ):
+        while queue and remaining > 0 and len(models) < _MAX_FOUND and time.monotonic() < deadline:
             directory, depth = queue.popleft()
             if directory in visited:
                 continue
@@ -46,19 +41,13 @@ def find_models_nearby(client: Any, bucket: str, prefix: str, deadline: float) -
             remaining -= 1
             below, marked = _list_level(client, bucket, directory)
             if marked:
-                directories.append(directory)
+                models.append(directory)
             elif depth < _MAX_DEPTH:
-                queue += [
-                    (subdirectory, depth + 1) for subdirectory in sort_by_similarity(prefix, below)
-                ]
-        directories = [
-            model_directory for model_directory in directories if model_directory != prefix
-        ]
-        if directories:
-            return [
-                _s3_uri(bucket, model_directory)
-                for model_directory in sort_by_similarity(prefix, directories)[:_MAX_SUGGESTIONS]
-            ]
+                queue += [(child, depth + 1) for child in sort_by_similarity(prefix, below)]
+        models = [model for model in models if model != prefix]
+        if models:
+            nearest = sort_by_similarity(prefix, models)[:_MAX_SUGGESTIONS]
+            return [_s3_uri(bucket, model) for model in nearest]
     return []
 
 
@@ -70,11 +59,7 @@ def _list_level(client: Any, bucket: str, prefix: str) -> tuple[list[str], bool]
         identifies_model(str(entry["Key"])[len(start) :]) for entry in page.get("Contents") or []
     )
     below = [str(entry["Prefix"])[:-1] for entry in page.get("CommonPrefixes") or []]
-    return [
-        subdirectory
-        for subdirectory in below
-        if not subdirectory.endswith(f"/{STATE_DIR}") and subdirectory != STATE_DIR
-    ], marked
+    return [child for child in below if child.rpartition("/")[2] != STATE_DIR], marked
 
 
 def _s3_uri(bucket: str, prefix: str) -> str:

@@ -28,10 +28,10 @@ else:
         if order or not _DEFAULTS.issuperset(options):
             return dataclasses.dataclass(cls, frozen=frozen, order=order, **options)
         dataclasses.dataclass(cls, repr=False, eq=False, **options)
-        every = dataclasses.fields(cls)
-        compared = [field.name for field in every if field.compare]
+        fields = dataclasses.fields(cls)
+        compared = [field.name for field in fields if field.compare]
         cls._record_values = attrgetter(*compared) if compared else staticmethod(lambda _: ())
-        cls._record_shown = tuple(field.name for field in every if field.repr)
+        cls._record_shown = tuple(field.name for field in fields if field.repr)
         for name, method in (_FROZEN_METHODS if frozen else _METHODS).items():
             if name not in cls.__dict__:
                 setattr(cls, name, method)

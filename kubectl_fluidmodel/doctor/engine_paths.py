@@ -42,11 +42,11 @@ def model_directories(context: CheckContext) -> list[str] | None:
         return None
     directories = []
     for result, mount in zip(results, mounts, strict=True):
-        listed = result.contents
-        if listed is None or not listed.complete or len(listed.models) >= MAX_LISTED:
+        contents = result.contents
+        if contents is None or not contents.complete or len(contents.models) >= MAX_LISTED:
             return None
         directories += [
-            "/".join(p for p in (claim_directory(mount), model) if p) for model in listed.models
+            "/".join(p for p in (claim_directory(mount), model) if p) for model in contents.models
         ]
     return directories
 

@@ -119,11 +119,11 @@ def _component_usages(context: CheckContext) -> Iterator[ComponentUsage]:
 def graphs_of_cache(context: CheckContext) -> list[Object]:
     """The graphs that name the cache's claim, and those that are pinned to it."""
     cache = context.cache
-    noted = context.cached("pinned graphs", lambda: _graphs_by_pinned_cache(context)).get(
+    pinned = context.cached("pinned graphs", lambda: _graphs_by_pinned_cache(context)).get(
         (cache.namespace, cache.name), []
     )
     mounting = {id(graph) for graph in cache.graphs}
-    return [*cache.graphs, *(graph for graph in noted if id(graph) not in mounting)]
+    return [*cache.graphs, *(graph for graph in pinned if id(graph) not in mounting)]
 
 
 def all_graphs(context: CheckContext) -> list[Object]:
@@ -219,10 +219,10 @@ def node_label_keys(cache: Cache) -> set[str]:
 def requires_label(term: Mapping[str, Any], keys: set[str]) -> bool:
     """Whether a node selector term requires one of the labels."""
     for expression in term.get("matchExpressions") or []:
-        wants = expression.get("operator") == "Exists" or (
+        is_required = expression.get("operator") == "Exists" or (
             expression.get("operator") == "In" and list(expression.get("values") or []) == ["true"]
         )
-        if expression.get("key") in keys and wants:
+        if expression.get("key") in keys and is_required:
             return True
     return False
 

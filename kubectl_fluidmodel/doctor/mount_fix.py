@@ -77,7 +77,7 @@ def _mount_patch(cache: Cache) -> tuple[Object, list[str]]:
     """The merge patch of a Dataset's spec, and the keys that the Secret needs."""
     spec = get_map(cache.dataset, "spec")
     secret = cache.name + STORE_SUFFIX
-    mounts = [dict(item) for item in get_list(spec, "mounts")]
+    mounts = [dict(mount_entry) for mount_entry in get_list(spec, "mounts")]
     if should_mount_at_root(cache):
         mounts[0]["path"] = "/"
     root = mount.root_mount(mounts) is not None
@@ -94,13 +94,15 @@ def _mount_patch(cache: Cache) -> tuple[Object, list[str]]:
         added = [mount.encrypt_option(key, secret, key, root=root) for key in plain]
         return entries + [entry for entry in added if entry["name"] not in taken]
 
-    for item in mounts:
-        plain = plaintext_keys(item.get("options"))
-        encrypted = hide_keys(plain, get_list(item, "encryptOptions"))
+    for mount_entry in mounts:
+        plain = plaintext_keys(mount_entry.get("options"))
+        encrypted = hide_keys(plain, get_list(mount_entry, "encryptOptions"))
         if encrypted:
-            item["encryptOptions"] = encrypted
+            mount_entry["encryptOptions"] = encrypted
         if plain:
-            item["options"] = {n: v for n, v in item["options"].items() if n not in plain}
+            mount_entry["options"] = {
+                n: v for n, v in mount_entry["options"].items() if n not in plain
+            }
     change: Object = {"mounts": mounts}
     plain = plaintext_keys(spec.get("sharedOptions"))
     encrypted = hide_keys(plain, get_list(spec, "sharedEncryptOptions"))

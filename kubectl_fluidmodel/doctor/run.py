@@ -95,14 +95,14 @@ class DoctorRun:
             raise CommandInterruptedError("interrupted", "nothing was changed") from err
 
     def _wait_until_healthy(self, client: Client, timeout: float) -> DoctorReport:
-        noted: set[str] = set()
+        reported: set[str] = set()
 
         def note_new_problems(report: DoctorReport) -> None:
             failing = {_line(group[0]) for group in group_problems(report.diagnosis)}
-            for line in sorted(failing - noted):
+            for line in sorted(failing - reported):
                 print_note(f"waiting: {line}")
-            noted.clear()
-            noted.update(failing)
+            reported.clear()
+            reported.update(failing)
 
         return read_until(
             lambda: self._diagnose_cluster(client),

@@ -88,8 +88,8 @@ class Candidate:
         if existing:
             return ""
         if self.untolerated:
-            listed = ", ".join(str(taint) for taint in self.untolerated)
-            return f"untolerated taint {listed} (--node {self.name} tolerates it)"
+            taints = ", ".join(str(taint) for taint in self.untolerated)
+            return f"untolerated taint {taints} (--node {self.name} tolerates it)"
         return self.shortage(requirement)
 
     def shortage(self, requirement: NodeRequirement) -> str:

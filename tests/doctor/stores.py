@@ -18,7 +18,7 @@ MOUNT = f"s3://hf-models/{NAME}"
 
 def listing(**changes: Any) -> MountContents:
     """The listing of the healthy cache's model."""
-    whole: dict[str, Any] = {
+    complete: dict[str, Any] = {
         "files": 36,
         "bytes": MODEL_BYTES,
         "models": ("",),
@@ -26,7 +26,7 @@ def listing(**changes: Any) -> MountContents:
         "paths": ("config.json", "model-00001-of-00030.safetensors", "tokenizer.json"),
         "newest": (("config.json", "2026-09-20T08:00:00Z"),),
     }
-    return MountContents(**{**whole, **changes})
+    return MountContents(**{**complete, **changes})
 
 
 def ok_result(**changes: Any) -> ProbeResult:

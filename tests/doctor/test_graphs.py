@@ -1014,14 +1014,14 @@ def test_graph_pinned_by_pin_is_healthy(file: str, flags: dict[str, Any], model_
             kind = queries.GRAPHS if obj["kind"] == resources.GRAPH else queries.COMPONENTS
             b.add_objects(snapshot, kind, made)
     diagnosis = b.run_checks(snapshot, "7")
-    told = {
+    causes = {
         problem.check.code: problem.finding.cause
         for o in diagnosis.results
         for problem in o.problems
     }
     expected = set() if model_path else SAID_BY_PIN
     expected = expected | ({"FM722"} if flags.get("preferred") else set())
-    assert set(told) <= expected, told
+    assert set(causes) <= expected, causes
 
 
 @pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)

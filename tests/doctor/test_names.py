@@ -310,8 +310,8 @@ def test_deletion_names_the_pods_that_block_it() -> None:
 def test_option_values_are_never_shown() -> None:
     snapshot = b.healthy_snapshot()
     options(aws__secretKey="planted secret$", fs__s3__token="planted;too")(snapshot)
-    told = str([b.findings_of(snapshot, code) for code in ("FM211", "FM214", "FM215")])
-    assert "aws.secretKey" in told and "planted" not in told
+    findings = str([b.findings_of(snapshot, code) for code in ("FM211", "FM214", "FM215")])
+    assert "aws.secretKey" in findings and "planted" not in findings
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-7b", "7b", "Demo"])

@@ -335,20 +335,20 @@ def mount(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def test_mount_target_of_our_cache() -> None:
-    asked = question(b.healthy_snapshot())
-    assert (asked.scheme, asked.host, asked.path) == ("s3", "hf-models", "demo")
-    assert (asked.endpoint, asked.region) == ("http://minio:9000", "us-east-1")
-    assert (asked.access.secret, asked.access.key) == ("demo-store", "AWS_ACCESS_KEY_ID")
-    assert asked.hidden.key == "AWS_SECRET_ACCESS_KEY"
+    target = question(b.healthy_snapshot())
+    assert (target.scheme, target.host, target.path) == ("s3", "hf-models", "demo")
+    assert (target.endpoint, target.region) == ("http://minio:9000", "us-east-1")
+    assert (target.access.secret, target.access.key) == ("demo-store", "AWS_ACCESS_KEY_ID")
+    assert target.hidden.key == "AWS_SECRET_ACCESS_KEY"
 
 
 def test_plaintext_keys_are_used_and_never_shown() -> None:
     snapshot = b.healthy_snapshot()
     options = {"aws.accessKeyId": "planted-access", "aws.secretKey": "planted-hidden"}
     mount(snapshot).update(options=options, encryptOptions=[])
-    asked = question(snapshot)
-    assert asked.plain == ("planted-access", "planted-hidden")
-    assert "planted" not in repr(asked) + asked.to_json()
+    target = question(snapshot)
+    assert target.plain == ("planted-access", "planted-hidden")
+    assert "planted" not in repr(target) + target.to_json()
     assert codes(snapshot) == []
 
 
@@ -420,9 +420,9 @@ def test_runtime_properties_and_shared_options_count() -> None:
     dataset["spec"]["sharedEncryptOptions"] = [{"name": "aws.accessKeyId", "valueFrom": ref}]
     runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
     runtime["spec"]["properties"] = {"alluxio.underfs.s3.endpoint": "http://other"}
-    asked = question(snapshot)
-    assert asked.endpoint == "http://other"
-    assert asked.access.secret == "shared"
+    target = question(snapshot)
+    assert target.endpoint == "http://other"
+    assert target.access.secret == "shared"
 
 
 @pytest.mark.parametrize(

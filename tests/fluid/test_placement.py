@@ -82,15 +82,15 @@ class TestCandidate:
     def test_a_sidecars_requests_count_for_the_pods_lifetime(
         self, inits: list[tuple[str, bool]], taken: int
     ) -> None:
-        one = make_pod("2Gi")
-        one["spec"]["initContainers"] = [
+        pod = make_pod("2Gi")
+        pod["spec"]["initContainers"] = [
             {
                 "resources": {"requests": {"memory": memory}},
                 **({"restartPolicy": "Always"} if sidecar else {}),
             }
             for memory, sidecar in inits
         ]
-        assert build_candidate(make_node("a"), [one]).capacity.memory == (100 - taken) * GIB
+        assert build_candidate(make_node("a"), [pod]).capacity.memory == (100 - taken) * GIB
 
     def test_unknown_pods_leave_what_the_node_allocates(self) -> None:
         assert build_candidate(make_node("a"), None).capacity.memory == 100 * GIB
@@ -126,12 +126,12 @@ class TestCandidate:
 class TestEligible:
     def test_gpu_nodes_by_default(self) -> None:
         eligible, notes = eligible_nodes([named("a", gpus=0), named("b")], [])
-        assert ([one.name for one in eligible], notes) == (["b"], [])
+        assert ([candidate.name for candidate in eligible], notes) == (["b"], [])
 
     def test_without_gpus_every_node_but_the_control_plane(self) -> None:
         master = named("m", gpus=0, taints=CONTROL, untolerated=CONTROL)
         eligible, notes = eligible_nodes([master, named("a", gpus=0)], [])
-        assert [one.name for one in eligible] == ["a"]
+        assert [candidate.name for candidate in eligible] == ["a"]
         assert "no node has GPUs" in notes[0]
 
     @pytest.mark.parametrize("others", [[named("b")], [named("b", gpus=0)]], ids=["gpus", "none"])
@@ -153,7 +153,7 @@ class TestEligible:
 
     def test_named_nodes_even_without_gpus(self) -> None:
         eligible, _ = eligible_nodes([named("a", gpus=0), named("b")], [], node_names=["a"])
-        assert [one.name for one in eligible] == ["a"]
+        assert [candidate.name for candidate in eligible] == ["a"]
 
     def test_a_named_node_that_does_not_exist(self) -> None:
         with pytest.raises(UsageError, match="node 'c' does not exist"):
@@ -166,7 +166,7 @@ class TestEligible:
         ]
         nodes = [build_candidate(obj) for obj in objects]
         eligible, _ = eligible_nodes(nodes, objects, selector={"pool": "x", "zone": "1"})
-        assert [one.name for one in eligible] == ["a"]
+        assert [candidate.name for candidate in eligible] == ["a"]
         with pytest.raises(UsageError, match="no node has pool=y") as caught:
             eligible_nodes(nodes, objects, selector={"pool": "y"})
         assert caught.value.hint == "kubectl get nodes -l pool=y"
@@ -182,7 +182,7 @@ class TestChoose:
         ]
         placement = select_nodes(nodes, NEED, 1)
         assert placement.names == ("b",)
-        assert [one.name for one in placement.runners_up] == ["c", "a", "d"]
+        assert [candidate.name for candidate in placement.runners_up] == ["c", "a", "d"]
         assert placement.reason == "8 GPUs, no other cache, the most free memory"
 
     def test_several_copies_on_several_nodes(self) -> None:
@@ -377,8 +377,8 @@ def test_caches_on_a_disk_of_its_own_are_known_by_its_path() -> None:
 
 
 def test_a_pods_own_resources_count() -> None:
-    one = make_pod("1Gi", resources={"requests": {"memory": "40Gi"}})
-    assert build_candidate(make_node("a"), [one]).capacity.memory == 60 * GIB
+    pod = make_pod("1Gi", resources={"requests": {"memory": "40Gi"}})
+    assert build_candidate(make_node("a"), [pod]).capacity.memory == 60 * GIB
 
 
 def test_a_node_that_is_full_of_pods() -> None:
@@ -397,7 +397,7 @@ def test_the_taints_of_several_nodes_are_tolerated_once_each() -> None:
         ),
     ]
     tolerations = required_tolerations(nodes)
-    assert [(one["key"], one.get("value")) for one in tolerations] == [
+    assert [(toleration["key"], toleration.get("value")) for toleration in tolerations] == [
         ("team", "a"),
         ("team", "b"),
         ("x", None),

@@ -175,11 +175,11 @@ def node_affinity_matches_a_node(context: CheckContext) -> Iterator[Finding]:
         }
         missing = [host for host in hosts if host not in hostnames]
         selector = get_path(pod, "spec", "nodeSelector", default={})
-        wants = node_selector.describe(terms) if terms else f"nodeSelector {selector}"
+        requirements = node_selector.describe(terms) if terms else f"nodeSelector {selector}"
         cause = (
             f"node {', '.join(missing)} that the Dataset names is not in the cluster"
             if missing
-            else f"no node matches the requirements of the {part}: {wants}"
+            else f"no node matches the requirements of the {part}: {requirements}"
         )
         evidence = list(unscheduled.evidence())
         if context.cache.dataset is not None:

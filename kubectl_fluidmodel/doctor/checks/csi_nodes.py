@@ -47,13 +47,13 @@ def csi_driver_is_registered(context: CheckContext) -> Iterator[Finding]:
     """
     missing, reported = context.snapshot.read_failure(kinds.CSI_NODES), False
     for node, reads in reader_nodes(context).items():
-        listed = context.snapshot.get(kinds.CSI_NODES, node)
+        csi_node = context.snapshot.get(kinds.CSI_NODES, node)
         warning = next(readers_with_failure(context, "driver", node), None)
-        drivers = [str(driver.get("name")) for driver in get_list(listed, "spec", "drivers")]
-        if warning is None and (listed is None or names.CSI_DRIVER in drivers):
+        drivers = [str(driver.get("name")) for driver in get_list(csi_node, "spec", "drivers")]
+        if warning is None and (csi_node is None or names.CSI_DRIVER in drivers):
             continue
         registered = observations.field_evidence(
-            listed or {}, "spec", "drivers", text=", ".join(drivers) or "none"
+            csi_node or {}, "spec", "drivers", text=", ".join(drivers) or "none"
         )
         yield Finding(
             f"node {node}",
@@ -63,7 +63,7 @@ def csi_driver_is_registered(context: CheckContext) -> Iterator[Finding]:
                 else "the node does not have"
             )
             + f" the driver {names.CSI_DRIVER}, so no pod there can mount the cache",
-            (*([registered] if listed else []), *([warning[1]] if warning else [])),
+            (*([registered] if csi_node else []), *([warning[1]] if warning else [])),
             Fix(
                 command(
                     *("kubectl", "delete", "pod", "-n", names.SYSTEM_NAMESPACE),

@@ -151,8 +151,8 @@ def _absent_claims(context: CheckContext, graph: Object) -> Iterator[tuple[str, 
     opened = open_graph_once(context, graph)
     if opened is None:
         return
-    listed = get_list(graph, "spec", "pvcs")
-    created = {str(entry.get("name")) for entry in listed if entry.get("create") is True}
+    pvcs = get_list(graph, "spec", "pvcs")
+    created = {str(entry.get("name")) for entry in pvcs if entry.get("create") is True}
     for component in opened[0].components:
         pvc = get_path(component.spec, "pvc", default={})
         if pvc.get("create") is True:
@@ -184,8 +184,8 @@ def _claim_name_pointers(value: Any, claim: str, path: str) -> Iterator[str]:
     elif isinstance(value, dict):
         for key, item in value.items():
             pointer = f"{path}/{escape_key(key)}"
-            listed = key == "name" and _CLAIM_NAME_PATH.search(path)
-            if item == claim and (key == "claimName" or listed):
+            is_claim_name = key == "name" and _CLAIM_NAME_PATH.search(path)
+            if item == claim and (key == "claimName" or is_claim_name):
                 yield pointer
             else:
                 yield from _claim_name_pointers(item, claim, pointer)

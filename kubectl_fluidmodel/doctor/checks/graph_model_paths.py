@@ -112,14 +112,14 @@ def engine_paths_hold_the_model(context: CheckContext) -> Iterator[Finding]:
             continue
         right = f"{mount.rstrip('/')}/{directory}".rstrip("/")
         reference = f"dataset {context.cache.namespace}/{context.cache.name}"
-        listed = ", ".join(model or "at its root" for model in models or [directory])
+        directories = ", ".join(model or "at its root" for model in models or [directory])
         by_pin = use.pin_fix("--use-model-path")
         location = f"{use.about} component {use.component.name}, model path"
         by_hand = Fix(right, "advice", location)
         yield Finding(
             use.about,
             f"component {use.component.name} reads {engine.value}, and the model is at {right}",
-            (command_evidence(use, engine), Evidence(reference, "where its model is", listed)),
+            (command_evidence(use, engine), Evidence(reference, "where its model is", directories)),
             by_pin if len(models or [directory]) == 1 else by_hand,
             None if models or directory else Severity.WARNING,
         )

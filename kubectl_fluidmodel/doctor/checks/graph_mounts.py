@@ -49,10 +49,10 @@ def service_mounts_in_one_way(context: CheckContext) -> Iterator[Finding]:
     into `extraPodSpec`, as `pin` does.
     """
     for use in component_usages(context):
-        listed = get_list(use.component.spec, "volumeMounts")
+        own_mounts = get_list(use.component.spec, "volumeMounts")
         inner = get_list(use.component.main_container(), "volumeMounts")
         mounts_cache = any(
-            volume_mount.get("name") == context.cache.name for volume_mount in listed
+            volume_mount.get("name") == context.cache.name for volume_mount in own_mounts
         )
         if mounts_cache and inner and "podTemplate" not in use.component.spec:
             yield Finding(

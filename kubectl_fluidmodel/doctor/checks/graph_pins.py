@@ -106,8 +106,8 @@ def all_workers_mount_the_cache(context: CheckContext) -> Iterator[Finding]:
     by_graph: dict[str, list[ComponentUsage]] = {}
     for use in component_usages(context):
         by_graph.setdefault(use.about, []).append(use)
-    for listed in by_graph.values():
-        workers = [use for use in listed if use.component.role is Role.WORKER]
+    for usages in by_graph.values():
+        workers = [use for use in usages if use.component.role is Role.WORKER]
         without = [use for use in workers if use.claim_mount is None]
         # A worker that mounts another claim has another model.
         bare = [use for use in without if not any(use.component.claims_by_volume().values())]
@@ -211,11 +211,11 @@ def graph_does_not_create_the_claim(context: CheckContext) -> Iterator[Finding]:
     """
     for obj in context.cache.graphs:
         spec = get_path(obj, "spec", default={})
-        listed = [("spec.pvcs", entry) for entry in get_list(spec, "pvcs")]
+        entries = [("spec.pvcs", entry) for entry in get_list(spec, "pvcs")]
         services = spec.get("services")
         for name, service in (services if isinstance(services, dict) else {}).items():
-            listed.append((f"spec.services.{name}.pvc", get_path(service, "pvc", default={})))
-        for path, entry in listed:
+            entries.append((f"spec.services.{name}.pvc", get_path(service, "pvc", default={})))
+        for path, entry in entries:
             if entry.get("name") == context.cache.name and entry.get("create") is True:
                 yield Finding(
                     object_reference(obj),

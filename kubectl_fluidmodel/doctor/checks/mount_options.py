@@ -65,10 +65,10 @@ def keys_are_not_in_plain_text(context: CheckContext) -> Iterator[Finding]:
         if option.value and is_secret_name(option.name, variable=True)
     ]
     if key_options:
-        listed = ", ".join(dict.fromkeys(option.name for option in key_options))
+        key_names = ", ".join(dict.fromkeys(option.name for option in key_options))
         yield Finding(
             cache_reference(cache),
-            f"{listed} can be read by everyone who may read the Dataset",
+            f"{key_names} can be read by everyone who may read the Dataset",
             tuple(
                 Evidence(cache_reference(cache), option.location, f"has {option.name}")
                 for option in key_options

@@ -70,12 +70,14 @@ def source_is_what_was_cached(context: CheckContext) -> Iterator[Finding]:
     files = sum(contents.files for _, contents in listed)
     total = sum(contents.bytes for _, contents in listed)
     reference, location, subject, expected = dataset_reference(context), "", "", ""
-    noted = _recorded_size(context.cache)
-    if noted is not None and noted != (files, total):
+    recorded = _recorded_size(context.cache)
+    if recorded is not None and recorded != (files, total):
         location = f"metadata.annotations {names.BYTES_ANNOTATION}"
-        subject = f"{pluralize(noted[0], 'file')}, {format_bytes(noted[1])} ({noted[1]} bytes)"
+        subject = (
+            f"{pluralize(recorded[0], 'file')}, {format_bytes(recorded[1])} ({recorded[1]} bytes)"
+        )
         expected = "when it was cached"
-    elif noted is None:
+    elif recorded is None:
         text = get_path(context.cache.dataset, "status", "ufsTotal")
         counted, slack = fluid_status.parse_size(text), fluid_status.size_precision(text)
         if counted is not None and abs(counted - total) > slack:

@@ -30,13 +30,13 @@ def source_has_the_cached_size(context: CheckContext) -> Iterator[Finding]:
     usage = cache_usage(cache)
     if cache.dataset is None or not usage.source_changed:
         return
-    noted, reported = usage.source_bytes or 0, usage.fluid_bytes or 0
-    fewer = reported < noted
+    recorded, reported = usage.source_bytes or 0, usage.fluid_bytes or 0
+    fewer = reported < recorded
     path = ("metadata", "annotations", names.BYTES_ANNOTATION)
     yield Finding(
         object_reference(cache.dataset),
         f"the store has {format_bytes(reported)}, {'less' if fewer else 'more'} than the "
-        f"{format_bytes(noted)} that the model had when it was cached",
+        f"{format_bytes(recorded)} that the model had when it was cached",
         (
             observations.field_evidence(cache.dataset, "status", "ufsTotal"),
             observations.field_evidence(cache.dataset, *path),

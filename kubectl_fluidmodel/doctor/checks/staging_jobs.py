@@ -172,8 +172,8 @@ def cached_commit_is_staged(context: CheckContext) -> Iterator[Finding]:
             continue
         if staging.state != "Running" or get_path(cache.dataset, "status", "phase") != "Bound":
             continue
-        noted = annotations_of(staging.job).get(names.BYTES_ANNOTATION, "")
-        total = format_bytes(int(noted)) if str(noted).isdigit() else "all"
+        recorded = annotations_of(staging.job).get(names.BYTES_ANNOTATION, "")
+        total = format_bytes(int(recorded)) if str(recorded).isdigit() else "all"
         yield Finding(
             object_reference(staging.job),
             f"it is still staging the {total} of the commit that is cached",

@@ -1,9 +1,9 @@
-"""Apply the objects of a cache, and describe what changed."""
+"""Applies the objects of a cache, and describes what changed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError
@@ -72,9 +72,45 @@ def apply_object(client: Client, obj: Object, *, dry_run: bool = False) -> tuple
     return (f"configured ({', '.join(changed)})" if changed else "unchanged"), after
 
 
+def apply_and_log(
+    client: Client, obj: Object, log: Callable[[str], None], *, dry_run: bool = False
+) -> Object:
+    """Apply one object, and log what changed.
+
+    Returns:
+        The object as the API server stores it, or would store it.
+
+    Raises:
+        FluidModelError: another manager owns a field with another value; names both.
+    """
+    outcome, after = apply_object(client, obj, dry_run=dry_run)
+    log(f"{kubectl_name(obj)} {outcome}{' (server dry run)' if dry_run else ''}")
+    return after
+
+
+def dry_run_on_server(
+    client: Client, objects: Iterable[Object], log: Callable[[str], None]
+) -> list[Object]:
+    """Send every object with dryRun=All.
+
+    Returns:
+        The objects as the API server would store them.
+
+    Raises:
+        FluidModelError: the API server would refuse one.
+    """
+    stored = []
+    for obj in objects:
+        after = apply_and_log(client, obj, log, dry_run=True)
+        after.setdefault("kind", obj["kind"])
+        (after.get("metadata") or {}).pop("managedFields", None)
+        stored.append(after)
+    return stored
+
+
 def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return the changed fields, as paths of at most three names; secrets by key only."""
-    found: list[str] = []
+    paths: list[str] = []
 
     def walk(old: Any, new: Any, path: tuple[str, ...]) -> None:
         if old == new:
@@ -83,7 +119,7 @@ def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[
             for key in dict.fromkeys([*old, *new]):
                 walk(old.get(key), new.get(key), (*path, str(key)))
             return
-        found.append(".".join(path))
+        paths.append(".".join(path))
 
     for part in ("spec", "data"):
         walk(before.get(part) or {}, after.get(part) or {}, (part,))
@@ -93,4 +129,4 @@ def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[
             get_path(after, "metadata", part, default={}),
             (part,),
         )
-    return found
+    return paths

@@ -40,7 +40,7 @@ class CacheCommand:
             The exit code.
         """
         from kubectl_fluidmodel.cache.hub_staging import HubStaging
-        from kubectl_fluidmodel.cache.workflow import plan_offline
+        from kubectl_fluidmodel.cache.plan import plan_offline
         from kubectl_fluidmodel.objects.plugin_pod import no_image_error
 
         namespace = context_namespace(self.connection)
@@ -60,9 +60,9 @@ class CacheCommand:
         if source.secret is not None:
             create = create_secret_command(source.secret)
             print_note(f"the Secret is not printed; create it with: {create}")
-        first = staging.job.objects() if staging else []
-        shown = [obj for obj in desired.objects if obj is not source.secret]
-        self._print_objects([*first, *shown, *([desired.load] if desired.load else [])])
+        staged = staging.job.objects() if staging else []
+        shown = [obj for obj in desired.objects_and_load if obj is not source.secret]
+        self._print_objects([*staged, *shown])
         return 0
 
     def dry_run_server(self) -> int:
@@ -71,22 +71,16 @@ class CacheCommand:
         Returns:
             The exit code.
         """
-        import time
-
-        from kubectl_fluidmodel.cache.hub_staging import HubStaging
-        from kubectl_fluidmodel.cache.workflow import CacheWorkflow, dry_run_on_server
+        from kubectl_fluidmodel.cache import recreation
+        from kubectl_fluidmodel.cache.apply import dry_run_on_server
+        from kubectl_fluidmodel.cache.workflow import CacheWorkflow
         from kubectl_fluidmodel.kube.client import Client
         from kubectl_fluidmodel.objects.plugin_pod import no_image_error
         from kubectl_fluidmodel.output.live import ProgressView
 
         client = Client.connect(self.connection)
-        namespace = client.namespace
-        staging = HubStaging.plan(self.options, namespace, client) if self.options.staging else None
-        options = staging.staged_options() if staging else self.options
-        workflow = CacheWorkflow(
-            client, namespace, options, ProgressView(color=self.color), time.monotonic(), staging
-        )
-        checked = workflow.preflight()
+        workflow = CacheWorkflow.open(client, self.options, ProgressView(color=self.color))
+        checked, staging = workflow.preflight(), workflow.staging
         if staging:
             staging.job.require_references()
             if staging.job.lacks_image and not staging.is_staged():
@@ -97,11 +91,11 @@ class CacheCommand:
         for change in desired.immutable_changes:
             print_note(f"note: would be recreated: {change}")
         if desired.immutable_changes:
-            workflow.require_no_readers(desired)
+            recreation.require_no_readers(client, client.namespace, desired)
         workflow.prepare_resize(desired, checked.existing)
-        first = staging.job.objects() if staging else []
-        sent = dry_run_on_server(client, desired, print_note, first)
-        self._print_objects([obj for obj in sent if obj["kind"] != "Secret"])
+        staged = staging.job.objects() if staging else []
+        stored = dry_run_on_server(client, [*staged, *desired.objects_and_load], print_note)
+        self._print_objects([obj for obj in stored if obj["kind"] != "Secret"])
         return 0
 
     def run(self, hopeless_check: Callable[[Client, str], Callable[[], None]]) -> int:

@@ -1,34 +1,37 @@
 """Decides the objects of a cache, from the options, the source and the cluster. Pure.
 
-Existing values are kept unless flags change them: a second run must not move a cache because a node
-has slightly less free memory today.
+Start at `build_desired`; `node_choice.py` decides the medium and the nodes. Existing values stay
+unless flags change them: a second run must not move a cache because a node has slightly less free
+memory today.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
+from kubectl_fluidmodel.cache.existing import (
+    ExistingObjects,
+    Resize,
+    immutable_changes,
+    resize_to,
+)
+from kubectl_fluidmodel.cache.node_choice import (
+    CandidateNodes,
+    affinity_and_tolerations,
+    choose_medium_and_nodes,
+)
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.cache.source_check import skipped_file_notes
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.fluid import (
-    alluxio_runtime,
-    dataload,
-    dataset,
-    fuse,
-    names,
-    placement,
-    worker_set,
-)
+from kubectl_fluidmodel.fluid import alluxio_runtime, dataload, dataset, fuse, names, worker_set
 from kubectl_fluidmodel.fluid.mount import MountCredentials, build_mount
-from kubectl_fluidmodel.fluid.placement import Candidate, NodeRequirement, Placement
+from kubectl_fluidmodel.fluid.placement import Placement
 from kubectl_fluidmodel.inventory.staging_status import glob_annotations
 from kubectl_fluidmodel.model import sizing
 from kubectl_fluidmodel.model.files import FileListing
-from kubectl_fluidmodel.model.sizing import HeapSizes, Medium
-from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, annotations_of, get_path
+from kubectl_fluidmodel.model.sizing import Medium
+from kubectl_fluidmodel.objects.access import Object, annotations_of
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.output.shell import kubectl
 from kubectl_fluidmodel.output.units import format_bytes
@@ -45,49 +48,6 @@ _MAX_LOAD_PATHS = 40
 
 
 @dataclass(frozen=True)
-class ExistingObjects:
-    """The existing objects of this cache; None for those that do not exist."""
-
-    dataset: Object | None = None
-    runtime: Object | None = None
-    load: Object | None = None
-    worker_nodes: tuple[str, ...] = ()
-    """Names of the workers' nodes, by the workers' numbers; read only if the copies do not
-    match the Dataset's nodes. Empty if unknown."""
-
-    @property
-    def replicas(self) -> int | None:
-        """The copies of the existing cache; None if there is none."""
-        if self.runtime is None:
-            return None
-        return int(get_path(self.runtime, "spec", "replicas", default=1))
-
-
-@dataclass(frozen=True)
-class CandidateNodes:
-    """The nodes, and which of them may hold the cache; None if nodes cannot be read."""
-
-    nodes: tuple[Candidate, ...]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Resize:
-    """A different number of copies, to which Fluid can scale the running cache."""
-
-    before: int
-    after: int
-    removed: tuple[str, ...]
-    """Names of the nodes that lose their copies."""
-
-    def __str__(self) -> str:
-        if self.after > self.before:
-            return f"copies: {self.before} → {self.after}; the running workers stay as they are"
-        verb = "loses its copy" if len(self.removed) == 1 else "lose their copies"
-        return f"copies: {self.before} → {self.after}; {', '.join(self.removed)} {verb}"
-
-
-@dataclass(frozen=True)
 class DesiredCache:
     """The objects to apply, in order, and the reasons."""
 
@@ -101,6 +61,10 @@ class DesiredCache:
     notes: tuple[str, ...]
     resize: Resize | None = None
     """How the running cache is scaled; None if it is not, or is recreated."""
+
+    @property
+    def objects_and_load(self) -> tuple[Object, ...]:
+        return (*self.objects, *([self.load] if self.load else []))
 
     @property
     def dataset(self) -> Object:
@@ -147,12 +111,12 @@ def build_desired(
         web=options.is_web_source,
         parallel_chunks=fuse.MAX_BACKGROUND * fuse.CHUNK_BYTES if high_concurrency else 0,
     )
-    medium, selected, notes = _choose_medium_and_nodes(
+    medium, selected, notes = choose_medium_and_nodes(
         options, model_bytes, quota, jvm, candidates, existing
     )
     if high_concurrency:
         notes.append(_HIGH_CONCURRENCY_NOTE)
-    affinity, tolerations = _affinity_and_tolerations(options, selected, existing)
+    affinity, tolerations = affinity_and_tolerations(options, selected, existing)
     source_mount = build_mount(options.source, options.name, namespace, credentials)
     annotations = source_annotations(options.recorded_uri, options.commit, listing)
     annotations |= _update_annotations(options, existing)
@@ -188,8 +152,8 @@ def build_desired(
             paths=paths,
         )
     first = (secret,) if secret else ()
-    kept = _hostnames(existing.worker_nodes[: options.replicas], candidates)
-    changes = tuple(immutable_changes(existing, dataset_object, runtime, kept))
+    kept_hosts = _hostnames(existing.worker_nodes[: options.replicas], candidates)
+    changes = immutable_changes(existing, dataset_object, runtime, kept_hosts)
     return DesiredCache(
         objects=(*first, *source_mount.objects, dataset_object, runtime),
         load=load,
@@ -198,7 +162,7 @@ def build_desired(
         placement=selected,
         immutable_changes=changes,
         notes=tuple(notes),
-        resize=None if changes else _resize(existing, options.replicas),
+        resize=None if changes else resize_to(existing, options.replicas),
     )
 
 
@@ -230,31 +194,28 @@ def source_annotations(uri: str, commit: str, listing: FileListing | None) -> di
         commit: Of a model of the Hub; else empty.
         listing: The files; None where the source was not listed.
     """
-    found = {names.SOURCE_ANNOTATION: uri}
+    annotations = {names.SOURCE_ANNOTATION: uri}
     if commit:
-        found[names.COMMIT_ANNOTATION] = commit
+        annotations[names.COMMIT_ANNOTATION] = commit
     if listing:
-        found[names.BYTES_ANNOTATION] = str(listing.bytes)
-        found[names.FILES_ANNOTATION] = str(len(listing.files))
+        annotations[names.BYTES_ANNOTATION] = str(listing.bytes)
+        annotations[names.FILES_ANNOTATION] = str(len(listing.files))
         if listing.junk:
             skipped = sum(file.size for file in listing.junk)
-            found[names.EXCLUDED_BYTES_ANNOTATION] = str(skipped)
-    return found
+            annotations[names.EXCLUDED_BYTES_ANNOTATION] = str(skipped)
+    return annotations
 
 
 def _update_annotations(options: CacheOptions, existing: ExistingObjects) -> dict[str, str]:
-    """What a Dataset records for later runs and `update`.
-
-    What it replaces stays when `cache` runs again.
-    """
+    """What a Dataset records for later runs and `update`; what it replaces stays recorded."""
     recorded = annotations_of(existing.dataset or {}).get(names.REPLACES_ANNOTATION, "")
-    found = {
+    annotations = {
         names.REVISION_ANNOTATION: options.revision,
         names.REPLACES_ANNOTATION: options.replaces or recorded,
     }
     if options.staging is not None:
-        found |= glob_annotations(options.staging.hub.include, options.staging.hub.exclude)
-    return {key: value for key, value in found.items() if value}
+        annotations |= glob_annotations(options.staging.hub.include, options.staging.hub.exclude)
+    return {key: value for key, value in annotations.items() if value}
 
 
 def _high_concurrency(options: CacheOptions, existing: ExistingObjects) -> bool:
@@ -284,13 +245,8 @@ def load_paths(listing: FileListing) -> tuple[str, ...]:
     """
     skipped = sum(file.size for file in listing.junk)
     entries = sorted({file.path.partition("/")[0] for file in listing.files})
-    worth_it = skipped * _MIN_SKIPPED_SHARE >= listing.bytes
-    if (
-        not skipped
-        or not worth_it
-        or len(entries) > _MAX_LOAD_PATHS
-        or any(set(":* ") & set(e) for e in entries)
-    ):
+    worth_it = skipped and skipped * _MIN_SKIPPED_SHARE >= listing.bytes
+    if not worth_it or len(entries) > _MAX_LOAD_PATHS or set(":* ") & set("".join(entries)):
         return ("/",)
     return tuple(f"/{entry}" for entry in entries)
 
@@ -299,7 +255,7 @@ def _loaded_bytes(listing: FileListing, paths: Sequence[str]) -> int:
     """Return the bytes that a load of the paths transfers."""
     skipped = listing.junk
     if "/" not in paths:
-        skipped = tuple(f for f in skipped if f"/{f.path.partition('/')[0]}" in paths)
+        skipped = tuple(file for file in skipped if f"/{file.path.partition('/')[0]}" in paths)
     return listing.bytes + sum(file.size for file in skipped)
 
 
@@ -322,193 +278,7 @@ def _choose_quota(options: CacheOptions, cached_bytes: int, existing: ExistingOb
     return required
 
 
-def _choose_medium_and_nodes(
-    options: CacheOptions,
-    model_bytes: int,
-    quota: int,
-    jvm: HeapSizes,
-    candidates: CandidateNodes | None,
-    existing: ExistingObjects,
-) -> tuple[Medium, Placement | None, list[str]]:
-    """Select the medium and the nodes, which depend on each other."""
-    current = _current_medium(options, existing)
-    if candidates is None:
-        medium = current or sizing.choose_medium(
-            options.medium, options.path, quota, jvm, model_bytes, None
-        )
-        return medium, None, []
-    notes = list(candidates.notes)
-    keep = [] if options.placement_given else _current_nodes(existing, candidates.nodes)
-    if existing.worker_nodes and not options.placement_given:
-        keep = list(existing.worker_nodes[: options.replicas])  # Fluid removes the last ones
-    if current:
-        media = [current]
-    elif options.medium != "auto":
-        media = [sizing.choose_medium(options.medium, options.path, quota, jvm, model_bytes, None)]
-    else:
-        media = _auto_media(options, model_bytes, quota, jvm, candidates.nodes)
-    medium = media[0]
-    eligible = candidates.nodes
-    if medium.type == "MEM" and not current and options.medium == "auto":
-        # The memory tier was selected for these nodes only, because it fits beside the engine
-        # there.
-        eligible = tuple(
-            node
-            for node in eligible
-            if sizing.fits_memory(quota, jvm, model_bytes, node.capacity)[0]
-        )
-    selected = placement.select_nodes(
-        eligible, _node_requirement(medium, quota, jvm), options.replicas, current=keep
-    )
-    if medium.type != "MEM" and medium.path != sizing.DISK_PATH:
-        notes.append(_unknown_disk_note(medium.path, quota, selected))
-    return medium, selected, notes
-
-
-def _unknown_disk_note(path: str, quota: int, selected: Placement) -> str:
-    """Return a note that the free space of a separate disk is unknown."""
-    shares = [
-        f"{format_bytes(node.disk_used_by_caches(path))} on {node.name}"
-        for node in selected.nodes
-        if node.disk_used_by_caches(path)
-    ]
-    usage = f"; other caches on that disk may take {', '.join(shares)}" if shares else ""
-    return f"the API does not show whether {path} has {format_bytes(quota)} free{usage}"
-
-
-def _auto_media(
-    options: CacheOptions,
-    model_bytes: int,
-    quota: int,
-    jvm: HeapSizes,
-    candidates: Sequence[Candidate],
-) -> list[Medium]:
-    """Select the medium for `--medium auto`: memory if enough nodes have it, else SSD."""
-    ready = [node for node in candidates if node.is_eligible]
-    media = [
-        sizing.choose_medium("auto", options.path, quota, jvm, model_bytes, node.capacity)
-        for node in sorted(ready, key=lambda node: -(node.capacity.memory or 0))
-    ]
-    in_memory = [medium for medium in media if medium.type == "MEM"]
-    if len(in_memory) >= options.replicas:
-        return in_memory
-    return [medium for medium in media if medium.type != "MEM"] or [
-        sizing.choose_medium("SSD", options.path, quota, jvm, model_bytes, None)
-    ]
-
-
-def _node_requirement(medium: Medium, quota: int, jvm: HeapSizes) -> NodeRequirement:
-    in_memory = medium.type == "MEM"
-    on_root_disk = not in_memory and medium.path == sizing.DISK_PATH
-    return NodeRequirement(
-        memory=jvm.on_cache_node + (quota if in_memory else 0), disk=quota if on_root_disk else 0
-    )
-
-
-def _current_medium(options: CacheOptions, existing: ExistingObjects) -> Medium | None:
-    if existing.runtime is None or options.medium != "auto" or options.path is not None:
-        return None
-    kind, path, _ = alluxio_runtime.parse_tier(existing.runtime)
-    return Medium(kind, path, "unchanged") if kind else None
-
-
-def _current_nodes(existing: ExistingObjects, candidates: Sequence[Candidate]) -> list[str]:
-    hosts = placement.bound_hostnames(existing.dataset) if existing.dataset else []
-    return [node.name for node in candidates if node.hostname in hosts]
-
-
-def _affinity_and_tolerations(
-    options: CacheOptions, selected: Placement | None, existing: ExistingObjects
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the node affinity and tolerations of the Dataset."""
-    if selected is not None:
-        return placement.node_affinity(selected.nodes), placement.required_tolerations(
-            selected.nodes
-        )
-    if existing.dataset is not None and not options.placement_given:
-        spec = existing.dataset.get("spec") or {}
-        return dict(spec.get("nodeAffinity") or {}), list(spec.get("tolerations") or [])
-    if options.nodes:
-        requirements = [{"key": HOSTNAME_LABEL, "operator": "In", "values": sorted(options.nodes)}]
-    elif options.node_selector:
-        requirements = [
-            {"key": key, "operator": "In", "values": [value]}
-            for key, value in options.node_selector
-        ]
-    else:
-        requirements = [{"key": placement.GPU_PRESENT, "operator": "In", "values": ["true"]}]
-    gpu = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
-    return placement.required_affinity(requirements), [gpu]
-
-
-def immutable_changes(
-    existing: ExistingObjects,
-    dataset_object: Object,
-    runtime_object: Object,
-    kept_hosts: Collection[str] = (),
-) -> list[str]:
-    """Return the differences from an existing cache that cannot be applied while it runs.
-
-    Fluid never remounts the root and never rebuilds the tier (pkg/ddc/alluxio/ufs_internal.go).
-    Nodes can be added, or lose their copies if their workers have the highest numbers.
-
-    Args:
-        existing: The existing cache.
-        dataset_object: The desired Dataset.
-        runtime_object: The desired runtime.
-        kept_hosts: Host names of the workers that remain if copies are removed.
-    """
-    found = []
-    if existing.dataset is not None:
-        before = get_path(existing.dataset, "spec", "mounts", 0, default={})
-        after = dataset_object["spec"]["mounts"][0]
-        for key in ("mountPoint", "options", "encryptOptions"):
-            if (before.get(key) or None) != (after.get(key) or None):
-                found.append(
-                    f"mount {key}: {_abbreviate(before.get(key))} → {_abbreviate(after.get(key))}"
-                )
-        hosts = (
-            placement.bound_hostnames(existing.dataset),
-            placement.bound_hostnames(dataset_object),
-        )
-        if all(hosts) and not _can_scale(set(hosts[0]), set(hosts[1]), set(kept_hosts)):
-            found.append(f"nodes: {', '.join(hosts[0])} → {', '.join(hosts[1])}")
-    if existing.runtime is not None:
-        clients = [fuse.uses_jnr_fuse(each) for each in (existing.runtime, runtime_object)]
-        if clients[0] != clients[1]:
-            old_state, new_state = ("on" if each else "off" for each in clients)
-            found.append(f"high concurrency: {old_state} → {new_state}")
-        old, new = (
-            alluxio_runtime.parse_tier(existing.runtime),
-            alluxio_runtime.parse_tier(runtime_object),
-        )
-        for label, before, after in zip(("medium", "path", "quota"), old, new, strict=True):
-            if before != after:
-                shown = [bytes_to_quantity(v) if isinstance(v, int) else v for v in (before, after)]
-                found.append(f"{label}: {shown[0]} → {shown[1]}")
-    return found
-
-
-def _can_scale(before: set[str], after: set[str], kept: set[str]) -> bool:
-    """Whether the running workers can stay where they are."""
-    return before <= after or (after < before and after == kept)
-
-
 def _hostnames(nodes: Sequence[str], candidates: CandidateNodes | None) -> list[str]:
+    """Return the host names of nodes by their names; a node that is not listed keeps its name."""
     hostnames = {node.name: node.hostname for node in candidates.nodes} if candidates else {}
     return [hostnames.get(node, node) for node in nodes]
-
-
-def _resize(existing: ExistingObjects, replicas: int) -> Resize | None:
-    before = existing.replicas
-    if before in (None, replicas):
-        return None
-    return Resize(before, replicas, existing.worker_nodes[replicas:])
-
-
-def _abbreviate(value: Any) -> str:
-    if isinstance(value, dict):
-        return ",".join(f"{key.rsplit('.', 1)[-1]}={item}" for key, item in sorted(value.items()))
-    if isinstance(value, list):
-        return ",".join(str(get_path(item, "valueFrom", "secretKeyRef", "name")) for item in value)
-    return str(value)

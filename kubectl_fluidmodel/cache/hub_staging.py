@@ -211,12 +211,11 @@ class HubStaging:
 
     def _start_job(self, client: Client, reporter: ProgressReporter) -> Object:
         for secret in self.job.secrets():
-            outcome, _ = apply.apply_object(client, secret)
-            reporter.log(f"{kubectl_name(secret)} {outcome}")
-        made = self.job.build()
-        reporter.log(f"{kubectl_name(made)} {job_control.ensure_job(client, made)}")
-        self._yield_to_earlier_job(client, made)
-        return made
+            apply.apply_and_log(client, secret, reporter.log)
+        job = self.job.build()
+        reporter.log(f"{kubectl_name(job)} {job_control.ensure_job(client, job)}")
+        self._yield_to_earlier_job(client, job)
+        return job
 
     def _find_active_job(self, client: Client) -> Object | None:
         """Return a running Job that stages this commit to the same bucket."""

@@ -77,9 +77,7 @@ class CacheLoader:
                 return uid
             self.client.delete(names.DATA_LOADS, self.name, self.namespace, uid=uid)
             self._wait_until_deleted(uid)
-        outcome, applied = apply.apply_object(self.client, load)
-        self.reporter.log(f"{kubectl_name(load)} {outcome}")
-        return names.uid_of(applied)
+        return names.uid_of(apply.apply_and_log(self.client, load, self.reporter.log))
 
     def _wait_until_deleted(self, uid: str) -> None:
         if not wait_until_deleted(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubectl_fluidmodel.cache.desired import ExistingObjects
+from kubectl_fluidmodel.cache.existing import ExistingObjects
 from kubectl_fluidmodel.cache.hints import adopt, other_name, uncache
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.errors import FluidModelError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kubectl_fluidmodel.cache.desired import CandidateNodes, ExistingObjects
+from kubectl_fluidmodel.cache.existing import ExistingObjects
+from kubectl_fluidmodel.cache.node_choice import CandidateNodes
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.dynamo import resources
 from kubectl_fluidmodel.dynamo.component import Role

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from kubectl_fluidmodel.cache import deletion, resizing
-from kubectl_fluidmodel.cache.desired import ExistingObjects
+from kubectl_fluidmodel.cache.existing import ExistingObjects
 from kubectl_fluidmodel.cache.hints import RBAC_DOCS
 from kubectl_fluidmodel.cache.name_conflicts import (
     check_staging_jobs,

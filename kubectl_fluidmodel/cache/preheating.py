@@ -4,7 +4,7 @@ Fluid runs one FUSE client per node and cache, and mounts it with `kernel_cache`
 read, later pods of that node read from the page cache, until the kernel needs the memory. So the
 first worker neither waits for the FUSE client to start nor reads through it.
 
-`--verify read` is the same, but reads again what was read before.
+`--verify read` is the same, but reads again what was read before. Start at `read_cache`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kubectl_fluidmodel.cache.read_verification import (
     WrongContentError,
 )
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import fuse, names
 from kubectl_fluidmodel.fluid.claim_job import ClaimNode
 from kubectl_fluidmodel.fluid.placement import build_candidate
 from kubectl_fluidmodel.inventory.preheat_record import (
@@ -36,6 +36,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import KubeError
 from kubectl_fluidmodel.kube.job_run import job_permissions
 from kubectl_fluidmodel.kube.permissions import denied
+from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.kinds import NODES, PODS
 from kubectl_fluidmodel.objects.time import format_now
 from kubectl_fluidmodel.output.progress import ProgressReporter
@@ -64,6 +65,41 @@ class Preheating:
     nodes: tuple[PreheatedNode, ...] = ()
     verification: ReadVerification | None = None
     """None if not every node was read in this run."""
+
+
+def read_cache(
+    client: Client,
+    namespace: str,
+    options: CacheOptions,
+    runtime: Object,
+    expected: Mapping[str, ExpectedFile],
+    reporter: ProgressReporter,
+    deadline: float,
+) -> Preheating:
+    """Read a cache on each of its nodes: to preheat it, to verify it, or both.
+
+    Args:
+        client: The cluster.
+        namespace: The cache's namespace.
+        options: The cache, and the pod that reads it.
+        runtime: Its runtime.
+        expected: The model's files by path; empty if they could not be listed.
+        reporter: Gets messages and progress.
+        deadline: The time.monotonic() at which the last wait ends.
+
+    Raises:
+        WrongContentError: a pod reads something else than the source has.
+        FluidModelError: a cache that was to be read cannot be read.
+    """
+    has_page_cache = not fuse.uses_jnr_fuse(runtime)
+    if not has_page_cache and not options.must_read:
+        return Preheating()  # a note of the plan says why
+    if options.reader is None:
+        reporter.log(skipped_note("there is no image for its pod", options, namespace))
+        return Preheating()
+    image, network = options.reader.image, options.reader.network
+    reads = ClaimReads(client, namespace, options.name, image, network, reporter, deadline)
+    return Preheater(client, namespace, options, reads, reporter, has_page_cache).run(expected)
 
 
 @dataclass(frozen=True)

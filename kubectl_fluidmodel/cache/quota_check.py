@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kubectl_fluidmodel.cache.desired import DesiredCache, ExistingObjects
+from kubectl_fluidmodel.cache.desired import DesiredCache
+from kubectl_fluidmodel.cache.existing import ExistingObjects
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError

@@ -19,7 +19,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.objects.pods import is_terminated
+from kubectl_fluidmodel.objects.pods import claim_names, is_terminated
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Operand, kubectl
 from kubectl_fluidmodel.stage.job import job_selector
@@ -72,14 +72,11 @@ def _list_owned(
 
 def pods_mounting(client: Client, namespace: str, claim: str) -> list[str]:
     """Return the names of the pods that mount a claim and have not ended."""
-
-    def mounts(pod: Object) -> bool:
-        return not is_terminated(pod) and any(
-            get_path(volume, "persistentVolumeClaim", "claimName") == claim
-            for volume in get_path(pod, "spec", "volumes", default=[])
-        )
-
-    return [name_of(pod) for pod in client.list_objects(kinds.PODS, namespace) if mounts(pod)]
+    return [
+        name_of(pod)
+        for pod in client.list_objects(kinds.PODS, namespace)
+        if claim in claim_names(pod) and not is_terminated(pod)
+    ]
 
 
 def required_permissions(found: list[Object], namespace: str) -> list[Permission]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from kubectl_fluidmodel.cache.existing import Resize
 from kubectl_fluidmodel.cache.hints import RBAC_DOCS
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import worker_set
@@ -18,7 +19,7 @@ from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.kube.permissions import Permission
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
-from kubectl_fluidmodel.objects.pods import is_terminated
+from kubectl_fluidmodel.objects.pods import claim_names, is_terminated
 from kubectl_fluidmodel.output.serialize import kubectl_name
 
 
@@ -37,14 +38,30 @@ def worker_nodes(client: Client, namespace: str, name: str) -> tuple[str, ...]:
     return nodes if all(nodes) and numbers == list(range(len(pods))) else ()
 
 
-def require_permissions(client: Client, namespace: str) -> None:
-    """Raises: FluidModelError: the workers' StatefulSet cannot be read or patched."""
+def require_allowed(
+    client: Client, namespace: str, name: str, resize: Resize, dataset: Object | None
+) -> None:
+    """Check that a running cache may get another number of copies.
+
+    Args:
+        client: The cluster.
+        namespace: The cache's namespace.
+        name: The cache's name.
+        resize: The change.
+        dataset: The Dataset; its references in other namespaces are read there.
+
+    Raises:
+        FluidModelError: the workers' StatefulSet cannot be read or patched, or a copy that would be
+            removed is read.
+    """
     permissions.require_permissions(
         client,
         [Permission(verb, kinds.STATEFUL_SETS, namespace) for verb in ("get", "patch")],
         task=f"change the number of copies of a cache in {namespace}",
         docs=RBAC_DOCS,
     )
+    if resize.removed:
+        require_unread(client, namespace, dataset, name, resize.removed)
 
 
 def require_unread(
@@ -75,7 +92,9 @@ def require_unread(
         readers += [
             f"{name_of(pod)} on {get_path(pod, 'spec', 'nodeName')}"
             for pod in pods
-            if get_path(pod, "spec", "nodeName") in nodes and _mounts(pod, claim)
+            if get_path(pod, "spec", "nodeName") in nodes
+            and claim in claim_names(pod)
+            and not is_terminated(pod)
         ]
     if readers:
         raise FluidModelError(
@@ -83,13 +102,6 @@ def require_unread(
             f"pods read it there: {', '.join(readers[:5])}{'…' if len(readers) > 5 else ''}",
             "stop them, or keep the copies",
         )
-
-
-def _mounts(pod: Object, claim: str) -> bool:
-    return not is_terminated(pod) and any(
-        get_path(volume, "persistentVolumeClaim", "claimName") == claim
-        for volume in get_list(pod, "spec", "volumes")
-    )
 
 
 def admit_nodes(

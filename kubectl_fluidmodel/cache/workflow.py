@@ -1,4 +1,4 @@
-"""The steps of `cache`: preflight, stage, plan, execute, verify.
+"""The steps of `cache`: preflight, stage, plan, execute, verify. Start at `run`.
 
 Each step can be interrupted: what was created stays, and the same command continues.
 """
@@ -6,64 +6,42 @@ Each step can be interrupted: what was created stays, and the same command conti
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import field, replace
 
 from kubectl_fluidmodel.cache import (
     apply,
-    hints,
     name_conflicts,
     nodes,
     preflight,
+    preheating,
     quota_check,
-    read_verification,
-    removal,
+    recreation,
     resizing,
 )
-from kubectl_fluidmodel.cache.desired import (
-    CandidateNodes,
-    DesiredCache,
-    ExistingObjects,
-    build_desired,
-)
+from kubectl_fluidmodel.cache.desired import DesiredCache
+from kubectl_fluidmodel.cache.existing import ExistingObjects
 from kubectl_fluidmodel.cache.hub_staging import HubStaging
 from kubectl_fluidmodel.cache.loader import CacheLoader
 from kubectl_fluidmodel.cache.options import CacheOptions
+from kubectl_fluidmodel.cache.plan import CachePlan, plan_cache
 from kubectl_fluidmodel.cache.preflight import PreflightResult
-from kubectl_fluidmodel.cache.preheating import Preheater, Preheating, skipped_note
+from kubectl_fluidmodel.cache.preheating import Preheating
 from kubectl_fluidmodel.cache.progress import CacheProgress
-from kubectl_fluidmodel.cache.read_verification import ClaimReads
+from kubectl_fluidmodel.cache.read_verification import expected_files
 from kubectl_fluidmodel.cache.source_info import SourceInfo, read_source
 from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.cache.waiter import CacheWaiter, open_waiter
 from kubectl_fluidmodel.cache.watch import CacheTarget
-from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.fluid import fuse, names
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.kube.job_run import job_permissions
 from kubectl_fluidmodel.objects.access import Object, get_path
-from kubectl_fluidmodel.objects.scheduler import group_by_reason
 from kubectl_fluidmodel.output.progress import ProgressReporter
-from kubectl_fluidmodel.output.serialize import kubectl_name
-from kubectl_fluidmodel.output.units import format_bytes, pluralize
 from kubectl_fluidmodel.records import dataclass
 
 _RETRY_TIMEOUT = 60.0
 """Seconds for which the API server may be unavailable during the work."""
-_DELETE_TIMEOUT = 120.0
-"""Timeout in seconds for Fluid to clean up deleted objects."""
-
-
-@dataclass(frozen=True)
-class CachePlan:
-    """The objects to create, and the facts behind them."""
-
-    options: CacheOptions
-    preflight: PreflightResult
-    source: SourceInfo
-    desired: DesiredCache
 
 
 @dataclass(frozen=True)
@@ -104,8 +82,9 @@ def run(
     workflow = CacheWorkflow.open(client, options, reporter, raise_if_hopeless)
     checked, staging = workflow.preflight(), workflow.staging
     if staging is not None:
-        planned = workflow.plan_ahead(checked, staging)
-        dry_run_on_server(client, planned.desired, lambda _: None, staging.job.objects())
+        desired = workflow.plan_ahead(checked, staging).desired
+        objects = [*staging.job.objects(), *desired.objects_and_load]
+        apply.dry_run_on_server(client, objects, lambda _: None)
         if not workflow.stage(staging):
             return None
         checked = workflow.after_staging(checked)
@@ -179,7 +158,7 @@ class CacheWorkflow:
             quota_check.require_job_admitted(self.client, self.namespace, job)
         plan = self.plan(checked)
         if plan.desired.immutable_changes and not readers_end:
-            self.require_no_readers(plan.desired)
+            recreation.require_no_readers(self.client, self.namespace, plan.desired)
         return plan
 
     def stage(self, staging: HubStaging) -> bool:
@@ -247,17 +226,17 @@ class CacheWorkflow:
             The comparison with the source; None if nothing was loaded or waited for.
         """
         self.client.retry_timeout = _RETRY_TIMEOUT
-        self._log_plan(plan)
-        desired, existing = plan.desired, plan.preflight.existing
+        desired, existing, log = plan.desired, plan.preflight.existing, self.reporter.log
+        for line in plan.lines():
+            log(line)
         if desired.immutable_changes:
-            self._delete_for_recreate(desired)
+            recreation.delete_for_recreation(self.client, self.namespace, desired, log)
             existing = ExistingObjects()
         if desired.resize:
             self.prepare_resize(desired, existing)
-            resizing.admit_nodes(self.client, self.namespace, desired.dataset, self.reporter.log)
+            resizing.admit_nodes(self.client, self.namespace, desired.dataset, log)
         for obj in desired.objects:
-            outcome, _ = apply.apply_object(self.client, obj)
-            self.reporter.log(f"{kubectl_name(obj)} {outcome}")
+            apply.apply_and_log(self.client, obj, log)
         loader = CacheLoader(self.client, self.namespace, self.options.name, self.reporter)
         if not self.options.wait:
             if desired.load is not None:
@@ -285,69 +264,27 @@ class CacheWorkflow:
         options = self.options
         if not (options.wait and options.load and (options.must_read or options.preheat != "off")):
             return Preheating()
-        has_page_cache = not fuse.uses_jnr_fuse(plan.desired.runtime)
-        if not has_page_cache and not options.must_read:
-            return Preheating()  # a note of the plan says why
-        if options.reader is None:
-            reason = "there is no image for its pod"
-            self.reporter.log(skipped_note(reason, options, self.namespace))
-            return Preheating()
-        reads = ClaimReads(
+        return preheating.read_cache(
             self.client,
             self.namespace,
-            options.name,
-            options.reader.image,
-            options.reader.network,
+            options,
+            plan.desired.runtime,
+            expected_files(plan.source.listing, self.staging.files.files if self.staging else ()),
             self.reporter,
             self.deadline,
         )
-        staged = self.staging.files.files if self.staging else ()
-        preheater = Preheater(
-            self.client, self.namespace, options, reads, self.reporter, has_page_cache
-        )
-        return preheater.run(read_verification.expected_files(plan.source.listing, staged))
-
-    def require_no_readers(self, desired: DesiredCache) -> None:
-        """Raises: FluidModelError: pods read from a cache that has to be recreated."""
-        name = self.options.name
-        dataset = self.client.get_or_none(names.DATASETS, name, self.namespace)
-        changes = "; ".join(desired.immutable_changes)
-        removal.require_unreferenced(
-            self.client, dataset, f"cache {name} has to be recreated for this ({changes})"
-        )
-        try:
-            reading = removal.pods_mounting(self.client, self.namespace, name)
-        except ForbiddenError as err:
-            raise FluidModelError(
-                f"cache {name} has to be recreated for this",
-                "cannot check whether pods read from it: " + err.reason,
-                hints.uncache(name, self.namespace),
-            ) from err
-        if reading:
-            raise FluidModelError(
-                f"cache {name} has to be recreated for this ({changes})",
-                f"pods read from it: {', '.join(reading[:5])}",
-                f"stop them, or {hints.other_name(name)}",
-            )
 
     def prepare_resize(self, desired: DesiredCache, existing: ExistingObjects) -> None:
-        """Report how the running cache is scaled.
+        """Report how the running cache is scaled, if it is.
 
         Raises:
             FluidModelError: it may not be, or a copy is read that would be removed.
         """
-        if desired.resize is None:
-            return
-        resizing.require_permissions(self.client, self.namespace)
-        if desired.resize.removed:
-            resizing.require_unread(
-                self.client,
-                self.namespace,
-                existing.dataset,
-                self.options.name,
-                desired.resize.removed,
+        if desired.resize is not None:
+            resizing.require_allowed(
+                self.client, self.namespace, self.options.name, desired.resize, existing.dataset
             )
-        self._log_once(str(desired.resize))
+            self.reporter.log(str(desired.resize))
 
     # -- steps -------------------------------------------------------------------------------
 
@@ -383,103 +320,8 @@ class CacheWorkflow:
         before = (self.staging.done_step,) if self.staging else ()
         self.reporter.update(replace(progress, steps=(*before, *progress.steps)))
 
-    def _log_plan(self, plan: CachePlan) -> None:
-        log, listing, desired = self.reporter.log, plan.source.listing, plan.desired
-        if listing:
-            files = pluralize(len(listing.files), "file")
-            log(f"{self.options.source.uri}: {files}, {format_bytes(listing.bytes)}")
-        medium = desired.medium
-        log(
-            f"quota {format_bytes(desired.quota)} per worker on {medium.type} at {medium.path} "
-            f"({medium.reason})"
-        )
-        placement = desired.placement
-        if placement is None:
-            log("nodes cannot be listed: the scheduler chooses among the allowed ones")
-            return
-        count = pluralize(len(placement.nodes), "node")
-        log(f"{count}: {', '.join(placement.names)} ({placement.reason})")
-        if placement.runners_up:
-            described = ", ".join(
-                f"{n.name} ({pluralize(n.caches, 'cache')})" for n in placement.runners_up
-            )
-            log(f"runners-up: {described}")
-        if placement.rejected:
-            log(f"not chosen: {group_by_reason(placement.rejected)}")
-
-    def _delete_for_recreate(self, desired: DesiredCache) -> None:
-        """Delete a cache with changes that Fluid cannot apply while it runs.
-
-        Raises:
-            FluidModelError: pods read from it.
-        """
-        for change in desired.immutable_changes:
-            self.reporter.log(f"changes {change}")
-        self.require_no_readers(desired)
-        self.reporter.log("Fluid cannot change this on a running cache: recreating it")
-        for line in removal.delete_owned(
-            self.client,
-            self.namespace,
-            self.options.name,
-            only=removal.RECREATED_KINDS,
-            timeout=_DELETE_TIMEOUT,
-        ):
-            self.reporter.log(line)
-
 
 def _is_scaled(runtime: Object) -> bool:
     """Whether Fluid has seen the runtime's number of workers."""
     replicas = get_path(runtime, "spec", "replicas", default=1)
     return bool(get_path(runtime, "status", "desiredWorkerNumberScheduled") == replicas)
-
-
-def plan_cache(
-    options: CacheOptions,
-    namespace: str,
-    source: SourceInfo,
-    candidates: CandidateNodes | None,
-    existing: ExistingObjects,
-) -> DesiredCache:
-    """Return the desired cache, from the source and the cluster's state."""
-    return build_desired(
-        options,
-        namespace,
-        credentials=source.credentials,
-        listing=source.listing,
-        candidates=candidates,
-        existing=existing,
-        secret=source.secret,
-    )
-
-
-def plan_offline(options: CacheOptions, namespace: str) -> tuple[SourceInfo, DesiredCache]:
-    """Return the desired cache without a cluster: nothing exists, and labels select the nodes."""
-    source = read_source(options, None, namespace)
-    return source, plan_cache(options, namespace, source, None, ExistingObjects())
-
-
-def dry_run_on_server(
-    client: Client,
-    desired: DesiredCache,
-    log: Callable[[str], None],
-    first: Sequence[Object] = (),
-) -> list[Object]:
-    """Send every object with dryRun=All.
-
-    Args:
-        client: The cluster.
-        desired: The cache.
-        log: Gets a line for each object.
-        first: Objects to send before those of the cache.
-
-    Returns:
-        The objects as the API server would store them.
-    """
-    found = []
-    for obj in (*first, *desired.objects, *([desired.load] if desired.load else [])):
-        outcome, after = apply.apply_object(client, obj, dry_run=True)
-        log(f"{kubectl_name(obj)} {outcome} (server dry run)")
-        after.setdefault("kind", obj["kind"])
-        (after.get("metadata") or {}).pop("managedFields", None)
-        found.append(after)
-    return found

@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
+from kubectl_fluidmodel.cache.apply import dry_run_on_server
 from kubectl_fluidmodel.cache.hub_staging import HubStaging
-from kubectl_fluidmodel.cache.workflow import dry_run_on_server
 from kubectl_fluidmodel.errors import CommandInterruptedError, FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags
@@ -62,8 +62,7 @@ class UpdateCommand:
         if plan.staging.job.lacks_image and not plan.facts.status.has_manifest:
             print_note(f"note: {no_image_error()}")
         if on_server:
-            jobs = plan.staging.job.objects()
-            dry_run_on_server(client, plan.ahead.desired, print_note, jobs)
+            dry_run_on_server(client, plan.objects, print_note)
         self._print_plan(plan)
         return 0
 

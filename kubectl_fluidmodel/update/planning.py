@@ -10,9 +10,10 @@ from kubectl_fluidmodel.cache import preflight, removal
 from kubectl_fluidmodel.cache.hints import RBAC_DOCS
 from kubectl_fluidmodel.cache.hub_staging import HubStaging
 from kubectl_fluidmodel.cache.options import CacheOptions
+from kubectl_fluidmodel.cache.plan import CachePlan
 from kubectl_fluidmodel.cache.preflight import PreflightResult
 from kubectl_fluidmodel.cache.quota_check import NotAdmittedError
-from kubectl_fluidmodel.cache.workflow import CachePlan, CacheWorkflow
+from kubectl_fluidmodel.cache.workflow import CacheWorkflow
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.placement import NoFittingNodeError
@@ -71,6 +72,11 @@ class UpdatePlan:
     @property
     def staging(self) -> HubStaging:
         return staging_of(self.workflow)
+
+    @property
+    def objects(self) -> list[Object]:
+        """What the steps `stage` and `cache` apply."""
+        return [*self.staging.job.objects(), *self.ahead.desired.objects_and_load]
 
 
 def staging_of(workflow: CacheWorkflow) -> HubStaging:

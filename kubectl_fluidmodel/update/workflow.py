@@ -16,7 +16,6 @@ from dataclasses import field, replace
 from kubectl_fluidmodel.cache import apply, removal
 from kubectl_fluidmodel.cache.hub_staging import HubStaging
 from kubectl_fluidmodel.cache.summary import summary_text
-from kubectl_fluidmodel.cache.workflow import dry_run_on_server
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import secret as secrets
@@ -28,7 +27,6 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.plugin_pod import no_image_error
 from kubectl_fluidmodel.output.console import print_note, print_warning
-from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Operand, chain, kubectl
 from kubectl_fluidmodel.pin.options import PinOptions
 from kubectl_fluidmodel.pin.run import run_pin
@@ -83,8 +81,7 @@ class UpdateWorkflow:
         staging = plan.staging
         if staging.job.lacks_image and not plan.facts.status.has_manifest:
             raise no_image_error()
-        desired = plan.ahead.desired
-        dry_run_on_server(self.client, desired, lambda _: None, staging.job.objects())
+        apply.dry_run_on_server(self.client, plan.objects, lambda _: None)
         self.step = STAGE
         workflow = plan.workflow
         if plan.shared_secret is not None:
@@ -178,8 +175,7 @@ class UpdateWorkflow:
                 "it would be overwritten",
                 f"--s3-secret {name_of(secret)}",
             )
-        outcome, _ = apply.apply_object(self.client, copy)
-        self.log(f"{kubectl_name(copy)} {outcome}")
+        apply.apply_and_log(self.client, copy, self.log)
         return name_of(copy)
 
     def _forget_replacement(self, old: OldCache, name: str) -> None:

@@ -23,7 +23,7 @@ from kubectl_fluidmodel.cache.cost_estimate import (
 )
 from kubectl_fluidmodel.inventory.read_rates import ReadRates
 from tests.cache.adoption.samples import load_fixture
-from tests.cache.test_desired import plan
+from tests.cache.samples import plan
 
 MIB, GIB = 1 << 20, 1 << 30
 MODEL, FILES = round(131.4 * GIB), 48

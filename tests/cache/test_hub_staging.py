@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.cache.desired import ExistingObjects
+from kubectl_fluidmodel.cache.existing import ExistingObjects
 from kubectl_fluidmodel.cache.hub_staging import HubStaging
 from kubectl_fluidmodel.cache.options import CacheOptions, StagingOptions
+from kubectl_fluidmodel.cache.plan import plan_offline
 from kubectl_fluidmodel.cache.preflight import PreflightResult
-from kubectl_fluidmodel.cache.workflow import CacheWorkflow, plan_offline
+from kubectl_fluidmodel.cache.workflow import CacheWorkflow
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.hub.options import HubOptions

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.cache import nodes
-from kubectl_fluidmodel.cache.desired import CandidateNodes, ExistingObjects
+from kubectl_fluidmodel.cache.existing import ExistingObjects
+from kubectl_fluidmodel.cache.node_choice import CandidateNodes
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.placement import build_candidate, node_affinity

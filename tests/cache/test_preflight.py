@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.cache import preflight
-from kubectl_fluidmodel.cache.desired import ExistingObjects
+from kubectl_fluidmodel.cache.existing import ExistingObjects
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.kube.client import Client

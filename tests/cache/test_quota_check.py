@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.cache.desired import ExistingObjects
+from kubectl_fluidmodel.cache.existing import ExistingObjects
 from kubectl_fluidmodel.cache.quota_check import (
     NotAdmittedError,
     cache_demand,
@@ -18,7 +18,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.kinds import LIMIT_RANGES, RESOURCE_QUOTAS
 from tests.cache.objects import Objects, objects
-from tests.cache.test_desired import plan
+from tests.cache.samples import plan
 
 __all__ = ["objects"]
 

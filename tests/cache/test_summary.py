@@ -14,7 +14,7 @@ from kubectl_fluidmodel.cache.summary import summary_document, summary_text
 from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.cache.workflow import CacheResult
 from kubectl_fluidmodel.fluid.mount import MountCredentials
-from tests.cache.test_desired import MODEL, plan
+from tests.cache.samples import MODEL, as_existing, plan
 from tests.cache.test_options import make_options
 
 GIB = 1 << 30
@@ -143,8 +143,6 @@ def test_a_read_cache_reports_the_node_and_the_bytes_hashed() -> None:
 
 def test_the_replicas_of_an_existing_cache() -> None:
     """A second run without --replicas keeps those that stand, and says so."""
-    from tests.cache.test_desired import standing
-
     first = plan({"replicas": 2})
-    again = make_result(BY_FILE, existing=standing(first))
+    again = make_result(BY_FILE, existing=as_existing(first))
     assert summary_document(again)["replicas"] == 2

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from kubectl_fluidmodel.cache import preflight, verification
-from kubectl_fluidmodel.cache.desired import ExistingObjects
+from kubectl_fluidmodel.cache.existing import ExistingObjects
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, placement, pod_problems
 from kubectl_fluidmodel.inspect.details import describe_caches

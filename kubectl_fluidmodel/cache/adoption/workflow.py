@@ -16,7 +16,8 @@ from kubectl_fluidmodel.cache.adoption.hand_made import HandMadeCache, find_cach
 from kubectl_fluidmodel.cache.adoption.metadata import adoption_objects
 from kubectl_fluidmodel.cache.adoption.options import AdoptOptions
 from kubectl_fluidmodel.cache.adoption.source import cache_options, read_adopted_source
-from kubectl_fluidmodel.cache.desired import DesiredCache, ExistingObjects, build_desired
+from kubectl_fluidmodel.cache.desired import DesiredCache, build_desired
+from kubectl_fluidmodel.cache.existing import ExistingObjects
 from kubectl_fluidmodel.cache.hints import RBAC_DOCS
 from kubectl_fluidmodel.cache.loader import CacheLoader
 from kubectl_fluidmodel.cache.verification import Verification
@@ -33,7 +34,6 @@ from kubectl_fluidmodel.model.files import FileListing
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.output.progress import ProgressReporter
-from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Command
 from kubectl_fluidmodel.output.units import summarize
 from kubectl_fluidmodel.records import dataclass
@@ -158,10 +158,8 @@ def write_labels(
     Raises:
         FluidModelError: another manager owns one of them with another value.
     """
-    suffix = " (server dry run)" if dry_run else ""
     for obj in adoption.objects:
-        outcome, _ = apply.apply_object(client, obj, dry_run=dry_run)
-        log(f"{kubectl_name(obj)} {outcome}{suffix}")
+        apply.apply_and_log(client, obj, log, dry_run=dry_run)
 
 
 def verify(

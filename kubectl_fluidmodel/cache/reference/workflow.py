@@ -25,7 +25,6 @@ from kubectl_fluidmodel.kube.wait import read_until
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
-from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Operand, command, kubectl
 from kubectl_fluidmodel.records import dataclass
 
@@ -93,9 +92,7 @@ def create_reference(
     Raises:
         FluidModelError: the API server refuses it.
     """
-    outcome, _ = apply.apply_object(client, reference.dataset, dry_run=dry_run)
-    suffix = " (server dry run)" if dry_run else ""
-    log(f"{kubectl_name(reference.dataset)} {outcome}{suffix}")
+    apply.apply_and_log(client, reference.dataset, log, dry_run=dry_run)
 
 
 def wait_and_verify(

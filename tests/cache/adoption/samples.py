@@ -13,7 +13,8 @@ from kubectl_fluidmodel.cache.adoption.hand_made import HandMadeCache, require_a
 from kubectl_fluidmodel.cache.adoption.metadata import adoption_objects
 from kubectl_fluidmodel.cache.adoption.source import cache_options
 from kubectl_fluidmodel.cache.adoption.workflow import Adoption
-from kubectl_fluidmodel.cache.desired import DesiredCache, ExistingObjects, build_desired
+from kubectl_fluidmodel.cache.desired import DesiredCache, build_desired
+from kubectl_fluidmodel.cache.existing import ExistingObjects
 from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.fluid.mount import MountCredentials, SecretKeys
 from kubectl_fluidmodel.model.files import FileListing, SourceFile

@@ -138,7 +138,7 @@ def read_claim(root: Path, emit: Callable[[Event], None]) -> None:
 
 def _list_files(root: Path, emit: Callable[[Event], None]) -> list[Path]:
     """Return every regular file, largest first, so the last thread is not left with a large one."""
-    found: list[tuple[int, Path]] = []
+    by_size: list[tuple[int, Path]] = []
 
     def fail(err: OSError) -> None:
         path = Path(err.filename or root)
@@ -148,10 +148,10 @@ def _list_files(root: Path, emit: Callable[[Event], None]) -> list[Path]:
         for file in files:
             path = Path(folder, file)
             try:
-                found.append((path.stat().st_size, path))
+                by_size.append((-path.stat().st_size, path))
             except OSError as err:
                 emit(ReadFailed(path.relative_to(root).as_posix(), err.strerror or str(err)))
-    return [path for _, path in sorted(found, key=lambda each: (-each[0], each[1]))]
+    return [path for _, path in sorted(by_size)]
 
 
 def main() -> int:

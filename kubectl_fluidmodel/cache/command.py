@@ -147,16 +147,11 @@ class CacheCommand:
                 print_note("\n".join(lines))
 
     def _print_result(self, result: CacheResult) -> None:
-        from kubectl_fluidmodel.cache.summary import summary_document, summary_text
-        from kubectl_fluidmodel.output.serialize import format_document, kubectl_name
+        from kubectl_fluidmodel.cache.summary import format_result, summary_document, summary_text
 
-        if self.output is None:
-            click.echo(summary_text(result), nl=False)
-        elif self.output == "name":
-            click.echo(kubectl_name(result.desired.dataset))
-        else:
-            document = summary_document(result)
-            click.echo(format_document(document, self.output), nl=False)
+        text, document = summary_text(result), summary_document(result)
+        dataset = result.desired.dataset
+        click.echo(format_result(self.output, text, dataset, document), nl=False)
 
     def _print_objects(self, items: list[Object]) -> None:
         from kubectl_fluidmodel.output.serialize import format_objects

@@ -103,12 +103,12 @@ class CostEstimate:
     @property
     def bytes(self) -> int:
         """All bytes that are moved before the first start."""
-        return sum(each.bytes for each in self.transfers)
+        return sum(transfer.bytes for transfer in self.transfers)
 
     @property
     def seconds(self) -> float:
         """Until the first start."""
-        return sum(each.seconds for each in self.transfers)
+        return sum(transfer.seconds for transfer in self.transfers)
 
     @property
     def direct_start(self) -> float:
@@ -220,12 +220,13 @@ def estimate_rows(
         estimate: What to show.
         price_per_gib: Of each GiB that leaves the Hub or the store; None shows no money.
     """
-    for each in estimate.transfers:
-        writes = f", {each.writes:,} writes to the store" if each.writes else ""
+    for transfer in estimate.transfers:
+        writes = f", {transfer.writes:,} writes to the store" if transfer.writes else ""
         yield (
-            "staging" if each.origin == HUB else "loading",
-            f"{format_bytes(each.bytes)} from {each.origin} in {format_duration(each.seconds)} "
-            f"({each.rate}), {each.requests:,} requests{writes}",
+            "staging" if transfer.origin == HUB else "loading",
+            f"{format_bytes(transfer.bytes)} from {transfer.origin} in "
+            f"{format_duration(transfer.seconds)} ({transfer.rate}), {transfer.requests:,} "
+            f"requests{writes}",
         )
     room = estimate.room
     if room is not None:
@@ -266,15 +267,15 @@ def estimate_document(
     return {
         "transfers": [
             {
-                "from": "hub" if each.origin == HUB else "store",
-                "bytes": each.bytes,
-                "seconds": round(each.seconds, 1),
-                "bytesPerSecond": round(each.rate.bytes_per_second),
-                "measuredBy": each.rate.measured_by or None,
-                "requests": each.requests,
-                "writes": each.writes,
+                "from": "hub" if transfer.origin == HUB else "store",
+                "bytes": transfer.bytes,
+                "seconds": round(transfer.seconds, 1),
+                "bytesPerSecond": round(transfer.rate.bytes_per_second),
+                "measuredBy": transfer.rate.measured_by or None,
+                "requests": transfer.requests,
+                "writes": transfer.writes,
             }
-            for each in estimate.transfers
+            for transfer in estimate.transfers
         ],
         "perNode": None
         if room is None

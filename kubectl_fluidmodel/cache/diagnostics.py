@@ -103,14 +103,13 @@ class Diagnostics:
 
     def _find_controller_problem(self) -> str:
         for controller in _CONTROLLERS:
+            key = (kinds.DEPLOYMENTS, controller, names.SYSTEM_NAMESPACE)
             try:
-                found = self.client.get_or_none(
-                    kinds.DEPLOYMENTS, controller, names.SYSTEM_NAMESPACE
-                )
+                deployment = self.client.get_or_none(*key)
             except (KubeError, UnreachableError):
                 return ""
-            if found is not None and not get_path(found, "status", "availableReplicas", default=0):
-                replicas = get_path(found, "spec", "replicas", default=1)
+            if deployment and not get_path(deployment, "status", "availableReplicas", default=0):
+                replicas = get_path(deployment, "spec", "replicas", default=1)
                 return (
                     f"Fluid's {controller} has no ready pod ({replicas} wanted): "
                     f"{scale_up_command(controller)}"

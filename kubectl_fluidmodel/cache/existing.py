@@ -90,9 +90,9 @@ def immutable_changes(
     )
 
 
-def _can_scale(before: set[str], after: set[str], kept: set[str]) -> bool:
+def _can_scale(before: set[str], after: set[str], kept_hosts: set[str]) -> bool:
     """Whether the running workers can stay where they are."""
-    return before <= after or (after < before and after == kept)
+    return before <= after or (after < before and after == kept_hosts)
 
 
 def resize_to(existing: ExistingObjects, replicas: int) -> Resize | None:

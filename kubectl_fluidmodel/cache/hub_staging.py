@@ -101,10 +101,9 @@ class HubStaging:
     def _glob_lines(self) -> list[str]:
         """Return which globs select the files, which may be those of an earlier run."""
         hub = self.staging.hub
-        words = [("--include", glob) for glob in hub.include]
-        words += [("--exclude", glob) for glob in hub.exclude]
-        flags = command(*(word for pair in words for word in pair))
-        return [f"files by {flags}"] if words else []
+        flags = [argument for glob in hub.include for argument in ("--include", glob)]
+        flags += [argument for glob in hub.exclude for argument in ("--exclude", glob)]
+        return [f"files by {command(*flags)}"] if flags else []
 
     def status(self) -> StagingStatus:
         """Return how much of the model is in its bucket, or can be copied there.
@@ -173,8 +172,8 @@ class HubStaging:
             yield reached
 
     def _has_manifest(self, store: S3Store, *, hidden: bool = False) -> bool:
-        found = manifest.read_manifest(store, self.layout, missing_if_denied=hidden)
-        return found is not None and found.covers(self.files.files)
+        recorded = manifest.read_manifest(store, self.layout, missing_if_denied=hidden)
+        return recorded is not None and recorded.covers(self.files.files)
 
     def _run_on_client(self, store: S3Store, reporter: ProgressReporter) -> None:
         options = TransferOptions(workers=self.staging.workers)

@@ -131,7 +131,7 @@ def _incomplete_message(verification: Verification, *, last: bool) -> str:
 
 def _missing_noun(missing: Sequence[str]) -> str:
     """Return the noun for what is missing: files, or lost workers with what they held."""
-    return "worker" if all(each.startswith("worker ") for each in missing) else "file"
+    return "worker" if all(text.startswith("worker ") for text in missing) else "file"
 
 
 def _with_attempt(load: Object, attempt: int) -> Object:

@@ -123,9 +123,9 @@ def check_staging_jobs(client: Client, options: CacheOptions, namespace: str) ->
             raise name_taken_error(job, name, namespace)
     outdated = [job for job in active if options.commit and _job_commit(job) != options.commit]
     return [
-        f"Job {name_of(each)} is still staging commit {_job_commit(each)[:12]}, and is left "
-        f"running ({_delete_job(each, namespace)} ends it)"
-        for each in outdated
+        f"Job {name_of(job)} is still staging commit {_job_commit(job)[:12]}, and is left "
+        f"running ({_delete_job(job, namespace)} ends it)"
+        for job in outdated
     ]
 
 

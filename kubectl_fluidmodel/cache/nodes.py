@@ -48,10 +48,10 @@ def candidate_nodes(
     candidates = {
         name_of(node): build_candidate(node, tolerations=known_tolerations) for node in objects
     }
-    found, notes = choices(list(candidates.values()))
+    considered, notes = choices(list(candidates.values()))
     by_name = {name_of(node): node for node in objects}
     roomiest = sorted(
-        (node for node in found if node.is_eligible),
+        (node for node in considered if node.is_eligible),
         key=lambda node: (node.caches, -(node.capacity.memory or 0), node.name),
     )[: options.replicas + 7]
     pods = _pods_by_node(client, [node.name for node in roomiest])
@@ -60,7 +60,7 @@ def candidate_nodes(
             "pods in other namespaces cannot be read: their requests are not subtracted from free "
             "memory"
         )
-        return CandidateNodes(tuple(found), tuple(notes))
+        return CandidateNodes(tuple(considered), tuple(notes))
     disks, unread = _disk_caches(client, (namespace, options.name), pods)
     notes += unread
     for name, on in pods.items():
@@ -95,12 +95,12 @@ def _known_tolerations(
 
     The graphs are read only if a node has a taint that is not tolerated otherwise.
     """
-    known = get_list(existing.dataset, "spec", "tolerations")
+    tolerations = get_list(existing.dataset, "spec", "tolerations")
     if options.nodes or not any(
-        build_candidate(node, tolerations=known).untolerated for node in objects
+        build_candidate(node, tolerations=tolerations).untolerated for node in objects
     ):
-        return known
-    return known + _worker_tolerations(client, namespace)
+        return tolerations
+    return tolerations + _worker_tolerations(client, namespace)
 
 
 def _disk_caches(
@@ -127,13 +127,13 @@ def _disk_caches(
                 f"{kind.resource} in other namespaces cannot be read: the disk space of their "
                 "caches is not counted"
             )
-    found = {}
+    by_node = {}
     for node, on in pods.items():
         keys = {(namespace_of(pod), labels_of(pod).get("release", "")) for pod in on} - {own_key}
-        found[node] = [
-            each for key in sorted(keys) if key in runtimes for each in disk_tiers(runtimes[key])
+        by_node[node] = [
+            tier for key in sorted(keys) if key in runtimes for tier in disk_tiers(runtimes[key])
         ]
-    return found, notes
+    return by_node, notes
 
 
 def disk_tiers(runtime: Object) -> list[tuple[str, int]]:
@@ -150,7 +150,7 @@ def disk_tiers(runtime: Object) -> list[tuple[str, int]]:
 
 def _worker_tolerations(client: Client, namespace: str) -> list[Object]:
     """Return the tolerations of a namespace's graph workers; none if graphs cannot be read."""
-    found: list[Object] = []
+    tolerations: list[Object] = []
     for name in (resources.GRAPH, resources.COMPONENT):
         for graph in _list_newest(client, name, namespace):
             try:
@@ -159,8 +159,8 @@ def _worker_tolerations(client: Client, namespace: str) -> list[Object]:
                 continue  # another object creates its pods
             for component in opened.components:
                 if component.role is Role.WORKER:
-                    found += get_list(component.pod_spec(), "tolerations")
-    return found
+                    tolerations += get_list(component.pod_spec(), "tolerations")
+    return tolerations
 
 
 def _list_newest(client: Client, kind: str, namespace: str) -> list[Object]:

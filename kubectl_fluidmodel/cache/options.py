@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import field, fields
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid.names import derive_dataset_name, validate_name
@@ -24,6 +25,8 @@ from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage.options import DEFAULT_WORKERS
 
 DEFAULT_TIMEOUT = 1800.0
+_FLAG_BY_FIELD = {"nodes": "--node", "pull_secrets": "--image-pull-secret"}
+"""Flags whose names differ from their fields."""
 _LABEL = re.compile(r"([A-Za-z0-9][\w./-]*)=([\w.-]*)", re.ASCII)
 
 
@@ -197,6 +200,19 @@ def parse_options(
         verify_by_reading=flags.verify == "read",
         preheat=flags.preheat,
     )
+
+
+def changed_flags(
+    flag_group: CacheFlags | StoreOptions | StagingFlags | HubOptions, allowed: Collection[str]
+) -> list[str]:
+    """Return the flags of a group that are not at their defaults, but for the allowed fields."""
+    default = type(flag_group)()
+    names = (attribute.name for attribute in fields(flag_group) if attribute.name not in allowed)
+    return [
+        _FLAG_BY_FIELD.get(name, f"--{name.replace('_', '-')}")
+        for name in names
+        if getattr(flag_group, name) != getattr(default, name)
+    ]
 
 
 def _check_placement(source: Source, flags: CacheFlags) -> None:

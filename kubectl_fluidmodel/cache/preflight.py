@@ -44,27 +44,34 @@ class PreflightResult:
 def required_permissions(options: CacheOptions, namespace: str) -> list[Permission]:
     """Return the permissions that `cache` requires."""
     verbs = ("get", "list", "watch", "create", "patch")
-    found = [
+    required = [
         Permission(verb, kind, namespace)
         for kind in (names.DATASETS, names.ALLUXIO_RUNTIMES)
         for verb in verbs
     ]
     if options.load:
-        found += [Permission(verb, names.DATA_LOADS, namespace) for verb in (*verbs, "delete")]
-    found += [Permission(verb, kinds.PVCS, namespace) for verb in ("get", "list", "watch")]
+        required += [Permission(verb, names.DATA_LOADS, namespace) for verb in (*verbs, "delete")]
+    required += [Permission(verb, kinds.PVCS, namespace) for verb in ("get", "list", "watch")]
     if options.source.scheme == "s3":
-        found.append(Permission("get", kinds.SECRETS, namespace))
+        required.append(Permission("get", kinds.SECRETS, namespace))
         if not options.store.s3_secret:
-            found += [Permission(verb, kinds.SECRETS, namespace) for verb in ("create", "patch")]
+            required += [Permission(verb, kinds.SECRETS, namespace) for verb in ("create", "patch")]
     if options.source.scheme == "nfs":
-        found += [Permission(verb, kinds.PVS) for verb in ("get", "create", "patch")]
-        found += [Permission(verb, kinds.PVCS, namespace) for verb in ("create", "patch")]
-    return found
+        required += [Permission(verb, kinds.PVS) for verb in ("get", "create", "patch")]
+        required += [Permission(verb, kinds.PVCS, namespace) for verb in ("create", "patch")]
+    return required
 
 
 def optional_permissions(namespace: str) -> list[Permission]:
     """Return the permissions that `cache` can do without, with fewer checks."""
     return [*exec_permissions(namespace), _log_permission(namespace)]
+
+
+def can_exec_and_read_logs(client: Client, namespace: str) -> tuple[bool, bool]:
+    """Return whether we may run commands in pods, and whether we may read their logs."""
+    denied = permissions.denied(client, optional_permissions(namespace))
+    subresources = {permission.subresource for permission in denied}
+    return "exec" not in subresources, "log" not in subresources
 
 
 def exec_permissions(namespace: str) -> list[Permission]:
@@ -79,9 +86,9 @@ def _log_permission(namespace: str) -> Permission:
 def staging_job_permissions(namespace: str) -> list[Permission]:
     """Return the permissions for staging with a Job."""
     verbs = ("get", "list", "watch", "create", "patch", "delete")
-    found = [Permission(verb, kinds.JOBS, namespace) for verb in verbs]
-    found += [Permission(verb, kinds.PODS, namespace) for verb in ("list", "watch")]
-    return [*found, _log_permission(namespace)]
+    required = [Permission(verb, kinds.JOBS, namespace) for verb in verbs]
+    required += [Permission(verb, kinds.PODS, namespace) for verb in ("list", "watch")]
+    return [*required, _log_permission(namespace)]
 
 
 def run_preflight(
@@ -111,8 +118,7 @@ def run_preflight(
     )
     notes = check_namespace(client, namespace)
     require_source_claim(client, options, namespace)
-    denied = permissions.denied(client, optional_permissions(namespace))
-    can_exec = not any(permission in denied for permission in exec_permissions(namespace))
+    can_exec, can_read_logs = can_exec_and_read_logs(client, namespace)
     if not can_exec:
         notes.append(
             "without permission to get and create pods/exec, verification uses Fluid's rounded "
@@ -124,9 +130,7 @@ def run_preflight(
     require_name_available(client, options, namespace, existing)
     notes += check_staging_jobs(client, options, namespace)
     notes += same_source_notes(client, options, namespace, existing)
-    return PreflightResult(
-        existing, can_exec, _log_permission(namespace) not in denied, tuple(notes)
-    )
+    return PreflightResult(existing, can_exec, can_read_logs, tuple(notes))
 
 
 def require_fluid_api(client: Client) -> None:
@@ -167,7 +171,7 @@ def check_namespace(client: Client, namespace: str) -> list[str]:
         FluidModelError: it does not exist, is being deleted, or does not admit Fluid's pods.
     """
     try:
-        found = client.get(kinds.NAMESPACES, namespace)
+        obj = client.get(kinds.NAMESPACES, namespace)
     except NotFoundError as err:
         raise FluidModelError(
             f"namespace {namespace} does not exist",
@@ -176,11 +180,9 @@ def check_namespace(client: Client, namespace: str) -> list[str]:
         ) from err
     except ForbiddenError:
         return []
-    if is_terminating(found):
-        raise deletion.being_deleted_error({"kind": kinds.NAMESPACES.name, **found})
-    return _check_pod_security(
-        client, namespace, labels_of(found).get(_ENFORCE_LABEL, "privileged")
-    )
+    if is_terminating(obj):
+        raise deletion.being_deleted_error({"kind": kinds.NAMESPACES.name, **obj})
+    return _check_pod_security(client, namespace, labels_of(obj).get(_ENFORCE_LABEL, "privileged"))
 
 
 _ENFORCE_LABEL = "pod-security.kubernetes.io/enforce"
@@ -258,25 +260,25 @@ def check_controllers(client: Client) -> list[str]:
     """
     space = names.SYSTEM_NAMESPACE
     try:
-        found = client.get_or_none(kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, space)
+        deployment = client.get_or_none(kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, space)
     except ForbiddenError:
         return []
-    if found is None:
+    if deployment is None:
         return []
-    version = installation.parse_image_version(found)
+    version = installation.parse_image_version(deployment)
     if version is not None and version < installation.MIN_VERSION:
         raise FluidModelError(
             f"Fluid {installation.format_version(version)} is too old",
             f"{installation.format_version(installation.MIN_VERSION)} or newer is needed",
             installation.UPGRADE_COMMAND,
         )
-    if get_path(found, "spec", "replicas", default=1) == 0:
+    if get_path(deployment, "spec", "replicas", default=1) == 0:
         raise FluidModelError(
             "Fluid's dataset-controller is scaled to 0",
             "no Dataset would become Bound",
             installation.scale_up_command(installation.DATASET_CONTROLLER),
         )
-    if not get_path(found, "status", "availableReplicas", default=0):
+    if not get_path(deployment, "status", "availableReplicas", default=0):
         pods = kubectl("get", "pods", namespace=space)
         return [f"Fluid's dataset-controller has no ready pod ({pods})"]
     return []
@@ -284,18 +286,18 @@ def check_controllers(client: Client) -> list[str]:
 
 def existing_objects(client: Client, options: CacheOptions, namespace: str) -> ExistingObjects:
     """Return the existing objects with the cache's name."""
-    found = ExistingObjects(
+    existing = ExistingObjects(
         dataset=client.get_or_none(names.DATASETS, options.name, namespace),
         runtime=client.get_or_none(names.ALLUXIO_RUNTIMES, options.name, namespace),
         load=client.get_or_none(names.DATA_LOADS, options.name, namespace)
         if options.load
         else None,
     )
-    replicas = options.replicas if options.replicas_given else found.replicas
-    if found.runtime is not None and len(bound_hostnames(found.dataset or {})) != replicas:
+    replicas = options.replicas if options.replicas_given else existing.replicas
+    if existing.runtime is not None and len(bound_hostnames(existing.dataset or {})) != replicas:
         nodes = resizing.worker_nodes(client, namespace, options.name)
-        found = replace(found, worker_nodes=nodes)
-    return found
+        existing = replace(existing, worker_nodes=nodes)
+    return existing
 
 
 def require_not_deleting(
@@ -307,15 +309,17 @@ def require_not_deleting(
         FluidModelError: names the object, and what holds it.
     """
     name = options.name
-    found: list[tuple[Kind, Object | None]] = [
+    objects: list[tuple[Kind, Object | None]] = [
         (names.DATASETS, existing.dataset),
         (names.ALLUXIO_RUNTIMES, existing.runtime),
         (kinds.PVCS, client.get_or_none(kinds.PVCS, name, namespace)),
     ]
     if options.source.scheme == "s3":
         secret = options.store.s3_secret or secrets.store_secret_name(name)
-        found.append((kinds.SECRETS, client.get_or_none(kinds.SECRETS, secret, namespace)))
+        objects.append((kinds.SECRETS, client.get_or_none(kinds.SECRETS, secret, namespace)))
     with suppress(ForbiddenError):  # the claim is deleted before its volume
-        found.append((kinds.PVS, client.get_or_none(kinds.PVS, names.volume_name(namespace, name))))
-    objects = [obj and {"kind": kind.name, **obj} for kind, obj in found]
-    deletion.require_not_deleting(client, namespace, name, objects)
+        objects.append(
+            (kinds.PVS, client.get_or_none(kinds.PVS, names.volume_name(namespace, name)))
+        )
+    with_kinds = [obj and {"kind": kind.name, **obj} for kind, obj in objects]
+    deletion.require_not_deleting(client, namespace, name, with_kinds)

@@ -180,7 +180,7 @@ class Preheater:
         content = content_id(self.options.recorded_uri, expected)
         before = self._valid_records(content)
         self._records.update(before)
-        found, readings = [], []
+        preheated, readings = [], []
         for node in nodes:
             record = None if self.options.verify_by_reading else before.get(node.name)
             is_old = record is not None
@@ -190,13 +190,15 @@ class Preheater:
                 reading = self.reads.read_on(node, expected)
                 readings.append(reading)
                 record = self._record(node.name, content, reading)
-            found.append(
+            preheated.append(
                 PreheatedNode(
                     node.name, record.bytes, record.seconds, is_old, record.resident_bytes
                 )
             )
         is_complete = len(readings) == len(nodes)
-        return Preheating(tuple(found), _verification(readings, expected) if is_complete else None)
+        return Preheating(
+            tuple(preheated), _verification(readings, expected) if is_complete else None
+        )
 
     def _valid_records(self, content: str) -> dict[str, PreheatRecord]:
         dataset = self.client.get(names.DATASETS, self.options.name, self.namespace)
@@ -241,7 +243,7 @@ def _verification(
         nodes=tuple(reading.node for reading in readings),
         files=len(expected) or min(len(reading.read) for reading in readings),
         bytes=max(reading.bytes for reading in readings),
-        hashed=sum(bool(each.digest) for each in expected.values()),
+        hashed=sum(bool(file.digest) for file in expected.values()),
     )
 
 

@@ -120,15 +120,8 @@ def pending_steps(replicas: int, *, load: bool) -> tuple[Step, ...]:
 
 def _pods_step(role: str, pods: list[Object], desired: int, bound: bool) -> Step:
     ready = sum(1 for pod in pods if pod_problems.is_ready(pod))
-    nodes = ", ".join(
-        sorted(
-            {
-                str(get_path(pod, "spec", "nodeName"))
-                for pod in pods
-                if get_path(pod, "spec", "nodeName")
-            }
-        )
-    )
+    node_names = {str(get_path(pod, "spec", "nodeName", default="")) for pod in pods}
+    nodes = ", ".join(sorted(node_names - {""}))
     noun = f"{role}{'s' if desired > 1 else ''}"
     if ready >= desired or (not pods and bound):  # RBAC may hide pods
         return Step(noun, DONE, f"ready on {nodes}" if nodes else "ready")
@@ -184,5 +177,6 @@ def _event_problems(
     """Return Fluid's own error, and the warnings that do not repeat it."""
     error = " ".join((dataset.setup_error or "").split())
     warnings = pod_problems.warning_events(reader.list_objects(kinds.EVENTS), name, since)
-    found = [f"Fluid: {error}"] if error else []
-    return found + [text for text in warnings if not (error and error in text)]
+    if not error:
+        return warnings
+    return [f"Fluid: {error}", *(text for text in warnings if error not in text)]

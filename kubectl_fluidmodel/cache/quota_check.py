@@ -112,11 +112,11 @@ def _require_admitted(
         _list_if_allowed(client, kind, namespace)
         for kind in (kinds.RESOURCE_QUOTAS, kinds.LIMIT_RANGES)
     )
-    found = violations(demand, quotas, limit_ranges, freed)
-    if found:
+    reasons = violations(demand, quotas, limit_ranges, freed)
+    if reasons:
         raise NotAdmittedError(
             f"namespace {namespace} does not admit {about}",
-            summarize(found, _MAX_REASONS, "; "),
+            summarize(reasons, _MAX_REASONS, "; "),
             kubectl("describe", "resourcequotas,limitranges", namespace=namespace),
         )
 

@@ -24,6 +24,7 @@ from kubectl_fluidmodel.cache.claim_reader import (
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid.claim_job import ClaimJob, ClaimNode, pod_tolerations
 from kubectl_fluidmodel.fluid.pod_problems import is_ready
+from kubectl_fluidmodel.fluid.worker_set import workers_selector
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.job_run import JobTimeouts, run_job
 from kubectl_fluidmodel.model.files import FileListing
@@ -58,7 +59,7 @@ class ReadVerification:
 
 @dataclass(frozen=True)
 class ExpectedFile:
-    """The expected file."""
+    """A file of the source."""
 
     size: int
     digest: str = ""
@@ -73,16 +74,16 @@ class WrongContentError(FluidModelError):
 def expected_files(
     listing: FileListing | None, staged: Sequence[PlanFile]
 ) -> dict[str, ExpectedFile]:
-    """Return the expected file by path.
+    """Return the files that a pod has to read, by path.
 
     Args:
         listing: The source's files; None if they could not be listed.
         staged: The files of a Hub model, with their hashes; empty for other sources.
     """
-    found = {file.path: ExpectedFile(file.size) for file in listing.files} if listing else {}
+    expected = {file.path: ExpectedFile(file.size) for file in listing.files} if listing else {}
     for file in staged:
-        found[file.path] = ExpectedFile(file.size, file.digest, file.kind != SHA256)
-    return found
+        expected[file.path] = ExpectedFile(file.size, file.digest, file.kind != SHA256)
+    return expected
 
 
 def compare_files(
@@ -100,14 +101,14 @@ def compare_files(
     """
     wrong = []
     for path, file in sorted(expected.items()):
-        found = read.get(path)
+        actual = read.get(path)
         if path in failed:
             wrong.append(f"{path}: {failed[path]}")
-        elif found is None:
+        elif actual is None:
             wrong.append(f"{path}: missing")
-        elif found.size != file.size:
-            wrong.append(f"{path}: {found.size} bytes instead of {file.size}")
-        elif file.digest and file.digest != (found.git if file.is_git else found.sha256):
+        elif actual.size != file.size:
+            wrong.append(f"{path}: {actual.size} bytes instead of {file.size}")
+        elif file.digest and file.digest != (actual.git if file.is_git else actual.sha256):
             wrong.append(f"{path}: its content differs from the Hub's")
     return wrong
 
@@ -131,22 +132,20 @@ class ClaimReads:
         Raises:
             FluidModelError: no worker is ready.
         """
-        labels = f"release={self.name},role=alluxio-worker"
+        labels = workers_selector(self.name)
         pods = self.client.list_objects(PODS, self.namespace, labels=labels)
-        found = {
-            str(get_path(pod, "spec", "nodeName")): ClaimNode(
-                str(get_path(pod, "spec", "nodeName")), pod_tolerations(pod)
-            )
+        tolerations = {
+            str(get_path(pod, "spec", "nodeName")): pod_tolerations(pod)
             for pod in pods
             if is_ready(pod)
         }
-        if not found:
+        if not tolerations:
             raise FluidModelError(
                 f"cache {self.name} cannot be read",
                 "no worker is ready",
                 hints.doctor(self.name, self.namespace),
             )
-        return [found[name] for name in sorted(found)]
+        return [ClaimNode(name, tolerations[name]) for name in sorted(tolerations)]
 
     def read_on(self, node: ClaimNode, expected: Mapping[str, ExpectedFile]) -> NodeReading:
         """Read every file on a node, and compare it.
@@ -155,7 +154,7 @@ class ClaimReads:
             WrongContentError: a file differs, is missing or cannot be read.
             FluidModelError: the pod does not run to its end, or finds nothing.
         """
-        reading = NodeReading(node.name, sum(each.size for each in expected.values()))
+        reading = NodeReading(node.name, sum(file.size for file in expected.values()))
         remaining = max(1.0, self.deadline - time.monotonic())
         job = self._build_job(node, remaining)
 

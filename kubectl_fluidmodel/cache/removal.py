@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from kubectl_fluidmodel.cache.hints import RBAC_DOCS, adopt
 from kubectl_fluidmodel.errors import FluidModelError, WaitTimeoutError
@@ -22,6 +23,7 @@ from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.objects.pods import claim_names, is_terminated
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Operand, kubectl
+from kubectl_fluidmodel.output.units import list_first
 from kubectl_fluidmodel.stage.job import job_selector
 
 RECREATED_KINDS = (names.DATA_LOADS, names.ALLUXIO_RUNTIMES, names.DATASETS)
@@ -51,7 +53,7 @@ def _list_owned(
     client: Client, namespace: str, name: str, only: tuple[Kind, ...] = OWNED_KINDS
 ) -> tuple[list[Object], list[Kind]]:
     """Return the objects, and the kinds that may not be listed."""
-    found: list[Object] = []
+    owned: list[Object] = []
     denied = []
     for kind in only:
         selector = f"{names.MANAGED_BY_LABEL}={names.MANAGER},{names.MODEL_LABEL}={name}"
@@ -62,12 +64,12 @@ def _list_owned(
         except ForbiddenError:
             denied.append(kind)
             continue
-        found += [
+        owned += [
             item
             for item in items
             if kind.namespaced or get_path(item, "spec", "claimRef", "namespace") == namespace
         ]
-    return found, denied
+    return owned, denied
 
 
 def pods_mounting(client: Client, namespace: str, claim: str) -> list[str]:
@@ -79,11 +81,11 @@ def pods_mounting(client: Client, namespace: str, claim: str) -> list[str]:
     ]
 
 
-def required_permissions(found: list[Object], namespace: str) -> list[Permission]:
+def required_permissions(owned: list[Object], namespace: str) -> list[Permission]:
     """Return the permissions without which a cache would be removed only partially."""
     required = [Permission("list", kind, namespace) for kind in _REQUIRED_KINDS]
-    existing = [kind for kind in OWNED_KINDS if any(obj["kind"] == kind.name for obj in found)]
-    source = next((names.source_uri(o) for o in found if o["kind"] == names.DATASETS.name), "")
+    existing = [kind for kind in OWNED_KINDS if any(obj["kind"] == kind.name for obj in owned)]
+    source = next((names.source_uri(obj) for obj in owned if _is_dataset(obj)), "")
     if source.startswith("nfs://") and kinds.PVS not in existing:
         required.append(Permission("list", kinds.PVS))
         existing.append(kinds.PVS)
@@ -111,43 +113,43 @@ def require_removable(
     Raises:
         FluidModelError: the cache does not exist, a permission is missing, or pods read from it.
     """
-    found, denied = _list_owned(client, namespace, name)
-    if found or any(kind in _REQUIRED_KINDS for kind in denied):
+    owned, denied = _list_owned(client, namespace, name)
+    if owned or any(kind in _REQUIRED_KINDS for kind in denied):
         permissions.require_permissions(
             client,
-            required_permissions(found, namespace),
+            required_permissions(owned, namespace),
             task=f"uncache a model in {namespace}",
             docs=RBAC_DOCS,
         )
     if kinds.JOBS in denied:
         warn("staging Jobs cannot be listed (list jobs.batch): an active one continues")
-    if not found:
+    if not owned:
         raise FluidModelError(
             f"namespace {namespace} has no cache {name} made by this plugin",
             "",
             kubectl("get", "datasets", "-L", names.MANAGED_BY_LABEL, namespace=namespace),
         )
     _require_dataset_owned(client, namespace, name)
-    dataset = next((obj for obj in found if obj["kind"] == names.DATASETS.name), None)
+    dataset = next((obj for obj in owned if _is_dataset(obj)), None)
     require_unreferenced(client, dataset, f"cannot remove cache {name}")
-    adopted = [kubectl_name(obj) for obj in found if names.is_adopted(obj)]
+    adopted = [kubectl_name(obj) for obj in owned if names.is_adopted(obj)]
     if adopted:
         keep = kubectl("fluidmodel", "uncache", Operand(name), "--release", namespace=namespace)
         warn(f"made by hand and adopted, and removed with the rest: {', '.join(adopted)}")
         warn(f"to keep these, and only take the adoption back: {keep}")
     try:
-        reading = pods_mounting(client, namespace, name)
+        pods = pods_mounting(client, namespace, name)
     except ForbiddenError as err:
         warn(f"whether pods read from {name} cannot be checked: {err.reason}")
-        reading = []
-    if reading and not force:
+        pods = []
+    if pods and not force:
         unpin = kubectl("fluidmodel", "unpin", Operand(name), "GRAPH", namespace=namespace)
         raise FluidModelError(
             f"pods read from cache {name}",
-            ", ".join(reading[:5]) + ("…" if len(reading) > 5 else ""),
+            list_first(pods),
             f"{unpin}, or --force",
         )
-    return found
+    return owned
 
 
 def require_unreferenced(client: Client, dataset: Object | None, message: str) -> None:
@@ -171,10 +173,10 @@ def require_unreferenced(client: Client, dataset: Object | None, message: str) -
         except ForbiddenError:
             return True
 
-    found = [each for each in references_to(dataset) if exists(*each)]
-    if found:
-        listed = ", ".join("/".join(each) for each in found[:5]) + ("…" if len(found) > 5 else "")
-        namespace, name = found[0]
+    references = [reference for reference in references_to(dataset) if exists(*reference)]
+    if references:
+        listed = list_first(["/".join(reference) for reference in references])
+        namespace, name = references[0]
         raise FluidModelError(
             message,
             f"other namespaces refer to it: {listed}",
@@ -194,7 +196,7 @@ def _require_dataset_owned(client: Client, namespace: str, name: str) -> None:
         )
 
 
-def dry_run_delete(client: Client, namespace: str, found: list[Object]) -> Iterator[str]:
+def dry_run_delete(client: Client, namespace: str, owned: list[Object]) -> Iterator[str]:
     """Send the deletions as a server-side dry run.
 
     Yields:
@@ -203,7 +205,7 @@ def dry_run_delete(client: Client, namespace: str, found: list[Object]) -> Itera
     Raises:
         FluidModelError: the API server would refuse it.
     """
-    for obj in found:
+    for obj in owned:
         kind = _KINDS[str(obj["kind"])]
         if client.delete(kind, name_of(obj), _scope(kind, namespace), dry_run=True):
             yield f"{kubectl_name(obj)} deleted (server dry run)"
@@ -242,15 +244,15 @@ def delete_owned(
             yield f"{kubectl_name(obj)} deleted"
             pending.append((kind, name_of(obj)))
     deadline = time.monotonic() + timeout
-    for kind, each in pending if timeout else ():
+    for kind, obj_name in pending if timeout else ():
         remaining = deadline - time.monotonic()
         if not wait_until_deleted(
-            client, kind, each, _scope(kind, namespace), timeout=max(0.0, remaining)
+            client, kind, obj_name, _scope(kind, namespace), timeout=max(0.0, remaining)
         ):
             raise WaitTimeoutError(
-                f"{kind.name} {each} is still being deleted",
-                _deletion_blocker(client, each, namespace),
-                kubectl("describe", kind.resource, Operand(each), namespace=namespace),
+                f"{kind.name} {obj_name} is still being deleted",
+                _deletion_blocker(client, obj_name, namespace),
+                kubectl("describe", kind.resource, Operand(obj_name), namespace=namespace),
             )
     if timeout and any(kind == names.ALLUXIO_RUNTIMES for kind, _ in pending):
         _wait_for_pods(client, namespace, name, deadline)
@@ -300,15 +302,18 @@ def uncache(
     yield from delete_owned(client, namespace, name, timeout=timeout)
 
 
+def _is_dataset(obj: Object) -> bool:
+    return bool(obj["kind"] == names.DATASETS.name)
+
+
 def _scope(kind: Kind, namespace: str) -> str | None:
     return namespace if kind.namespaced else None
 
 
 def _deletion_blocker(client: Client, name: str, namespace: str) -> str:
-    events: Sequence[Object]
-    try:
+    """Return the newest warning about an object; without one, that Fluid is not done."""
+    warnings: list[str] = []
+    with suppress(ForbiddenError):
         events = client.list_objects(kinds.EVENTS, namespace, fields="type=Warning")
-    except ForbiddenError:
-        events = []
-    found = warning_events(events, name, since=0.0)
-    return found[-1] if found else "Fluid has not finished its clean-up"
+        warnings = warning_events(events, name, since=0.0)
+    return warnings[-1] if warnings else "Fluid has not finished its clean-up"

@@ -21,6 +21,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.pods import claim_names, is_terminated
 from kubectl_fluidmodel.output.serialize import kubectl_name
+from kubectl_fluidmodel.output.units import list_first
 
 
 def worker_nodes(client: Client, namespace: str, name: str) -> tuple[str, ...]:
@@ -99,7 +100,7 @@ def require_unread(
     if readers:
         raise FluidModelError(
             f"cannot remove the copy of cache {name} on {', '.join(nodes)}",
-            f"pods read it there: {', '.join(readers[:5])}{'…' if len(readers) > 5 else ''}",
+            f"pods read it there: {list_first(readers)}",
             "stop them, or keep the copies",
         )
 

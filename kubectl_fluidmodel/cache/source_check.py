@@ -37,16 +37,16 @@ def check_source(
     """
     uri = options.source.uri
     if not listing.files:
-        found = group_junk((file.path, file.size) for file in listing.junk)
+        junk = group_junk((file.path, file.size) for file in listing.junk)[0]
         raise FluidModelError(
             f"{uri} does not contain a model",
-            f"its {pluralize(len(listing.junk), 'file')} are {found[0].owner} ({found[0].example})",
+            f"its {pluralize(len(listing.junk), 'file')} are {junk.owner} ({junk.example})",
             "kubectl fluidmodel cache --help",
         )
     sampled = sample.read_sample(listing.files, fetch)
     assessed = assessment.assess_model(listing.files, sampled, options.source.path)
     if assessed.errors:
-        texts = [each.text for each in assessed.errors]
+        texts = [error.text for error in assessed.errors]
         raise FluidModelError(
             f"{uri} is not a model that an engine can load",
             summarize(texts, _MAX_ERRORS, "; "),
@@ -77,7 +77,7 @@ def _fix_command(options: CacheOptions, assessed: ModelAssessment, location: Cac
         model = Operand(f"{options.origin.removeprefix('hf://')}@{options.commit}")
         bucket = source.uri.removesuffix(f"/{model.text.replace('@', '/')}")
         return command("kubectl", "fluidmodel", "stage", model, "--to", bucket, *endpoint)
-    first = next((each.paths[0] for each in assessed.errors if each.paths), "")
+    first = next((error.paths[0] for error in assessed.errors if error.paths), "")
     if source.scheme == "s3" and first:
         copy = command("aws", "s3", "cp", first, f"{source.uri}/{first}", *aws_endpoint)
         return f"{copy}, and the same command again"
@@ -88,10 +88,10 @@ def skipped_file_notes(listing: FileListing, loaded: bool) -> list[str]:
     """Return notes on junk, which may be loaded anyway."""
     notes = []
     handling = "loaded with the model" if loaded else "neither loaded nor counted"
-    for each in group_junk((file.path, file.size) for file in listing.junk):
-        are = "is" if each.files == 1 else "are"
+    for group in group_junk((file.path, file.size) for file in listing.junk):
+        are = "is" if group.files == 1 else "are"
         description = (
-            f"{pluralize(each.files, 'file')} of {format_bytes(each.bytes)} {are} {each.owner}"
+            f"{pluralize(group.files, 'file')} of {format_bytes(group.bytes)} {are} {group.owner}"
         )
-        notes.append(f"{description} ({each.example}): {handling}")
+        notes.append(f"{description} ({group.example}): {handling}")
     return notes

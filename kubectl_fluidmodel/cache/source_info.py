@@ -20,6 +20,7 @@ from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError, NotFoundEr
 from kubectl_fluidmodel.model.files import FileListing
 from kubectl_fluidmodel.model.junk import junk_owner
 from kubectl_fluidmodel.model.sample import RangeReader
+from kubectl_fluidmodel.model.source import Source
 from kubectl_fluidmodel.net.loopback import is_loopback_url
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list
@@ -112,13 +113,11 @@ def list_s3_source(
     Raises:
         FluidModelError: the bucket cannot be read, or holds no model.
     """
-    source = options.source
     with ExitStack() as stack:
 
         def list_bucket() -> tuple[FileListing, RangeReader]:
             reached = stack.enter_context(reachable_store(store, client, namespace))
-            found = s3_objects.list_prefix(reached, source.host, source.path)
-            return found, s3_objects.range_reader(reached, source.host, source.path)
+            return _list_prefix(reached, options.source)
 
         location = CacheLocation(namespace, store.endpoint)
         listing, notes = _list_unless_quota_given(options, list_bucket, location)
@@ -140,15 +139,17 @@ def _resolve_mount_keys(
     store_options = options.store
     store = stores.store_from_environment(store_options.endpoint, store_options.region)
     if store_options.s3_secret:
-        found, keys = stage_credentials.read_store_secret(
+        secret_credentials, keys = stage_credentials.read_store_secret(
             store_options.s3_secret, client, namespace
         )
-        if found and found.short_lived:
-            s3_credentials.require_session_token(found, f" in Secret {store_options.s3_secret}")
+        if secret_credentials and secret_credentials.short_lived:
+            s3_credentials.require_session_token(
+                secret_credentials, f" in Secret {store_options.s3_secret}"
+            )
             raise _temporary_credentials_error(
                 f"the keys in Secret {store_options.s3_secret} are temporary"
             )
-        return replace(store, credentials=found or store.credentials), keys, None
+        return replace(store, credentials=secret_credentials or store.credentials), keys, None
     local_keys = store.credentials
     if local_keys is None:
         return store, None, None
@@ -192,10 +193,12 @@ def _runs_on_node(client: Client) -> bool:
         nodes = client.list_objects(kinds.NODES)
     except KubeError:
         return False
-    found = {
-        str(each.get("address")) for node in nodes for each in get_list(node, "status", "addresses")
+    addresses = {
+        str(entry.get("address"))
+        for node in nodes
+        for entry in get_list(node, "status", "addresses")
     }
-    return any(_is_local_address(address) for address in sorted(found))
+    return any(_is_local_address(address) for address in sorted(addresses))
 
 
 def _is_local_address(address: str) -> bool:
@@ -264,25 +267,25 @@ def _resolves(host: str) -> bool:
 
 
 def _read_gcs(options: CacheOptions, list_files: bool) -> SourceInfo:
-    """Return the store for listing Google's buckets.
-
-    This is the S3-compatible API of Google's store, public or with HMAC keys.
-    """
+    """List a bucket of Google through its S3-compatible API, public or with HMAC keys."""
     mount_credentials = MountCredentials(gcs_secret=options.gcs_secret or "")
     if not list_files:
         return SourceInfo(mount_credentials, None, None)
-    found = stores.store_from_environment(None, None)
-    store = S3Store(GCS_ENDPOINT, "auto", found.credentials)
-    source = options.source
-
-    def listed() -> tuple[FileListing, RangeReader]:
-        found = s3_objects.list_prefix(store, source.host, source.path)
-        return found, s3_objects.range_reader(store, source.host, source.path)
-
+    credentials = stores.store_from_environment(None, None).credentials
+    store = S3Store(GCS_ENDPOINT, "auto", credentials)
     listing, notes = _list_unless_quota_given(
-        options, listed, CacheLocation(""), tolerate=FluidModelError
+        options,
+        lambda: _list_prefix(store, options.source),
+        CacheLocation(""),
+        tolerate=FluidModelError,
     )
     return SourceInfo(mount_credentials, listing, None, notes)
+
+
+def _list_prefix(store: S3Store, source: Source) -> tuple[FileListing, RangeReader]:
+    """Return the objects of a bucket's prefix, and how to read them."""
+    listing = s3_objects.list_prefix(store, source.host, source.path)
+    return listing, s3_objects.range_reader(store, source.host, source.path)
 
 
 def _list_unless_quota_given(
@@ -308,5 +311,5 @@ def _list_unless_quota_given(
 
 def separate_unrelated_files(listing: FileListing) -> FileListing:
     """Separate the model's files from junk."""
-    kept = tuple(file for file in listing.files if not junk_owner(file.path))
-    return FileListing(kept, tuple(file for file in listing.files if junk_owner(file.path)))
+    model_files = tuple(file for file in listing.files if not junk_owner(file.path))
+    return FileListing(model_files, tuple(file for file in listing.files if junk_owner(file.path)))

@@ -47,7 +47,7 @@ class StagingJob:
         return self.staging.on == "cluster" and not self.staging.image
 
     def objects(self) -> list[Object]:
-        """Return the Job; None if this process stages, or without an image."""
+        """Return the Job alone; nothing if this process stages, or without an image."""
         return [self.build()] if self.staging.on == "cluster" and self.staging.image else []
 
     def required_permissions(self) -> list[Permission]:
@@ -59,31 +59,31 @@ class StagingJob:
         return [*staging_job_permissions(self.namespace), *secret]
 
     def network_notes(self) -> list[str]:
-        """Yield notes on settings for the Hub that apply here but not in the Job."""
-        network, found = self.staging.network, []
+        """Return notes on settings for the Hub that apply here but not in the Job."""
+        network, notes = self.staging.network, []
         if self.staging.on != "cluster" or not self.staging.image:
             return []
         if proxies.proxy_for(self.hub.endpoint) and not network.proxy:
-            found.append(
+            notes.append(
                 "note: this machine reaches the Hub through a proxy; if the Job needs it, too, use "
                 "--stage-proxy"
             )
         if means_pods_own_node(self.hub.endpoint, self.client):
-            found.append(
+            notes.append(
                 f"warning: the Hub's endpoint {self.hub.endpoint} is this machine; the Job's pods "
                 "would connect to their own node: set --endpoint-hub as pods reach it"
             )
         bundle = next((name for name in _CA_BUNDLE_VARIABLES if os.environ.get(name)), "")
         if bundle and network.ca is None:
-            found.append(
+            notes.append(
                 f"note: {bundle} sets the CA certificates here; if the Job needs them, too, use "
                 "--stage-ca"
             )
-        return found
+        return notes
 
     def secrets(self) -> list[Object]:
         """Return the Secrets that the Job refers to and that `cache` creates."""
-        name, store, found = self.options.name, self.options.store, []
+        name, store, needed = self.options.name, self.options.store, []
         if not store.s3_secret:
             keys = credentials.resolve_store(store.endpoint, store.region).credentials
             if keys is not None:
@@ -93,13 +93,13 @@ class StagingJob:
                 }
                 if keys.session_token:
                     data[s3_credentials.SESSION_TOKEN] = keys.session_token
-                found.append(secrets.build_secret(name, self.namespace, data))
+                needed.append(secrets.build_secret(name, self.namespace, data))
         if self.hub.token and not self.staging.hub.secret:
             token = {credentials.DEFAULT_TOKEN_KEY: self.hub.token}
-            found.append(
+            needed.append(
                 secrets.build_secret(name, self.namespace, token, suffix=secrets.HUB_SUFFIX)
             )
-        return found
+        return needed
 
     def build(self) -> Object:
         """Return the Job object."""
@@ -176,16 +176,16 @@ class StagingJob:
     ) -> None:
         """Raises: FluidModelError: the object or its key does not exist."""
         try:
-            found = client.get_or_none(kind, name, self.namespace)
+            obj = client.get_or_none(kind, name, self.namespace)
         except ForbiddenError:  # the kubelet may be able to read it
             return
-        if found is None:
+        if obj is None:
             raise FluidModelError(
                 f"{kind.name} {name} does not exist in namespace {self.namespace}",
                 f"{flag} refers to it",
                 command("kubectl", "get", kind.resource, "-n", self.namespace),
             )
-        keys = sorted({**(found.get("data") or {}), **(found.get("binaryData") or {})})
+        keys = sorted({**(obj.get("data") or {}), **(obj.get("binaryData") or {})})
         if key and key not in keys:
             raise FluidModelError(
                 f"{kind.name} {name} has no key {key}",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kubectl_fluidmodel.cache.read_verification import ReadVerification
 from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.cache.workflow import CacheResult
-from kubectl_fluidmodel.output.serialize import API_VERSION
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.output.serialize import API_VERSION, format_document, kubectl_name
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
@@ -21,11 +23,7 @@ def summary_text(result: CacheResult) -> str:
     if desired.placement:
         place = f"on {', '.join(desired.placement.names)}, {place}"
     if verification is not None:
-        cached = format_bytes(verification.bytes)
-        amount = f"{cached}, complete by Fluid's totals"
-        if verification.files is not None:
-            amount = f"{pluralize(verification.files, 'file')}, {cached}, every byte proven"
-        head = f"{options.name} is cached: {amount}, {place}"
+        head = f"{options.name} is cached: {proof_text(verification)}, {place}"
         reading = result.reading
         if options.verify_by_reading and reading.verification is not None:
             head += f"; read through the claim on {', '.join(reading.verification.nodes)}"
@@ -73,6 +71,32 @@ def summary_document(result: CacheResult) -> dict[str, Any]:
             for node in result.reading.nodes
         ],
     }
+
+
+def proof_text(verification: Verification) -> str:
+    """What is cached, and how that was verified."""
+    cached = format_bytes(verification.bytes)
+    if verification.files is None:
+        return f"{cached}, complete by Fluid's totals"
+    return f"{pluralize(verification.files, 'file')}, {cached}, every byte proven"
+
+
+def format_result(
+    output: str | None, text: str, dataset: Object, document: Mapping[str, Any]
+) -> str:
+    """Return the result of a command, in the format of -o.
+
+    Args:
+        output: `json`, `yaml` or `name`; None for text.
+        text: The text.
+        dataset: The Dataset that the command made.
+        document: The document of `json` and `yaml`.
+    """
+    if output is None:
+        return text
+    if output == "name":
+        return f"{kubectl_name(dataset)}\n"
+    return format_document(document, output)
 
 
 def proof_document(

@@ -95,22 +95,24 @@ def lost_workers(
     Returns:
         A line for each lost worker.
     """
-    found = []
+    problems = []
     for pod in pods or ():
         node = str(get_path(pod, "spec", "nodeName", default=""))
         if is_terminating(pod):
-            found.append(f"worker {name_of(pod)} is being deleted")
+            problems.append(f"worker {name_of(pod)} is being deleted")
         elif nodes is not None and node not in nodes:
-            found.append(f"worker {name_of(pod)}: node {node or '(unknown)'} does not exist")
+            problems.append(f"worker {name_of(pod)}: node {node or '(unknown)'} does not exist")
         elif not pod_problems.is_ready(pod):
-            found.append(f"worker {name_of(pod)} is not ready")
+            problems.append(f"worker {name_of(pod)} is not ready")
     if pods is not None and len(pods) < replicas:
-        found.append(f"{len(pods)} of {replicas} workers have a pod")
+        problems.append(f"{len(pods)} of {replicas} workers have a pod")
     live = sum(worker.is_live for worker in reported)
     lost = [worker.name for worker in reported if not worker.is_live]
     if lost and live < replicas:
-        found += [f"worker {name} is lost: the master gets no heartbeat from it" for name in lost]
-    return found
+        problems += [
+            f"worker {name} is lost: the master gets no heartbeat from it" for name in lost
+        ]
+    return problems
 
 
 def exclude_lost_workers(verification: Verification, lost: Sequence[str]) -> Verification:

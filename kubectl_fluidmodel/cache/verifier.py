@@ -49,20 +49,20 @@ class Verifier:
             listing = pool.submit(self._run_alluxio, alluxio_cli.LIST_COMMAND)
             capacity = pool.submit(self._run_alluxio, alluxio_cli.CAPACITY_COMMAND)
             listed, report = listing.result(), capacity.result()
-        found = verification.verify_by_file(
+        result = verification.verify_by_file(
             self.target.listing,
             alluxio_cli.parse_listing(listed),
             alluxio_cli.parse_live_workers(report),
             self.target.replicas,
         )
         lost = self._lost_workers(alluxio_cli.parse_capacity_report(report))
-        return verification.exclude_lost_workers(found, lost)
+        return verification.exclude_lost_workers(result, lost)
 
     def by_total(self) -> Verification:
         """Compare the totals in the Dataset's status."""
         dataset = status.parse_dataset(self.informer.get(names.DATASETS, self.target.name))
-        found = verification.verify_by_total(self.target.listing, dataset, self.target.replicas)
-        return verification.exclude_lost_workers(found, self._lost_workers(()))
+        result = verification.verify_by_total(self.target.listing, dataset, self.target.replicas)
+        return verification.exclude_lost_workers(result, self._lost_workers(()))
 
     def _lost_workers(self, reported: Sequence[AlluxioWorker]) -> list[str]:
         """Return lost workers, whose data Alluxio or Fluid may still count."""

@@ -144,15 +144,15 @@ class CacheWaiter:
         """
         verifier = self._verifier()
         settled = min(time.monotonic() + _TOTALS_TIMEOUT, self.deadline - 1)
-        found = Verification(False, None, None, None)
+        verification = Verification(False, None, None, None)
 
         def is_settled() -> bool:
-            nonlocal found
-            found = verifier.by_total()
-            return found.complete or time.monotonic() >= settled
+            nonlocal verification
+            verification = verifier.by_total()
+            return verification.complete or time.monotonic() >= settled
 
         self._wait_until(is_settled)
-        return found
+        return verification
 
     def progress(self) -> CacheProgress:
         """The progress now."""
@@ -255,14 +255,16 @@ class CacheWaiter:
         )
 
     def _external_problems(self) -> list[str]:
-        found = [self.diagnostics.controller_problem] if self.diagnostics.controller_problem else []
-        found += [
+        problems = (
+            [self.diagnostics.controller_problem] if self.diagnostics.controller_problem else []
+        )
+        problems += [
             f"node {node} does not exist, and the cache is bound to it"
             for node in missing_nodes(self.informer, self.target)
         ]
         if self.informer.last_error:
-            found.append(f"the API server is unreachable: {self.informer.last_error}")
-        return found
+            problems.append(f"the API server is unreachable: {self.informer.last_error}")
+        return problems
 
 
 @contextmanager

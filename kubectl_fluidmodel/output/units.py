@@ -38,6 +38,11 @@ def pluralize(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def list_first(texts: Sequence[str], limit: int = 5) -> str:
+    """The first few texts, without a count of the others: `a, b, c…`."""
+    return ", ".join(texts[:limit]) + ("…" if len(texts) > limit else "")
+
+
 def summarize(texts: Sequence[str], limit: int = 3, separator: str = ", ") -> str:
     """The first few texts: `a, b, c and 4 more`; of sentences, `a; b; c; and 4 more`."""
     hidden = len(texts) - limit

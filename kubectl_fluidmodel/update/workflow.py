@@ -28,6 +28,7 @@ from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.plugin_pod import no_image_error
 from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.shell import Operand, chain, kubectl
+from kubectl_fluidmodel.output.units import list_first
 from kubectl_fluidmodel.pin.options import PinOptions
 from kubectl_fluidmodel.pin.run import run_pin
 from kubectl_fluidmodel.pin.workflow import Watchdog
@@ -245,7 +246,7 @@ class UpdateWorkflow:
         if pods:
             raise FluidModelError(
                 f"{old.name} is kept",
-                f"pods read it: {', '.join(pods[:5])}{'…' if len(pods) > 5 else ''}",
+                f"pods read it: {list_first(pods)}",
                 "the same command again when they have ended",
             )
 

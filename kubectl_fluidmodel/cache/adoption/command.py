@@ -71,8 +71,8 @@ class AdoptCommand:
             workflow.write_labels(client, adoption, view.log)
             if self.options.wait:
                 check = hopeless_check(client, adoption.cache.name)
-                found = workflow.verify(client, adoption, self.options, view, check)
-                adoption = replace(adoption, verification=found)
+                verification = workflow.verify(client, adoption, self.options, view, check)
+                adoption = replace(adoption, verification=verification)
         self._print_result(adoption, report.summary_text(adoption), adopted=True)
         return 0
 
@@ -89,12 +89,8 @@ class AdoptCommand:
 
     def _print_result(self, adoption: Adoption, conclusion: str, *, adopted: bool) -> None:
         from kubectl_fluidmodel.cache.adoption import report
-        from kubectl_fluidmodel.output.serialize import format_document, kubectl_name
+        from kubectl_fluidmodel.cache.summary import format_result
 
-        if self.output is None:
-            click.echo(conclusion, nl=False)
-        elif self.output == "name":
-            click.echo(kubectl_name(adoption.cache.dataset))
-        else:
-            document = report.adoption_document(adoption, adopted=adopted)
-            click.echo(format_document(document, self.output), nl=False)
+        document = report.adoption_document(adoption, adopted=adopted)
+        dataset = adoption.cache.dataset
+        click.echo(format_result(self.output, conclusion, dataset, document), nl=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,9 +50,4 @@ class Comparison:
 
 def shorten_options(options: list[str]) -> list[str]:
     """Return the names of options without their common prefix."""
-    prefixes = ("alluxio.underfs.", "alluxio.user.", "alluxio.")
-    found = []
-    for name in options:
-        prefix = next((each for each in prefixes if name.startswith(each)), "")
-        found.append(name.removeprefix(prefix))
-    return found
+    return [re.sub(r"^alluxio\.(underfs\.|user\.)?", "", option) for option in options]

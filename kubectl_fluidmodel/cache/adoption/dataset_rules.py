@@ -172,8 +172,8 @@ def _load_differences(compared: Comparison, load: Object) -> Iterator[Difference
         )
     targets = get_list(load, "spec", "target")
     paths = [str(target.get("path", "/")) for target in targets] or ["/"]
-    complete = ("/", f"/{compared.cache.directory}")
-    if not any(path.rstrip("/") in (each.rstrip("/") for each in complete) for path in paths):
+    complete = ("", f"/{compared.cache.directory}".rstrip("/"))
+    if not any(path.rstrip("/") in complete for path in paths):
         yield Difference(
             setting,
             summarize(paths),

@@ -23,8 +23,8 @@ def find_differences(
         The differences that have a consequence, then the others.
     """
     compared = Comparison(cache, desired, model_bytes)
-    found = [each for rule in _RULES for each in rule(compared)]
-    return sorted(found, key=lambda each: not each.consequence)
+    differences = [difference for rule in _RULES for difference in rule(compared)]
+    return sorted(differences, key=lambda difference: not difference.consequence)
 
 
 _RULES: tuple[Callable[[Comparison], Iterator[Difference]], ...] = (

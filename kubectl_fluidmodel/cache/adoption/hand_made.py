@@ -107,9 +107,9 @@ def find_cache(client: Client, namespace: str, options: AdoptOptions) -> HandMad
         and get_path(load, "spec", "dataset", "namespace", default=namespace) == namespace
         and not names.has_own_spec(load)
     ]
-    found = require_adoptable(dataset, runtime, loads)
-    deletion.require_not_deleting(client, namespace, name, (found.dataset, found.runtime))
-    return found
+    cache = require_adoptable(dataset, runtime, loads)
+    deletion.require_not_deleting(client, namespace, name, (cache.dataset, cache.runtime))
+    return cache
 
 
 def select_by_source(datasets: Sequence[Object], source: Source | None, namespace: str) -> Object:
@@ -119,15 +119,15 @@ def select_by_source(datasets: Sequence[Object], source: Source | None, namespac
         FluidModelError: none does, or several do.
     """
     uri = source.uri if source else ""
-    found = [dataset for dataset in datasets if uri in mounted_sources(dataset)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        shown = ", ".join(name_of(each) for each in found[:_MAX_NAMES])
+    matches = [dataset for dataset in datasets if uri in mounted_sources(dataset)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        shown = ", ".join(name_of(dataset) for dataset in matches[:_MAX_NAMES])
         raise FluidModelError(
-            f"{len(found)} Datasets in namespace {namespace} mount {uri}",
+            f"{len(matches)} Datasets in namespace {namespace} mount {uri}",
             shown,
-            adopt(name_of(found[0]), namespace),
+            adopt(name_of(matches[0]), namespace),
         )
     raise FluidModelError(
         f"no Dataset in namespace {namespace} mounts {uri}",

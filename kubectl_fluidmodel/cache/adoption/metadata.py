@@ -17,9 +17,9 @@ def adoption_objects(cache: HandMadeCache, listing: FileListing | None) -> list[
         listing: The files of the source; None if it cannot be listed.
     """
     labels = {**names.managed_labels(cache.name), names.ADOPTED_LABEL: "true"}
-    found = [_metadata_only(obj, labels=labels) for obj in cache.objects]
-    found[-1]["metadata"]["annotations"] = source_annotations(cache.source.uri, "", listing)
-    return found
+    objects = [_metadata_only(obj, labels=labels) for obj in cache.objects]
+    objects[-1]["metadata"]["annotations"] = source_annotations(cache.source.uri, "", listing)
+    return objects
 
 
 def release_object(obj: Object) -> Object:

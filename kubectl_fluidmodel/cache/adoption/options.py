@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
-from kubectl_fluidmodel.cache.options import DEFAULT_TIMEOUT, CacheFlags, StagingFlags
+from kubectl_fluidmodel.cache.options import (
+    DEFAULT_TIMEOUT,
+    CacheFlags,
+    StagingFlags,
+    changed_flags,
+)
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid.names import is_valid_name
 from kubectl_fluidmodel.hub.options import HubOptions
@@ -13,8 +17,6 @@ from kubectl_fluidmodel.model.source import Source, parse_source
 from kubectl_fluidmodel.objectstore.options import StoreOptions
 from kubectl_fluidmodel.records import dataclass
 
-_FLAG_BY_FIELD = {"nodes": "--node", "pull_secrets": "--image-pull-secret"}
-"""Flags whose names differ from their fields."""
 _OWN_FIELDS = ("name", "load", "s3_secret")
 """Fields of flags that can be combined with --adopt."""
 
@@ -61,7 +63,10 @@ def parse_adopt_options(
             "--adopt does not stage models", "it cannot be combined with the flags of the Hub"
         )
     for flag_group in (flags, store, staging):
-        _require_defaults(flag_group)
+        for flag in changed_flags(flag_group, _OWN_FIELDS):
+            raise UsageError(
+                "--adopt leaves the cache as it is", f"{flag} would change it, or does not apply"
+            )
     options = AdoptOptions(
         name=flags.name or "",
         s3_secret=store.s3_secret,
@@ -83,17 +88,3 @@ def parse_adopt_options(
             "kubectl get datasets, then --adopt with a name",
         )
     return replace(options, source=source)
-
-
-def _require_defaults(flag_group: Any) -> None:
-    """Raises: UsageError: a flag would change the cache."""
-    default = type(flag_group)()
-    for field in fields(flag_group):
-        if field.name in _OWN_FIELDS or getattr(flag_group, field.name) == getattr(
-            default, field.name
-        ):
-            continue
-        flag = _FLAG_BY_FIELD.get(field.name, f"--{field.name.replace('_', '-')}")
-        raise UsageError(
-            "--adopt leaves the cache as it is", f"{flag} would change it, or does not apply"
-        )

@@ -38,7 +38,7 @@ def release(client: Client, namespace: str, name: str, dry_run: str = "none") ->
         FluidModelError: nothing of the cache was adopted, or a permission is missing.
     """
     owned = removal.owned_objects(client, namespace, name)
-    adopted = [each for each in owned if names.is_adopted(each)]
+    adopted = [obj for obj in owned if names.is_adopted(obj)]
     if not adopted:
         raise FluidModelError(
             f"cache {name} in namespace {namespace} was not adopted",
@@ -58,7 +58,7 @@ def release(client: Client, namespace: str, name: str, dry_run: str = "none") ->
                 client.delete(kind_for(obj), name_of(obj), namespace, dry_run=on_server)
             yield f"{kubectl_name(obj)} deleted{suffix}"
     # Release the Dataset last, so the same command continues an interrupted run.
-    for obj in sorted(adopted, key=lambda each: each["kind"] == names.DATASETS.name):
+    for obj in sorted(adopted, key=lambda obj: obj["kind"] == names.DATASETS.name):
         if dry_run != "client":
             apply.apply_object(client, release_object(obj), dry_run=on_server)
         yield f"{kubectl_name(obj)} released{suffix}"

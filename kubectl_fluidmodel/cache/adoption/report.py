@@ -8,12 +8,12 @@ from typing import Any
 
 from kubectl_fluidmodel.cache.adoption.comparison import Difference
 from kubectl_fluidmodel.cache.adoption.workflow import Adoption, adopt_command
-from kubectl_fluidmodel.cache.summary import proof_document
+from kubectl_fluidmodel.cache.summary import proof_document, proof_text
 from kubectl_fluidmodel.output.escaping import escape_control
 from kubectl_fluidmodel.output.serialize import API_VERSION
 from kubectl_fluidmodel.output.shell import Command, Operand, kubectl
 from kubectl_fluidmodel.output.table import Cell, Column, apply_style, format_table
-from kubectl_fluidmodel.output.units import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import pluralize
 
 WIDTH = 80
 _INDENT = "  "
@@ -26,28 +26,29 @@ _COLUMNS = (
 
 def differences_text(adoption: Adoption, *, color: bool = False) -> str:
     """Return what differs from a cache of this plugin, each with its reason and consequence."""
-    cache, found = adoption.cache, adoption.differences
+    cache, differences = adoption.cache, adoption.differences
     head = f"Dataset {cache.name} was made by hand and reads {cache.source.uri}."
-    if not found:
+    if not differences:
         return _wrap(f"{head} It is the same as `cache` would create.")
-    differ = f"{pluralize(len(found), 'setting')} {'differs' if len(found) == 1 else 'differ'}"
-    head += f" {differ} from what `cache` would write; adopting it changes none of them."
-    return f"{_wrap(head)}\n{_table(found, color)}"
+    verb = "differs" if len(differences) == 1 else "differ"
+    head += f" {pluralize(len(differences), 'setting')} {verb} from what `cache` would write; "
+    head += "adopting it changes none of them."
+    return f"{_wrap(head)}\n{_table(differences, color)}"
 
 
-def _table(found: Sequence[Difference], color: bool) -> str:
+def _table(differences: Sequence[Difference], color: bool) -> str:
     rows = [
         [
-            Cell(each.setting, "warn" if each.consequence else ""),
-            Cell(each.current),
-            Cell(each.ours),
+            Cell(difference.setting, "warn" if difference.consequence else ""),
+            Cell(difference.current),
+            Cell(difference.ours),
         ]
-        for each in found
+        for difference in differences
     ]
     titles, *lines = format_table(_COLUMNS, rows, width=WIDTH, color=color).splitlines()
     table = [titles]
-    for line, each in zip(lines, found, strict=True):
-        table += [line, *_explanation(each, color)]
+    for line, difference in zip(lines, differences, strict=True):
+        table += [line, *_explanation(difference, color)]
     return "".join(f"{line}\n" for line in table)
 
 
@@ -70,11 +71,7 @@ def summary_text(adoption: Adoption) -> str:
     if verification is None:
         head = f"{cache.name} is adopted; nothing was compared with its source"
     else:
-        amount = f"{format_bytes(verification.bytes)}, complete by Fluid's totals"
-        if verification.files is not None:
-            files = pluralize(verification.files, "file")
-            amount = f"{files}, {format_bytes(verification.bytes)}, every byte proven"
-        head = f"{cache.name} is adopted: {amount}{location}"
+        head = f"{cache.name} is adopted: {proof_text(verification)}{location}"
     lines = [head, f"next: {_plugin(adoption, 'pin', Operand(cache.name), 'GRAPH')}"]
     lines.append(f"to release it: {_release(adoption)}")
     return "".join(f"{line}\n" for line in lines)
@@ -91,9 +88,9 @@ def _release(adoption: Adoption) -> Command:
     return _plugin(adoption, "uncache", Operand(adoption.cache.name), "--release")
 
 
-def _plugin(adoption: Adoption, *words: str | Operand) -> Command:
+def _plugin(adoption: Adoption, *arguments: str | Operand) -> Command:
     namespace = adoption.cache.namespace
-    return kubectl("fluidmodel", *words, namespace="" if namespace == "default" else namespace)
+    return kubectl("fluidmodel", *arguments, namespace="" if namespace == "default" else namespace)
 
 
 def adoption_document(adoption: Adoption, *, adopted: bool) -> dict[str, Any]:
@@ -110,13 +107,13 @@ def adoption_document(adoption: Adoption, *, adopted: bool) -> dict[str, Any]:
         "nodes": list(adoption.nodes),
         "differences": [
             {
-                "setting": each.setting,
-                "current": each.current,
-                "cache": each.ours,
-                "reason": each.reason,
-                "consequence": each.consequence or None,
+                "setting": difference.setting,
+                "current": difference.current,
+                "cache": difference.ours,
+                "reason": difference.reason,
+                "consequence": difference.consequence or None,
             }
-            for each in adoption.differences
+            for difference in adoption.differences
         ],
         "objects": [_without_uid(obj) for obj in adoption.objects],
         "proof": proof_document(adoption.verification),

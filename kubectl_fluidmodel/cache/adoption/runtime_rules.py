@@ -144,8 +144,9 @@ def properties(compared: Comparison) -> Iterator[Difference]:
     if write_types:
         reason = "no data is written through the cache"
         yield Difference("write type", write_types[0], NOT_SET, reason)
-    known = {*generated, _BLOCK_SIZE, _READ_TYPE, *_WRITE_TYPES, *plaintext_keys(properties)}
-    unknown = [name for name in properties if name not in known]
+    compared_names = {*generated, _BLOCK_SIZE, _READ_TYPE, *_WRITE_TYPES}
+    compared_names.update(plaintext_keys(properties))
+    unknown = [name for name in properties if name not in compared_names]
     if unknown:
         reason = f"`cache` does not set {summarize(shorten_options(unknown))}"
         yield Difference("other properties", "set", NOT_SET, reason)

@@ -35,15 +35,15 @@ def read_adopted_source(client: Client, cache: HandMadeCache, options: AdoptOpti
     listed_options = cache_options(cache, listed=True)
     try:
         if cache.source.scheme == "s3":
-            found = _read_s3(client, cache, options, listed_options)
+            source = _read_s3(client, cache, options, listed_options)
         elif cache.source.scheme in ("http", "https"):
-            found = read_source(listed_options, client, cache.namespace)
+            source = read_source(listed_options, client, cache.namespace)
         else:
             return read_source(cache_options(cache, listed=False), client, cache.namespace)
     except UnreachableError as err:
         hint = "the same command on a machine that can reach the store"
         raise type(err)(err.message, err.reason, hint) from err
-    return replace(found, listing=_in_claim(found.listing, cache.directory))
+    return replace(source, listing=_in_claim(source.listing, cache.directory))
 
 
 def cache_options(cache: HandMadeCache, *, listed: bool) -> CacheOptions:

@@ -25,7 +25,7 @@ from kubectl_fluidmodel.cache.waiter import open_waiter
 from kubectl_fluidmodel.cache.watch import CacheTarget
 from kubectl_fluidmodel.dynamo.gitops import detect_gitops_tool
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import names, worker_set
 from kubectl_fluidmodel.kube import permissions
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
@@ -63,12 +63,12 @@ def required_permissions(options: AdoptOptions, namespace: str, *, write: bool) 
     """Return the permissions required to adopt a cache; `write` is false for dry runs."""
     resources = (names.DATASETS, names.ALLUXIO_RUNTIMES, names.DATA_LOADS)
     verbs = ("get", "list", "watch", *(("patch",) if write else ()))
-    found = [Permission(verb, kind, namespace) for kind in resources for verb in verbs]
+    required = [Permission(verb, kind, namespace) for kind in resources for verb in verbs]
     if write and options.load:
-        found += [Permission(verb, names.DATA_LOADS, namespace) for verb in ("create", "delete")]
+        required += [Permission(verb, names.DATA_LOADS, namespace) for verb in ("create", "delete")]
     if write and options.wait:
-        found += [Permission(verb, kinds.PVCS, namespace) for verb in ("get", "list", "watch")]
-    return found
+        required += [Permission(verb, kinds.PVCS, namespace) for verb in ("get", "list", "watch")]
+    return required
 
 
 def plan_adoption(
@@ -142,11 +142,11 @@ def adopt_command(cache: HandMadeCache, *flags: str) -> Command:
 
 def _worker_nodes(client: Client, cache: HandMadeCache) -> tuple[str, ...]:
     """Return the nodes of the workers; none if pods cannot be listed."""
-    selector = f"release={cache.name},role=alluxio-worker"
+    selector = worker_set.workers_selector(cache.name)
     with suppress(ForbiddenError):
         pods = client.list_objects(kinds.PODS, cache.namespace, labels=selector)
-        found = {str(get_path(pod, "spec", "nodeName", default="")) for pod in pods}
-        return tuple(sorted(found - {""}))
+        nodes = {str(get_path(pod, "spec", "nodeName", default="")) for pod in pods}
+        return tuple(sorted(nodes - {""}))
     return ()
 
 
@@ -179,15 +179,13 @@ def verify(
     target = CacheTarget(
         cache.namespace, cache.name, adoption.listing, cache.replicas, load=options.load
     )
-    optional = preflight.optional_permissions(cache.namespace)
-    denied = permissions.denied(client, optional)
-
+    can_exec, can_read_logs = preflight.can_exec_and_read_logs(client, cache.namespace)
     with open_waiter(
         client,
         target,
         time.monotonic() + options.timeout,
-        can_exec=not any(each.subresource == "exec" for each in denied),
-        can_read_logs=not any(each.subresource == "log" for each in denied),
+        can_exec=can_exec,
+        can_read_logs=can_read_logs,
         on_progress=reporter.update,
         raise_if_hopeless=raise_if_hopeless,
     ) as waiter:
@@ -195,14 +193,14 @@ def verify(
         if options.load and adoption.desired.load is not None:
             loader = CacheLoader(client, cache.namespace, cache.name, reporter)
             return loader.load_and_verify(waiter, adoption.desired.load, check_first=True)
-        found = waiter.verify()
-    if not found.complete:
-        raise _incomplete_error(cache, found)
-    return found
+        verification = waiter.verify()
+    if not verification.complete:
+        raise _incomplete_error(cache, verification)
+    return verification
 
 
-def _incomplete_error(cache: HandMadeCache, found: Verification) -> FluidModelError:
-    missing = found.missing or (found.reason,)
+def _incomplete_error(cache: HandMadeCache, verification: Verification) -> FluidModelError:
+    missing = verification.missing or (verification.reason,)
     return FluidModelError(
         f"cache {cache.name} is adopted, but incomplete",
         summarize(missing, _MAX_MISSING, "; "),

@@ -57,21 +57,16 @@ class ReferenceCommand:
             return 0
         if self.options.wait:
             deadline = time.monotonic() + self.options.timeout
-            found = workflow.wait_and_verify(client, reference, deadline, print_note)
-            reference = replace(reference, verification=found)
+            verification = workflow.wait_and_verify(client, reference, deadline, print_note)
+            reference = replace(reference, verification=verification)
         self._print(reference)
         return 0
 
     def _print(self, reference: Reference) -> None:
-        from kubectl_fluidmodel.output.serialize import format_document, kubectl_name
+        from kubectl_fluidmodel.cache.summary import format_result
 
-        if self.output is None:
-            click.echo(summary_text(reference), nl=False)
-        elif self.output == "name":
-            click.echo(kubectl_name(reference.dataset))
-        else:
-            document = summary_document(reference)
-            click.echo(format_document(document, self.output), nl=False)
+        text, document = summary_text(reference), summary_document(reference)
+        click.echo(format_result(self.output, text, reference.dataset, document), nl=False)
 
 
 def summary_text(reference: Reference) -> str:

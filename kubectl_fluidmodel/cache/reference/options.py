@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
-
-from kubectl_fluidmodel.cache.options import CacheFlags, StagingFlags
+from kubectl_fluidmodel.cache.options import CacheFlags, StagingFlags, changed_flags
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid.names import is_valid_name, validate_name
 from kubectl_fluidmodel.fluid.reference import SCHEME, reference_uri
@@ -13,9 +10,6 @@ from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.objectstore.options import StoreOptions
 from kubectl_fluidmodel.output.shell import command
 from kubectl_fluidmodel.records import dataclass
-
-_FLAG_BY_FIELD = {"nodes": "--node", "pull_secrets": "--image-pull-secret"}
-"""Flags whose names differ from their fields."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +61,9 @@ def parse_reference_options(
             command("kubectl", "fluidmodel", "cache", reference_uri(namespace, name)),
         )
     for flag_group in (flags, *others):
-        _require_defaults(flag_group, reference_uri(namespace, name))
+        for flag in changed_flags(flag_group, ("name",)):
+            raise UsageError(
+                f"{flag} with {reference_uri(namespace, name)}",
+                "a reference has no workers, nodes or load of its own: its source has them",
+            )
     return ReferenceOptions((namespace, name), validate_name(flags.name or name), *waiting)
-
-
-def _require_defaults(flag_group: Any, uri: str) -> None:
-    """Raises: UsageError: a flag is for caches with workers of their own."""
-    default = type(flag_group)()
-    for field in fields(flag_group):
-        if field.name == "name" or getattr(flag_group, field.name) == getattr(default, field.name):
-            continue
-        flag = _FLAG_BY_FIELD.get(field.name, f"--{field.name.replace('_', '-')}")
-        raise UsageError(
-            f"{flag} with {uri}",
-            "a reference has no workers, nodes or load of its own: its source has them",
-        )

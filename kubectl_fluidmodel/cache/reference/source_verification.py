@@ -61,17 +61,17 @@ def _verify_by_file(
         _run(client, namespace, name, command)
         for command in (alluxio_cli.LIST_COMMAND, alluxio_cli.CAPACITY_COMMAND)
     )
-    found = verification.verify_by_file(
+    result = verification.verify_by_file(
         None, alluxio_cli.parse_listing(listing), alluxio_cli.parse_live_workers(report), copies
     )
     workers = alluxio_cli.parse_capacity_report(report)
-    found = verification.exclude_lost_workers(
-        found, verification.lost_workers(None, None, workers, copies)
+    result = verification.exclude_lost_workers(
+        result, verification.lost_workers(None, None, workers, copies)
     )
-    return _compare_with_record(found, dataset)
+    return _compare_with_record(result, dataset)
 
 
-def _compare_with_record(found: Verification, dataset: Object) -> Verification:
+def _compare_with_record(result: Verification, dataset: Object) -> Verification:
     """Compare the list with the bytes that `cache` recorded on the Dataset, if it did.
 
     The list may have more: files beside the model, which are not part of it.
@@ -79,12 +79,12 @@ def _compare_with_record(found: Verification, dataset: Object) -> Verification:
     notes = annotations_of(dataset)
     files = parse_count(notes.get(names.FILES_ANNOTATION)) or 0
     size = parse_count(notes.get(names.BYTES_ANNOTATION)) or 0
-    if (found.files or 0) >= files and (found.bytes or 0) >= size:
-        return found
-    reason = f"its master lists {found.files} files, and its Dataset records {files}"
-    if (found.files or 0) >= files:
-        reason = f"its master lists {found.bytes} bytes, and its Dataset records {size}"
-    return replace(found, complete=False, reason=reason)
+    if (result.files or 0) >= files and (result.bytes or 0) >= size:
+        return result
+    reason = f"its master lists {result.files} files, and its Dataset records {files}"
+    if (result.files or 0) >= files:
+        reason = f"its master lists {result.bytes} bytes, and its Dataset records {size}"
+    return replace(result, complete=False, reason=reason)
 
 
 def _run(client: Client, namespace: str, name: str, command: list[str]) -> str:

@@ -54,12 +54,12 @@ class Reference:
 
 def required_permissions(options: ReferenceOptions, namespace: str) -> list[Permission]:
     """Return the permissions to create a reference: in its namespace, and in its source's."""
-    found = [Permission(verb, names.DATASETS, namespace) for verb in ("get", "create", "patch")]
-    found.append(Permission("get", names.ALLUXIO_RUNTIMES, namespace))
-    found.append(Permission("get", kinds.PVCS, namespace))
+    required = [Permission(verb, names.DATASETS, namespace) for verb in ("get", "create", "patch")]
+    required.append(Permission("get", names.ALLUXIO_RUNTIMES, namespace))
+    required.append(Permission("get", kinds.PVCS, namespace))
     for kind in (names.DATASETS, names.ALLUXIO_RUNTIMES):
-        found.append(Permission("get", kind, options.source[0]))
-    return found
+        required.append(Permission("get", kind, options.source[0]))
+    return required
 
 
 def plan_reference(client: Client, options: ReferenceOptions) -> Reference:
@@ -125,14 +125,14 @@ def wait_and_verify(
             str(doctor(name, namespace)),
         )
     source_namespace, source_name = reference.options.source
-    found = verify_source(client, source_namespace, source_name, log)
-    if not found.complete:
+    verification = verify_source(client, source_namespace, source_name, log)
+    if not verification.complete:
         raise FluidModelError(
             f"{name} is ready, but its source {source_namespace}/{source_name} is incomplete",
-            found.reason or "; ".join(found.missing[:_MAX_MISSING]),
+            verification.reason or "; ".join(verification.missing[:_MAX_MISSING]),
             str(doctor(source_name, source_namespace)),
         )
-    return found
+    return verification
 
 
 # -- what is checked -----------------------------------------------------------------------------
@@ -211,13 +211,13 @@ def _require_thin_controller(client: Client) -> None:
     Fluid's dataset controller starts it if it is scaled to 0, so that is no obstacle.
     """
     try:
-        found = client.get_or_none(kinds.DEPLOYMENTS, THIN_CONTROLLER, names.SYSTEM_NAMESPACE)
-        other = found or client.get_or_none(
+        controller = client.get_or_none(kinds.DEPLOYMENTS, THIN_CONTROLLER, names.SYSTEM_NAMESPACE)
+        other = controller or client.get_or_none(
             kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, names.SYSTEM_NAMESPACE
         )
     except ForbiddenError:
         return
-    if found is None and other is not None:
+    if controller is None and other is not None:
         raise FluidModelError(
             "Fluid is installed without its ThinRuntime controller",
             "references to other namespaces need it",

@@ -89,8 +89,10 @@ def choose_other_node(
         FluidModelError: there is none.
     """
     holding = {*cache.node_names, *(name_of(node) for node in cache.nodes)}
-    mounting = None if csi_nodes is None else {name_of(e) for e in csi_nodes if _has_driver(e)}
-    found = [
+    mounting = None
+    if csi_nodes is not None:
+        mounting = {name_of(csi_node) for csi_node in csi_nodes if _has_driver(csi_node)}
+    candidates = [
         node
         for node in nodes
         if name_of(node) not in holding
@@ -98,13 +100,13 @@ def choose_other_node(
         and departure_of(node) is None
         and (mounting is None or name_of(node) in mounting)
     ]
-    if not found:
+    if not candidates:
         raise FluidModelError(
             "there is no other node to read on",
             "no other node is ready and has Fluid's CSI plugin",
             "bench without --off-node",
         )
-    emptiest = min(found, key=lambda node: (len(taints_of(node)), name_of(node)))
+    emptiest = min(candidates, key=lambda node: (len(taints_of(node)), name_of(node)))
     return BenchNode(ClaimNode(name_of(emptiest), _tolerations(emptiest)), holds_cache=False)
 
 

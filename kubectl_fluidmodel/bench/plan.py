@@ -96,7 +96,7 @@ class BenchPlan:
 def plan_from_json(text: str) -> BenchPlan:
     """Parse what `BenchPlan.to_json` returned."""
     data: dict[str, Any] = json.loads(text)
-    cases = tuple(_case_from_document(each) for each in data.pop("cases"))
+    cases = tuple(_case_from_document(case) for case in data.pop("cases"))
     return BenchPlan(cases=cases, **data)
 
 

@@ -131,16 +131,15 @@ def run_plan(plan: BenchPlan, root: Path, emit: Callable[[Event], None]) -> None
 def _find_weights(root: Path) -> list[tuple[str, int]]:
     """Return the weight files below a directory with their sizes; without any, all files."""
     try:
-        found = [
+        sizes = [
             (str(path), path.stat().st_size) for path in sorted(root.rglob("*")) if path.is_file()
         ]
     except OSError as err:
         raise CannotReadError(f"cannot list {root}: {err.strerror}") from err
-    weights = [each for each in found if is_weights(each[0]) and each[1] > 0]
-    files = weights or [each for each in found if each[1] > 0]
+    files = [(path, size) for path, size in sizes if size > 0]
     if not files:
         raise CannotReadError(f"the claim is empty: there is no file below {root}")
-    return files
+    return [(path, size) for path, size in files if is_weights(path)] or files
 
 
 class _SegmentSource:

@@ -27,14 +27,14 @@ class NodeResult:
         self, source: Source, pattern: Pattern | None = None, readers: int | None = None
     ) -> float | None:
         """The fastest rate of the cases that match, in bytes per second."""
-        found = [
+        rates = [
             measurement.bytes_per_second
             for measurement in self.measurements
             if measurement.case.source is source
             and pattern in (None, measurement.case.pattern)
             and readers in (None, measurement.case.readers)
         ]
-        return max(found, default=None)
+        return max(rates, default=None)
 
 
 @dataclass(frozen=True)

@@ -194,9 +194,9 @@ def find_readable_cache(snapshot: Snapshot, namespace: str, name: str) -> Cache:
     """
     cache = next(
         (
-            each
-            for each in build_caches(snapshot)
-            if (each.namespace, each.name) == (namespace, name)
+            cache
+            for cache in build_caches(snapshot)
+            if (cache.namespace, cache.name) == (namespace, name)
         ),
         None,
     )

@@ -147,11 +147,12 @@ class CacheCommand:
                 print_note("\n".join(lines))
 
     def _print_result(self, result: CacheResult) -> None:
-        from kubectl_fluidmodel.cache.summary import format_result, summary_document, summary_text
+        from kubectl_fluidmodel.cache.summary import summary_document, summary_text
+        from kubectl_fluidmodel.output.serialize import format_result, kubectl_name
 
         text, document = summary_text(result), summary_document(result)
-        dataset = result.desired.dataset
-        click.echo(format_result(self.output, text, dataset, document), nl=False)
+        name = kubectl_name(result.desired.dataset)
+        click.echo(format_result(self.output, text, name, document), nl=False)
 
     def _print_objects(self, items: list[Object]) -> None:
         from kubectl_fluidmodel.output.serialize import format_objects

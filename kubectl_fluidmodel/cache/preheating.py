@@ -40,7 +40,7 @@ from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.kinds import NODES, PODS
 from kubectl_fluidmodel.objects.time import format_now
 from kubectl_fluidmodel.output.progress import ProgressReporter
-from kubectl_fluidmodel.output.shell import Command, Operand, kubectl
+from kubectl_fluidmodel.output.shell import Command, Operand, flags_with_values, kubectl
 from kubectl_fluidmodel.output.units import format_bytes
 from kubectl_fluidmodel.records import dataclass
 
@@ -256,18 +256,14 @@ def _command(options: CacheOptions, namespace: str) -> Command:
     """Return the command for the same content: later commits would be another cache's."""
     source = options.recorded_uri.removeprefix("hf://")
     flags: list[str] = []
-    store, staging = options.store, options.staging
+    staging = options.staging
     if staging is not None:
         source += f"@{options.commit}" if options.commit else ""
-        flags += ["--to", staging.to.uri]
-        flags += _given("--endpoint-hub", staging.hub.endpoint)
-        flags += _given("--hf-secret", staging.hub.secret)
-    flags += _given("--endpoint", store.endpoint) + _given("--region", store.region)
-    flags += _given("--s3-secret", store.s3_secret)
-    flags += ["--name", options.name, "--preheat", "on"]
+        flags += flags_with_values(
+            ("--to", staging.to.uri),
+            ("--endpoint-hub", staging.hub.endpoint),
+            ("--hf-secret", staging.hub.secret),
+        )
+    flags += [*options.store.flags, "--name", options.name, "--preheat", "on"]
     flags += ["--image", options.reader.image if options.reader else "IMAGE"]
     return kubectl("fluidmodel", "cache", Operand(source), *flags, namespace=namespace)
-
-
-def _given(flag: str, value: str | None) -> list[str]:
-    return [flag, value] if value else []

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from kubectl_fluidmodel.cache.read_verification import ReadVerification
 from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.cache.workflow import CacheResult
-from kubectl_fluidmodel.objects.access import Object
-from kubectl_fluidmodel.output.serialize import API_VERSION, format_document, kubectl_name
+from kubectl_fluidmodel.model.sizing import MEDIUM_NAMES
+from kubectl_fluidmodel.output.serialize import API_VERSION
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
-
-_MEDIA = {"MEM": "memory", "SSD": "SSD", "HDD": "disk"}
 
 
 def summary_text(result: CacheResult) -> str:
     """Return two lines: the resulting cache, and the next command."""
     options, desired, verification = result.options, result.desired, result.verification
-    place = f"in {_MEDIA.get(desired.medium.type, desired.medium.type)}"
+    place = f"in {MEDIUM_NAMES.get(desired.medium.type, desired.medium.type)}"
     if desired.placement:
         place = f"on {', '.join(desired.placement.names)}, {place}"
     if verification is not None:
@@ -79,24 +76,6 @@ def proof_text(verification: Verification) -> str:
     if verification.files is None:
         return f"{cached}, complete by Fluid's totals"
     return f"{pluralize(verification.files, 'file')}, {cached}, every byte proven"
-
-
-def format_result(
-    output: str | None, text: str, dataset: Object, document: Mapping[str, Any]
-) -> str:
-    """Return the result of a command, in the format of -o.
-
-    Args:
-        output: `json`, `yaml` or `name`; None for text.
-        text: The text.
-        dataset: The Dataset that the command made.
-        document: The document of `json` and `yaml`.
-    """
-    if output is None:
-        return text
-    if output == "name":
-        return f"{kubectl_name(dataset)}\n"
-    return format_document(document, output)
 
 
 def proof_document(

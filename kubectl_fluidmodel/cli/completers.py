@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid.names import DATASETS
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, name_of
+from kubectl_fluidmodel.objects.access import name_of
 from kubectl_fluidmodel.objects.kinds import Kind
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kubectl_fluidmodel.kube.config import ConfigFlags
 
 Completer = Callable[[click.Context], "Iterable[Row]"]
+T = TypeVar("T")
 
 
 class CompletedString(click.types.StringParamType):
@@ -67,9 +68,9 @@ def _config_flags(ctx: click.Context) -> ConfigFlags:
 
     from kubectl_fluidmodel.kube.config import ConfigFlags
 
-    known = {field.name for field in fields(ConfigFlags)}
+    names = {field.name for field in fields(ConfigFlags)}
     values: dict[str, Any] = {
-        key: value for key, value in ctx.params.items() if key in known and value is not None
+        key: value for key, value in ctx.params.items() if key in names and value is not None
     }
     return ConfigFlags(**values)
 
@@ -85,41 +86,41 @@ def _object_names(kind: Kind, *columns: str) -> Completer:
     return offer
 
 
-def _graph_names(ctx: click.Context) -> Iterable[Row]:
+def _list_graphs(read: Callable[[Kind], list[T]]) -> list[T]:
+    """Return what is read of the graphs in the newest version in which there are any."""
     from kubectl_fluidmodel.dynamo import resources
-    from kubectl_fluidmodel.kube import completion_client
 
     for version in (resources.V1BETA1, resources.V1ALPHA1):
-        found = completion_client.list_names(
-            _config_flags(ctx), resources.kind_for(resources.GRAPH, version), "Ready", "Backend"
-        )
-        if found:
-            return found
+        graphs = read(resources.kind_for(resources.GRAPH, version))
+        if graphs:
+            return graphs
     return []
+
+
+def _graph_names(ctx: click.Context) -> Iterable[Row]:
+    from kubectl_fluidmodel.kube import completion_client
+
+    connection = _config_flags(ctx)
+    return _list_graphs(
+        lambda kind: completion_client.list_names(connection, kind, "Ready", "Backend")
+    )
 
 
 def _component_names(ctx: click.Context) -> Iterable[Row]:
     """List the components of the given graphs, or of all graphs in the namespace."""
-    from kubectl_fluidmodel.dynamo import resources
     from kubectl_fluidmodel.dynamo.graph import open_graph
     from kubectl_fluidmodel.kube import completion_client
 
-    graphs: list[Object] = []
+    connection = _config_flags(ctx)
+    rows: list[Row] = []
     named = {graph.rpartition("/")[2] for graph in ctx.params.get("graphs") or ()}
-    for version in (resources.V1BETA1, resources.V1ALPHA1):
-        graphs = completion_client.list_objects(
-            _config_flags(ctx), resources.kind_for(resources.GRAPH, version)
-        )
-        if graphs:
-            break
-    found: list[Row] = []
-    for graph in graphs:
+    for graph in _list_graphs(lambda kind: completion_client.list_objects(connection, kind)):
         if not named or name_of(graph) in named:
             with contextlib.suppress(FluidModelError):  # skip graphs that cannot be pinned
                 for component in open_graph(graph).components:
                     about = f"{component.role.value} of {name_of(graph)}"
-                    found.append((component.name, about))
-    return found
+                    rows.append((component.name, about))
+    return rows
 
 
 def _kubeconfig_names(part: str) -> Completer:

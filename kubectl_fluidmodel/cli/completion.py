@@ -108,16 +108,16 @@ def complete_words(words: tuple[str, ...]) -> int:
         if _expects_value(before):
             # click ignores a flag without its value, and the value may be a graph's name
             last = f"{before.pop()}={last}"
-        found = ShellComplete(root, {}, "", "").get_completions(list(before), last)
+        candidates = ShellComplete(root, {}, "", "").get_completions(list(before), last)
     except (click.ClickException, FluidModelError):
-        found = []  # wrong words before the cursor: the command itself reports them
+        candidates = []  # wrong words before the cursor: the command itself reports them
     directive = NO_FILES
-    for item in found:
-        if item.type == "file":
+    for candidate in candidates:
+        if candidate.type == "file":
             directive = FILES
             continue
-        about = f"\t{one_line(item.help)}" if item.help else ""
-        click.echo(f"{one_line(str(item.value))}{about}")
+        about = f"\t{one_line(candidate.help)}" if candidate.help else ""
+        click.echo(f"{one_line(str(candidate.value))}{about}")
     click.echo(f":{directive}")
     return 0
 

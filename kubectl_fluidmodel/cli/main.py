@@ -101,10 +101,10 @@ class LazyGroup(click.Group):
 
 
 def _load_command(module: str, attribute: str) -> click.Command:
-    found: click.Command = getattr(
+    command: click.Command = getattr(
         importlib.import_module(f"kubectl_fluidmodel.cli.{module}"), attribute
     )
-    return found
+    return command
 
 
 @click.group(
@@ -186,9 +186,8 @@ def _fast_exit(code: int) -> NoReturn:
         sys.stderr.flush()
     except OSError:
         sys.exit(code)
-    if any(
-        not each.daemon for each in threading.enumerate() if each is not threading.main_thread()
-    ):
+    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
+    if not all(thread.daemon for thread in others):
         sys.exit(code)
     os._exit(code)
 

@@ -67,11 +67,11 @@ def command(
     if release:
         return _release(client, name, dry_run)
     if dry_run != "none":
-        found = require_removable(client, namespace, name, force=force, warn=print_warning)
+        owned = require_removable(client, namespace, name, force=force, warn=print_warning)
         lines = (
-            list(dry_run_delete(client, namespace, found))
+            list(dry_run_delete(client, namespace, owned))
             if dry_run == "server"
-            else [f"{kubectl_name(obj)} deleted (client dry run)" for obj in found]
+            else [f"{kubectl_name(obj)} deleted (client dry run)" for obj in owned]
         )
         for line in lines:
             click.echo(line)

@@ -78,7 +78,7 @@ class VerbCommand(click.Command):
             if isinstance(param, GroupedOption) and param.bare is not None
             for name in param.opts
         }
-        return super().parse_args(ctx, [bare.get(each, each) for each in args[:end]] + args[end:])
+        return super().parse_args(ctx, [bare.get(word, word) for word in args[:end]] + args[end:])
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for line in inspect.cleandoc(self.help or "").splitlines():
@@ -104,18 +104,17 @@ class VerbCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, options in self.options_by_heading(ctx).items():
-            known = [each for each in options if getattr(each, "as_in_kubectl", False)]
+            from_kubectl = [param for param in options if getattr(param, "as_in_kubectl", False)]
             records = [
                 record
-                for each in options
-                if each not in known and (record := each.get_help_record(ctx))
+                for param in options
+                if param not in from_kubectl and (record := param.get_help_record(ctx))
             ]
             with formatter.section(title):
                 formatter.write_dl(records)
-                if known:
-                    text = "As in kubectl: " + ", ".join(
-                        name for each in known for name in each.opts
-                    )
+                if from_kubectl:
+                    names = (name for param in from_kubectl for name in param.opts)
+                    text = f"As in kubectl: {', '.join(names)}"
                     width = formatter.width - formatter.current_indent
                     for line in textwrap.wrap(text, width, break_on_hyphens=False):
                         formatter.write(f"{'':>{formatter.current_indent}}{line}\n")

@@ -28,6 +28,9 @@ MEMORY_PATH = "/dev/shm"  # noqa: S108 - the tmpfs itself is the cache
 DISK_PATH = "/var/lib/fluidmodel/cache"
 
 
+MEDIUM_NAMES = {"MEM": "memory", "SSD": "SSD", "HDD": "disk"}
+
+
 @dataclass(frozen=True)
 class HeapSizes:
     """JVM sizes of one cache: -Xmx and -XX:MaxDirectMemorySize of its processes."""

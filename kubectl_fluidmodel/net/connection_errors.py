@@ -53,7 +53,7 @@ def explain_tls_error(
     err: BaseException, url: str, setting: str, trust_hint: str
 ) -> ConnectionFailure | None:
     """Like `explain_connection_error`, for TLS errors only; None for other errors."""
-    if not any(isinstance(each, ssl.SSLError) for each in _iter_error_chain(err)):
+    if not any(isinstance(cause, ssl.SSLError) for cause in _iter_error_chain(err)):
         return None
     return explain_connection_error(err, url, setting, trust_hint=trust_hint)
 
@@ -74,7 +74,7 @@ def explain_connection_error(
     chain = list(_iter_error_chain(err))
     host = urlsplit(url).netloc.rpartition("@")[2]
     proxy = proxies.proxy_for(url)
-    tls = next((each for each in chain if isinstance(each, ssl.SSLError)), None)
+    tls = next((cause for cause in chain if isinstance(cause, ssl.SSLError)), None)
     if isinstance(tls, ssl.SSLCertVerificationError):
         return _explain_certificate_error(
             tls,
@@ -83,35 +83,35 @@ def explain_connection_error(
             _CA_VARIABLES if setting == "--endpoint" else _CA_VARIABLES[1:],
             trust_hint,
         )
-    mismatch = next((each for each in chain if _is_instance_of(each, "CertificateError")), None)
+    mismatch = next((cause for cause in chain if _is_instance_of(cause, "CertificateError")), None)
     if mismatch is not None:  # urllib3 compares names itself when botocore uses it
         detail = _truncate(str(mismatch))
         reason = f"TLS to {host} failed: its certificate is for another name ({detail})"
         return ConnectionFailure(reason, _NAME_MISMATCH_HINT, True)
-    if proxy and any(_is_instance_of(each, "ProxyError", "ProxyConnectionError") for each in chain):
+    if proxy and _has_instance_of(chain, "ProxyError", "ProxyConnectionError"):
         return _explain_proxy_error(chain, proxy, host)
     if tls is not None:
         tls_reason = f"{tls.reason or tls}".upper()
-        if any(each in tls_reason for each in _PLAINTEXT_REASONS):
+        if any(reason in tls_reason for reason in _PLAINTEXT_REASONS):
             plain = f"http://{host}{urlsplit(url).path}".rstrip("/")
             return ConnectionFailure(
                 f"{host} does not speak TLS", f"{setting} with http:// ({_truncate(plain)})", True
             )
-        if any(each in tls_reason for each in _TLS_REJECTED_REASONS):
+        if any(reason in tls_reason for reason in _TLS_REJECTED_REASONS):
             return ConnectionFailure(
                 f"TLS to {host} failed: {_innermost_message(chain)}", f"check {setting}", True
             )
-    if any(isinstance(each, socket.gaierror) for each in chain):
+    if any(isinstance(cause, socket.gaierror) for cause in chain):
         return ConnectionFailure(f"the host name {host} does not resolve", f"check {setting}")
-    if any(isinstance(each, ConnectionRefusedError) for each in chain):
+    if any(isinstance(cause, ConnectionRefusedError) for cause in chain):
         return ConnectionFailure(
             f"no response from {host} (connection refused)", f"check {setting}"
         )
-    if any(_is_instance_of(each, "ConnectTimeoutError") for each in chain):
+    if _has_instance_of(chain, "ConnectTimeoutError"):
         return ConnectionFailure(
             f"no response from {host} (timed out while connecting)", f"check {setting}"
         )
-    if any(_is_instance_of(each, "TimeoutError", "ReadTimeoutError") for each in chain):
+    if _has_instance_of(chain, "TimeoutError", "ReadTimeoutError"):
         if stall_timeout:
             reason = f"no response from {host} (timed out: no data for {stall_timeout:g} s)"
             return ConnectionFailure(
@@ -147,7 +147,7 @@ def _explain_certificate_error(
         reason = f"TLS to {host} failed: its certificate {description} ({message})"
         if trust_hint:
             return ConnectionFailure(reason, trust_hint, True)
-        variable = next((each for each in variables if os.environ.get(each)), variables[-1])
+        variable = next((name for name in variables if os.environ.get(name)), variables[-1])
         file = os.environ.get(variable, "")
         if file and not Path(file).is_file():
             reason += f", and {variable} is {_truncate(file)}, which is not a file"
@@ -169,8 +169,8 @@ def _explain_certificate_error(
 
 
 def _explain_proxy_error(chain: list[BaseException], proxy: str, host: str) -> ConnectionFailure:
-    for each in chain:
-        tunnel_failure = re.search(r"Tunnel connection failed: (\d{3}.*)", str(each))
+    for cause in chain:
+        tunnel_failure = re.search(r"Tunnel connection failed: (\d{3}.*)", str(cause))
         if tunnel_failure:
             failure = _proxy_refusal(proxy, host, _truncate(tunnel_failure[1].strip(" '\")")))
             return (
@@ -206,18 +206,18 @@ def _iter_error_chain(err: BaseException) -> Iterator[BaseException]:
     """Return an exception and all its causes, outermost first."""
     pending, visited = [err], set()
     while pending:
-        each = pending.pop(0)
-        if id(each) in visited:
+        cause = pending.pop(0)
+        if id(cause) in visited:
             continue
-        visited.add(id(each))
-        yield each
+        visited.add(id(cause))
+        yield cause
         inner_errors = [
-            getattr(each, "reason", None),
-            _wrapped_error(each),
-            each.__cause__,
-            each.__context__,
+            getattr(cause, "reason", None),
+            _wrapped_error(cause),
+            cause.__cause__,
+            cause.__context__,
         ]
-        inner_errors += each.args
+        inner_errors += cause.args
         pending += [inner for inner in inner_errors if isinstance(inner, BaseException)]
 
 
@@ -226,12 +226,16 @@ def _is_instance_of(err: BaseException, *names: str) -> bool:
     return any(kind.__name__ in names for kind in type(err).__mro__)
 
 
+def _has_instance_of(chain: list[BaseException], *names: str) -> bool:
+    return any(_is_instance_of(cause, *names) for cause in chain)
+
+
 def _innermost_message(chain: list[BaseException]) -> str:
     """Return the innermost cause, without the object addresses that urllib3 prints."""
     inner = chain[0]
-    for each in chain[1:]:
-        if each in (getattr(inner, "reason", None), _wrapped_error(inner), *inner.args):
-            inner = each
+    for cause in chain[1:]:
+        if cause in (getattr(inner, "reason", None), _wrapped_error(inner), *inner.args):
+            inner = cause
     text = re.sub(r" ?\(_ssl\.c:\d+\)|\[Errno -?\d+\] ", "", " ".join(str(inner).split()))
     return _truncate(text.rpartition(": ")[2]) or type(inner).__name__
 

@@ -89,8 +89,8 @@ def requested_delay(headers: Mapping[str, str], now: float | None = None) -> flo
         except (TypeError, ValueError, OverflowError):
             pass  # neither a number nor a date: ignore it
     delays = []
-    for each in lowercase_headers.get("ratelimit", "").split(","):
-        fields = dict(re.findall(r"(?:^|;)\s*([a-z]+)\s*=\s*(\d{1,9})", each))
+    for policy in lowercase_headers.get("ratelimit", "").split(","):
+        fields = dict(re.findall(r"(?:^|;)\s*([a-z]+)\s*=\s*(\d{1,9})", policy))
         if "t" in fields and int(fields.get("r", 0)) == 0:
             delays.append(float(fields["t"]))
     return max(delays, default=None)

@@ -77,8 +77,8 @@ def ca_bundle_path() -> str:
 
     file = os.environ.get("SSL_CERT_FILE", "")
     if sys.platform == "linux" and not Path(file).is_file():
-        found = (path for path in _CA_BUNDLE_PATHS if Path(path).is_file())
-        file = ssl.get_default_verify_paths().cafile or next(found, "")
+        files = (path for path in _CA_BUNDLE_PATHS if Path(path).is_file())
+        file = ssl.get_default_verify_paths().cafile or next(files, "")
     directories = os.environ.get("SSL_CERT_DIR", "")
     return _merged_bundle(file, directories) if directories else file
 

@@ -104,7 +104,7 @@ def parse_error(response: Mapping[str, Any], operation: str) -> S3ErrorDetails:
     error = response.get("Error") or {}
     code, message = str(error.get("Code", "")), str(error.get("Message", ""))
     meta = response.get("ResponseMetadata") or {}
-    headers = {str(name).lower(): str(each) for name, each in meta.get("HTTPHeaders", {}).items()}
+    headers = {str(name).lower(): str(value) for name, value in meta.get("HTTPHeaders", {}).items()}
     state = _STATE_BY_CODE.get(code, ERROR)
     if code.isdigit():  # botocore found no XML
         status, head = int(code), operation.startswith("Head")

@@ -81,7 +81,7 @@ def list_directory(url: str) -> FileListing:
     deadline = time.monotonic() + _SECONDS
     targets: dict[str, None] = {}
     pages = deque([root])
-    known = {root}
+    visited = {root}
     count = 0
     while pages:
         count += 1
@@ -93,8 +93,8 @@ def list_directory(url: str) -> FileListing:
             )
         directory = pages.popleft()
         directories, files = links_below(_read_page(pool, directory, deadline), directory)
-        pages += [each for each in directories if each not in known]
-        known.update(directories)
+        pages += [link for link in directories if link not in visited]
+        visited.update(directories)
         targets.update(dict.fromkeys(files))
     if not targets:
         raise FluidModelError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kubectl_fluidmodel.output.shell import flags_with_values
 from kubectl_fluidmodel.records import dataclass
 
 GCS_ENDPOINT = "https://storage.googleapis.com"
@@ -16,3 +17,12 @@ class StoreOptions:
     region: str | None = None
     s3_secret: str | None = None
     """Secret in the cluster that holds the keys."""
+
+    @property
+    def flags(self) -> list[str]:
+        """The flags that set these options, for a command that a user runs next."""
+        return flags_with_values(
+            ("--endpoint", self.endpoint),
+            ("--region", self.region),
+            ("--s3-secret", self.s3_secret),
+        )

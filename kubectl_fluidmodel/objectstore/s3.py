@@ -123,9 +123,9 @@ def store_from_environment(endpoint: str | None, region: str | None) -> S3Store:
         core = botocore.session.get_session()
         session = boto3.session.Session(botocore_session=core)
         url = endpoint or _configured_endpoint(core.full_config, core.get_scoped_config())
-        found = session.get_credentials()
+        aws_credentials = session.get_credentials()
         try:
-            frozen = found.get_frozen_credentials() if found else None
+            frozen = aws_credentials.get_frozen_credentials() if aws_credentials else None
         except (
             RuntimeError
         ) as err:  # botocore's error for expired credentials that could not be renewed
@@ -134,13 +134,13 @@ def store_from_environment(endpoint: str | None, region: str | None) -> S3Store:
         configured = session.region_name or ""
     credentials = None
     if frozen and frozen.access_key and frozen.secret_key:
-        fixed = found.method == "env"
+        fixed = aws_credentials.method == "env"
         credentials = S3Credentials(
             frozen.access_key,
             frozen.secret_key,
             frozen.token or "",
             session=None if fixed else session,
-            auto_renews=not fixed and isinstance(found, RefreshableCredentials),
+            auto_renews=not fixed and isinstance(aws_credentials, RefreshableCredentials),
             expires_at=expires if fixed else None,
         )
     return S3Store(validate_endpoint(url), region or configured, credentials)
@@ -171,13 +171,13 @@ def _configured_endpoint(config: Mapping[str, Any], profile: Mapping[str, Any]) 
                 "check AWS_CONFIG_FILE",
             )
     of_service = services.get("s3") or {}
-    found = (
+    endpoint = (
         os.environ.get("AWS_ENDPOINT_URL_S3")
         or os.environ.get("AWS_ENDPOINT_URL")
         or (of_service.get("endpoint_url") if isinstance(of_service, Mapping) else "")
         or profile.get("endpoint_url")
     )
-    return str(found or "")
+    return str(endpoint or "")
 
 
 def _check_response(operation_model: Any, response_dict: Mapping[str, Any], **_: Any) -> None:
@@ -212,8 +212,8 @@ def _check_parsed(response: Any = None, **_: Any) -> None:
 
 def _proxy_config(url: str) -> dict[str, str]:
     """Return the proxy for an endpoint, by the same rules as for the Hub and the API server."""
-    found = proxies.proxy_for(url)
-    return dict.fromkeys(("http", "https"), found) if found else {}
+    proxy = proxies.proxy_for(url)
+    return dict.fromkeys(("http", "https"), proxy) if proxy else {}
 
 
 def _ca_bundle(session: Any) -> str | None:

@@ -32,6 +32,20 @@ def format_document(document: Any, output: str) -> str:
     return to_json(document) if output == "json" else to_yaml(document)
 
 
+def format_result(output: str | None, text: str, name: str, document: Any) -> str:
+    """Return the result of a command in the format of -o: text, a name, or a document.
+
+    Args:
+        output: `json`, `yaml` or `name`; None for text.
+        text: The text.
+        name: What `name` prints.
+        document: What `json` and `yaml` print.
+    """
+    if output is None:
+        return text
+    return f"{name}\n" if output == "name" else format_document(document, output)
+
+
 def format_objects(items: Sequence[Mapping[str, Any]], output: str) -> str:
     """Format Kubernetes objects.
 

@@ -108,6 +108,11 @@ def command(*words: Word) -> Command:
     return _build_command(pieces)
 
 
+def flags_with_values(*flags: tuple[str, str | None]) -> list[str]:
+    """Return the flags that have a value, each followed by it."""
+    return [word for flag, value in flags if value for word in (flag, value)]
+
+
 def kubectl(*words: Word, namespace: str = "") -> Command:
     """A kubectl command, in a namespace where one is given."""
     return command("kubectl", *words, *(("-n", namespace) if namespace else ()))

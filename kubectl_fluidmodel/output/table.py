@@ -102,6 +102,30 @@ def format_table(
     return "".join(f"{' ' * indent}{line}\n" for line in lines)
 
 
+def format_table_with_details(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    details: Sequence[Sequence[str]],
+    *,
+    width: int | None = None,
+    color: bool = False,
+) -> str:
+    """Format a table with further lines below each row.
+
+    Args:
+        columns: the title of each column, and how it may shrink.
+        rows: one cell for each column.
+        details: the lines below each row, as they are printed.
+        width: the maximum line width of the table; unlimited by default.
+        color: whether to apply the styles.
+    """
+    titles, *row_lines = format_table(columns, rows, width=width, color=color).splitlines()
+    lines = [titles]
+    for row_line, lines_below in zip(row_lines, details, strict=True):
+        lines += [row_line, *lines_below]
+    return "".join(f"{line}\n" for line in lines)
+
+
 def _texts(rows: Sequence[Sequence[Cell]], *, short: bool) -> list[list[str]]:
     return [
         [

@@ -86,34 +86,34 @@ def read_bucket(store: S3Store, prefix: BucketPrefix) -> BucketContents:
                 is_removing=layout not in listing.manifests,
             )
         )
-    models = {(each.destination, each.repo): each for each in listing.checkpoints}
+    models = {(layout.destination, layout.repo): layout for layout in listing.checkpoints}
     return BucketContents(tuple(revisions), tuple(models.values()), tuple(notes))
 
 
 def _list_keys(bucket: Bucket, prefix: BucketPrefix) -> _Listing:
-    found = _Listing()
+    listing = _Listing()
     try:
         for entry in bucket.list_objects(f"{prefix.prefix}/" if prefix.prefix else ""):
             state_key = layout_of_state_key(prefix.bucket, entry.key)
             if state_key is None:
                 for directory in _directories(entry.key):
-                    found.bytes_by_directory[directory] += entry.size
+                    listing.bytes_by_directory[directory] += entry.size
                 continue
             layout, rest = state_key
             if rest == "manifest.json":
-                found.manifests[layout] = (entry.key, entry.age)
+                listing.manifests[layout] = (entry.key, entry.age)
             elif rest == "removing.json":
-                found.removals[layout] = (entry.key, entry.age)
+                listing.removals[layout] = (entry.key, entry.age)
             elif rest.startswith("uploads/"):
-                youngest = found.checkpoints.get(layout, entry.age)
-                found.checkpoints[layout] = min(youngest, entry.age)
+                youngest = listing.checkpoints.get(layout, entry.age)
+                listing.checkpoints[layout] = min(youngest, entry.age)
     except OperationUnavailableError as err:
         raise FluidModelError(
             f"cannot list staged models in {prefix.uri}",
             str(err),
             f"grant the credentials s3:ListBucket on {prefix.bucket}",
         ) from err
-    return found
+    return listing
 
 
 def _directories(key: str) -> Iterator[str]:

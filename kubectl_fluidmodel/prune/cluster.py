@@ -64,18 +64,18 @@ class ClusterState:
 
 
 def find_cluster_leftovers(
-    state: ClusterState, min_age: float, wanted: Iterable[str] = ()
+    state: ClusterState, min_age: float, named: Iterable[str] = ()
 ) -> list[Leftover]:
     """Return the unused objects.
 
     Args:
         state: The state of the cluster.
         min_age: Seconds; younger objects are excluded.
-        wanted: The caches that were named.
+        named: The caches that are removed, too, because the user named them.
     """
-    found = [*_finished_jobs(state), *_parts_without_cache(state)]
-    found += _unread_caches(state, frozenset(wanted))
-    return [each for each in found if each.age >= min_age]
+    leftovers = [*_finished_jobs(state), *_parts_without_cache(state)]
+    leftovers += _unread_caches(state, frozenset(named))
+    return [leftover for leftover in leftovers if leftover.age >= min_age]
 
 
 def job_end(job: Object) -> float:
@@ -103,7 +103,7 @@ def _parts_without_cache(state: ClusterState) -> Iterator[Leftover]:
     }
     order = [kind.name for kind in PARTS_OF_CACHE]
     parts = [obj for obj in state.owned if obj["kind"] in order]
-    for obj in sorted(parts, key=lambda each: order.index(str(each["kind"]))):
+    for obj in sorted(parts, key=lambda obj: order.index(str(obj["kind"]))):
         key = (_namespace(obj), _cache_name(obj))
         if key in datasets or key in staging or not key[1]:
             continue
@@ -129,7 +129,7 @@ def _kept_for_users(state: ClusterState, obj: Object) -> str:
     return ""
 
 
-def _unread_caches(state: ClusterState, wanted: frozenset[str]) -> Iterator[Leftover]:
+def _unread_caches(state: ClusterState, named: frozenset[str]) -> Iterator[Leftover]:
     """Find our caches that no pod reads and no graph mounts; they are removed only if named."""
     for cache in state.caches:
         dataset = cache.dataset
@@ -138,7 +138,7 @@ def _unread_caches(state: ClusterState, wanted: frozenset[str]) -> Iterator[Left
         if cache.readers or graph_names(cache):
             continue
         last_use = max(_born(dataset), *(_load_end(load) for load in (*cache.loads, {})))
-        kept = "" if cache.name in wanted else BY_NAME
+        kept = "" if cache.name in named else BY_NAME
         if cache.namespace in state.unread_readers:
             kept = "whether pods or graphs use it cannot be checked (docs/rbac.md)"
         yield Leftover(

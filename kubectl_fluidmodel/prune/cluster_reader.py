@@ -13,7 +13,7 @@ from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.objects.pods import is_terminated
+from kubectl_fluidmodel.objects.pods import claim_names, is_terminated
 from kubectl_fluidmodel.prune.cluster import PARTS_OF_CACHE, ClusterState, ObjectUsers
 from kubectl_fluidmodel.snapshot import collector, queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot, summarize_failures
@@ -69,7 +69,7 @@ def _unread_readers(snapshot: Snapshot) -> frozenset[str]:
 
 def _list_owned(client: Client, kind: Kind, namespace: str | None) -> list[Object]:
     """Return our objects of a kind; for Secrets only the metadata, so no key is read."""
-    found = client.list_objects(
+    objects = client.list_objects(
         kind,
         namespace if kind.namespaced else None,
         labels=_OWNED_SELECTOR,
@@ -77,7 +77,7 @@ def _list_owned(client: Client, kind: Kind, namespace: str | None) -> list[Objec
     )
     return [
         {**obj, "apiVersion": kind.api_version, "kind": kind.name}
-        for obj in found
+        for obj in objects
         if kind.namespaced or namespace in (None, get_path(obj, "spec", "claimRef", "namespace"))
     ]
 
@@ -107,9 +107,8 @@ def _read_users(client: Client, owned: Sequence[Object], snapshot: Snapshot) -> 
             if target.scheme == "pvc":
                 key = (kinds.PVCS.name, cache.namespace, target.host)
                 users.setdefault(key, []).append(f"Dataset {cache.name}")
-    return ObjectUsers(
-        {key: tuple(dict.fromkeys(each)) for key, each in users.items()}, frozenset(unread)
-    )
+    by_object = {key: tuple(dict.fromkeys(user_names)) for key, user_names in users.items()}
+    return ObjectUsers(by_object, frozenset(unread))
 
 
 def _strip_pod(pod: Object) -> Object | None:
@@ -120,13 +119,13 @@ def _strip_pod(pod: Object) -> Object | None:
 
 def _used_objects(pod: Object) -> Iterator[tuple[str, str]]:
     secret, claim = kinds.SECRETS.name, kinds.PVCS.name
+    yield from ((claim, name) for name in claim_names(pod))
     for volume in get_list(pod, "spec", "volumes"):
         yield secret, str(get_path(volume, "secret", "secretName", default=""))
-        yield claim, str(get_path(volume, "persistentVolumeClaim", "claimName", default=""))
         for source in get_list(volume, "projected", "sources"):
             yield secret, str(get_path(source, "secret", "name", default=""))
-    for each in get_list(pod, "spec", "imagePullSecrets"):
-        yield secret, str(each.get("name", ""))
+    for entry in get_list(pod, "spec", "imagePullSecrets"):
+        yield secret, str(entry.get("name", ""))
     for part in ("initContainers", "containers"):
         for container in get_list(pod, "spec", part):
             for entry in get_list(container, "env"):

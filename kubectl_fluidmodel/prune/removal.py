@@ -83,31 +83,31 @@ class Remover:
             bucket.write_object(layout.removal_key, manifest)
             bucket.remove_object(layout.manifest_key)
         start = f"{layout.files_prefix}/"
-        kept, removed = 0, 0
-        for each in list(bucket.list_objects(start)):
-            known = revision.files.get(each.key[len(start) :])
-            if known is None or known[1] != each.etag:
-                kept += 1
+        others, removed_bytes = 0, 0
+        for entry in list(bucket.list_objects(start)):
+            _, staged_etag = revision.files.get(entry.key[len(start) :], (0, None))
+            if staged_etag != entry.etag:
+                others += 1
                 continue
-            bucket.remove_object(each.key)
-            removed += each.size
+            bucket.remove_object(entry.key)
+            removed_bytes += entry.size
         bucket.remove_object(layout.removal_key)
-        note = f"; {kept} other objects stay" if kept else ""
-        yield f"{layout.uri} removed ({removed} bytes){note}"
+        note = f"; {others} other objects stay" if others else ""
+        yield f"{layout.uri} removed ({removed_bytes} bytes){note}"
 
     def _abort_uploads(self, stale: ModelUploads) -> Iterator[str]:
         layout = stale.layout
         uploads = abort_stale_uploads(stale.store, layout.destination, layout.repo, self.min_age)
-        for each in uploads:
-            if each.aborted:
-                yield f"upload of {layout.repo}@{each.commit}/{each.path} aborted"
+        for upload in uploads:
+            if upload.aborted:
+                yield f"upload of {layout.repo}@{upload.commit}/{upload.path} aborted"
 
 
 def required_permissions(leftovers: Sequence[Leftover]) -> list[Permission]:
     """Return the permissions to delete the objects of leftovers; caches need those of `uncache`."""
-    found = []
+    required = []
     for leftover in leftovers:
         if isinstance(leftover.subject, dict) and leftover.kind != CACHE:
             namespace = namespace_of(leftover.subject) or None
-            found.append(Permission("delete", kind_for(leftover.subject), namespace))
-    return list(dict.fromkeys(found))
+            required.append(Permission("delete", kind_for(leftover.subject), namespace))
+    return list(dict.fromkeys(required))

@@ -49,23 +49,22 @@ def find_unused_revisions(
 
     An interrupted removal is continued regardless of its age.
     """
-    found = []
-    for revision in revisions:
-        if is_used(revision, uses) or (revision.age < min_age and not revision.is_removing):
-            continue
-        reason = "no cache in this cluster uses it"
-        found.append(
-            Leftover(
-                REVISION,
-                revision.layout.uri,
-                revision.age,
-                "its removal was interrupted" if revision.is_removing else reason,
-                revision,
-                bytes=revision.stored_bytes,
-                kept=uses.unread,
-            )
+    unused = [revision for revision in revisions if not is_used(revision, uses)]
+    return [
+        Leftover(
+            REVISION,
+            revision.layout.uri,
+            revision.age,
+            "its removal was interrupted"
+            if revision.is_removing
+            else "no cache in this cluster uses it",
+            revision,
+            bytes=revision.stored_bytes,
+            kept=uses.unread,
         )
-    return found
+        for revision in unused
+        if revision.age >= min_age or revision.is_removing
+    ]
 
 
 def is_used(revision: StoredRevision, uses: Uses) -> bool:

@@ -25,7 +25,7 @@ from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.output.console import print_note, print_warning, terminal_width, wants_color
-from kubectl_fluidmodel.output.shell import Command, Operand, Word, command
+from kubectl_fluidmodel.output.shell import Command, command, operands
 from kubectl_fluidmodel.prune import view
 from kubectl_fluidmodel.prune.bucket_reader import BucketContents, read_bucket
 from kubectl_fluidmodel.prune.cluster import ClusterState, find_cluster_leftovers
@@ -68,10 +68,10 @@ class PruneCommand:
         self._require_named_caches(state, client.namespace)
         with ExitStack() as stack:
             prefixes = list(self._places(client, state, stack))
-            found = self._find(client, state, prefixes)
+            leftovers = self._find(client, state, prefixes)
             removed = self.options.dry_run == "none"
-            self._print(found, client.namespace, removed=removed)
-            removable = [each for each in found if each.is_removed]
+            self._print(leftovers, client.namespace, removed=removed)
+            removable = [leftover for leftover in leftovers if leftover.is_removed]
             if self.options.dry_run != "client" and removable:
                 self._require_permissions(client, removable)
             if removed:
@@ -87,9 +87,9 @@ class PruneCommand:
 
     def _require_named_caches(self, state: ClusterState, namespace: str) -> None:
         """Raises: FluidModelError: a name is not one of our caches."""
-        known = {each.name: each for each in state.caches}
+        caches = {cache.name: cache for cache in state.caches}
         for name in self.options.names:
-            cache = known.get(name)
+            cache = caches.get(name)
             if cache is None or not names.has_own_spec(cache.dataset or {}):
                 raise FluidModelError(
                     f"namespace {namespace} has no cache {name} that this plugin created",
@@ -142,7 +142,7 @@ class PruneCommand:
         state: ClusterState,
         prefixes: Sequence[tuple[S3Store, BucketPrefix]],
     ) -> list[Leftover]:
-        found: list[Leftover] = []
+        leftovers: list[Leftover] = []
         uses = read_uses(client, state)
         for store, prefix in prefixes:
             try:
@@ -158,62 +158,54 @@ class PruneCommand:
             revisions = find_unused_revisions(contents.revisions, uses, self.options.min_age)
             if any(revision.is_removed for revision in revisions):
                 self._note(_OTHER_CLUSTERS)
-            found += [*revisions, *uploads]
-        return found + find_cluster_leftovers(state, self.options.min_age, self.options.names)
+            leftovers += [*revisions, *uploads]
+        return leftovers + find_cluster_leftovers(state, self.options.min_age, self.options.names)
 
     def _uploads(self, store: S3Store, contents: BucketContents) -> list[Leftover]:
-        found = []
-        for layout in contents.uploading:
-            for each in abort_stale_uploads(
-                store, layout.destination, layout.repo, self.options.min_age, dry_run=True
-            ):
-                if each.aborted:
-                    prefix = layout.uri.removesuffix(layout.commit)
-                    found.append(
-                        Leftover(
-                            UPLOAD,
-                            f"{prefix}{each.commit}/{each.path}",
-                            each.age,
-                            "it makes no progress",
-                            ModelUploads(store, layout),
-                            bytes=each.bytes,
-                        )
-                    )
-        return found
+        """Return the unfinished uploads that are old enough to be aborted."""
+        min_age = self.options.min_age
+        return [
+            Leftover(
+                UPLOAD,
+                f"{layout.uri.removesuffix(layout.commit)}{upload.commit}/{upload.path}",
+                upload.age,
+                "it makes no progress",
+                ModelUploads(store, layout),
+                bytes=upload.bytes,
+            )
+            for layout in contents.uploading
+            for upload in abort_stale_uploads(
+                store, layout.destination, layout.repo, min_age, dry_run=True
+            )
+            if upload.aborted
+        ]
 
     # -- writing -----------------------------------------------------------------------------
 
-    def _print(self, found: Sequence[Leftover], namespace: str, *, removed: bool) -> None:
+    def _print(self, leftovers: Sequence[Leftover], namespace: str, *, removed: bool) -> None:
         from kubectl_fluidmodel.output.serialize import format_document
 
         if self.output is None:
             width = terminal_width()
             color = wants_color(sys.stdout, self.color)
             remove = None if removed else self._remove_command(namespace)
-            text = view.leftovers_text(found, width=width, color=color, remove=remove)
+            text = view.leftovers_text(leftovers, width=width, color=color, remove=remove)
             click.echo(text, nl=False)
         elif self.output == "name":
-            click.echo("".join(f"{each.kind}/{each.name}\n" for each in found), nl=False)
+            lines = (f"{leftover.kind}/{leftover.name}\n" for leftover in leftovers)
+            click.echo("".join(lines), nl=False)
         else:
-            document = view.prune_document(found, removed=removed, notes=self._notes)
+            document = view.prune_document(leftovers, removed=removed, notes=self._notes)
             click.echo(format_document(document, self.output), nl=False)
 
     def _remove_command(self, namespace: str) -> Command:
         """Return the same command line with --yes."""
-        options, words = self.options, list[Word]()
-        words += [Operand(name) for name in options.names]
-        prefix, store = options.from_prefix, options.store
-        for flag, value in (
-            ("--from", prefix.uri if prefix else ""),
-            ("--endpoint", store.endpoint),
-            ("--region", store.region),
-            ("--s3-secret", store.s3_secret),
-        ):
-            words += [flag, value] if value else []
+        options, prefix = self.options, self.options.from_prefix
+        flags = [*(("--from", prefix.uri) if prefix else ()), *options.store.flags]
         if options.min_age != PruneOptions().min_age:
-            words += ["--older-than", f"{options.min_age:.0f}s" if options.min_age else "0"]
-        scope = ["-A"] if options.all_namespaces else ["-n", namespace]
-        return command("kubectl", "fluidmodel", "prune", *words, "--yes", *scope)
+            flags += ["--older-than", f"{options.min_age:.0f}s" if options.min_age else "0"]
+        flags += ["--yes", *(["-A"] if options.all_namespaces else ["-n", namespace])]
+        return command("kubectl", "fluidmodel", "prune", *operands(options.names), *flags)
 
     def _require_permissions(self, client: Client, leftovers: Sequence[Leftover]) -> None:
         permissions.require_permissions(
@@ -230,8 +222,8 @@ class PruneCommand:
 
         remover = Remover(client, self.options.min_age, is_mounted, print_warning)
         # Caches first: what their objects used is removed in the next run, not in this one.
-        for each in sorted(leftovers, key=lambda leftover: leftover.kind != CACHE):
-            for line in remover.remove(each):
+        for leftover in sorted(leftovers, key=lambda leftover: leftover.kind != CACHE):
+            for line in remover.remove(leftover):
                 print_note(line)
 
 
@@ -241,7 +233,7 @@ def read_uses(client: Client, state: ClusterState | None) -> Uses:
     try:
         return find_uses(client.list_objects(names.DATASETS), owned)
     except ForbiddenError:
-        known: list[Cache] = list(state.caches) if state is not None else []
-        datasets = [each.dataset for each in known if each.dataset is not None]
+        caches: Sequence[Cache] = state.caches if state is not None else ()
+        datasets = [cache.dataset for cache in caches if cache.dataset is not None]
         caveat = "caches in other namespaces may use it (list datasets cluster-wide)"
         return find_uses(datasets, owned, caveat)

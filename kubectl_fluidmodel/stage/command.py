@@ -64,18 +64,6 @@ class StageOptions:
         if self.read_content and self.action is not Action.VERIFY:
             raise UsageError("--read requires --verify", "", "--verify --read")
 
-    @property
-    def store_flags(self) -> list[str]:
-        """Return the flags that name the store, for the next command."""
-        store, flags = self.store, list[str]()
-        for flag, value in (
-            ("--endpoint", store.endpoint),
-            ("--region", store.region),
-            ("--s3-secret", store.s3_secret),
-        ):
-            flags += [flag, value] if value else []
-        return flags
-
 
 class StageCommand:
     """One invocation of `stage`."""
@@ -138,7 +126,7 @@ class StageCommand:
             self._print(
                 result.destination,
                 report.result_document(plan, result),
-                report.format_result(plan, result, options.store_flags),
+                report.format_result(plan, result, options.store.flags),
             )
         return 0
 
@@ -172,7 +160,7 @@ class StageCommand:
         self._print(
             layout.uri,
             report.verification_document(result),
-            report.format_verification(result, options.read_content, options.store_flags),
+            report.format_verification(result, options.read_content, options.store.flags),
         )
         return 1 if result.problems else 0
 
@@ -241,11 +229,6 @@ class StageCommand:
 
     def _print(self, name: str, document: dict[str, Any], text: str) -> None:
         """Print the result in the format of `-o`: a name, a document, or text."""
-        from kubectl_fluidmodel.output.serialize import format_document
+        from kubectl_fluidmodel.output.serialize import format_result
 
-        output = self.options.output
-        if output == "name":
-            text = f"{name}\n"
-        elif output is not None:
-            text = format_document(document, output)
-        sys.stdout.write(text)
+        sys.stdout.write(format_result(self.options.output, text, name, document))

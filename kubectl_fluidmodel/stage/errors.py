@@ -24,7 +24,7 @@ class PartialFailureError(FluidModelError):
         if len(failures) == 1:
             super().__init__(first.message, first.reason, first.hint)
         else:
-            reasons = "; ".join(f"{each.message}: {each.reason}" for each in failures[:5])
+            reasons = "; ".join(f"{failure.message}: {failure.reason}" for failure in failures[:5])
             message = f"{len(failures)} files of {repo} could not be staged"
             super().__init__(message, reasons, first.hint)
         self.failures = tuple(failures)

@@ -219,8 +219,8 @@ class FileStager:
         A started upload that has verified parts goes on instead.
         """
         run = self._run
-        found = run.reusable_files.find(file) if file.size else None
-        if found is None:
+        reusable = run.reusable_files.find(file) if file.size else None
+        if reusable is None:
             return False
         checkpoint = run.staged_files.checkpoint_for(file)
         if checkpoint is not None:
@@ -228,7 +228,7 @@ class FileStager:
                 return False
             run.staged_files.drop_upload(file)
         track = functools.partial(self._track, file)
-        copied = BucketCopy(run.bucket, run.layout, found, file, track).run()
+        copied = BucketCopy(run.bucket, run.layout, reusable, file, track).run()
         if copied is None:
             run.reusable_files.forget(file)
             self._untrack(file)

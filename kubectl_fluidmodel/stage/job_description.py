@@ -12,6 +12,7 @@ from kubectl_fluidmodel.objects.access import (
     labels_of,
 )
 from kubectl_fluidmodel.objects.plugin_pod import ca_bundle_reference
+from kubectl_fluidmodel.output.shell import flags_with_values
 
 STAGE_CONTAINER = "stage"
 STAGE_LABEL = "fluidmodel.io/stage"
@@ -28,7 +29,7 @@ def staged_source(job: Object) -> str:
 def container_args(job: Object) -> list[str]:
     """The arguments of a Job's container."""
     args = get_path(job, "spec", "template", "spec", "containers", 0, "args", default=[])
-    return [str(each) for each in args]
+    return [str(arg) for arg in args]
 
 
 def update_flags(job: Object) -> list[str]:
@@ -52,7 +53,7 @@ def cache_flags(job: Object) -> list[str]:
     if shards > 1:
         flags += ["--shards", str(shards)]
     name = labels_of(job).get(names.MODEL_LABEL, "")
-    env = {str(each.get("name")): each for each in get_list(container, "env")}
+    env = {str(entry.get("name")): entry for entry in get_list(container, "env")}
     for variable, flag, own_secret in (
         ("AWS_ACCESS_KEY_ID", "--s3-secret", secrets.store_secret_name(name)),
         ("HF_TOKEN", "--hf-secret", name + secrets.HUB_SUFFIX),
@@ -60,14 +61,12 @@ def cache_flags(job: Object) -> list[str]:
         secret = get_path(env.get(variable), "valueFrom", "secretKeyRef", "name")
         if secret and secret != own_secret:
             flags += [flag, str(secret)]
-    for flag, value in (
+    flags += flags_with_values(
         ("--image", container.get("image")),
         ("--stage-proxy", get_path(env.get("HTTPS_PROXY"), "value")),
         ("--stage-no-proxy", get_path(env.get("NO_PROXY"), "value")),
         ("--stage-ca", ca_bundle_reference(spec)),
-    ):
-        if value:
-            flags += [flag, str(value)]
-    for each in get_list(spec, "imagePullSecrets"):
-        flags += ["--image-pull-secret", str(each.get("name"))]
+    )
+    for entry in get_list(spec, "imagePullSecrets"):
+        flags += ["--image-pull-secret", str(entry.get("name"))]
     return flags

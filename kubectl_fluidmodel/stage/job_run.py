@@ -291,7 +291,7 @@ class _JobWatcher:
             if log.error is not None:
                 return log.error
         reason = self._last_message()
-        if any(each in reason for each in _MISSING_PACKAGE_MESSAGES):
+        if any(message in reason for message in _MISSING_PACKAGE_MESSAGES):
             return FluidModelError(
                 f"the image of the staging Job {self.name} does not have this plugin",
                 reason,

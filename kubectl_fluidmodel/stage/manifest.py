@@ -86,7 +86,7 @@ def parse_manifest(text: str | bytes) -> Manifest:
         manifest = Manifest(
             str(document["repo"]),
             str(document["commit"]),
-            tuple(sorted(_parse_entry(each) for each in document["files"])),
+            tuple(sorted(_parse_entry(entry) for entry in document["files"])),
             str(document.get("tool", "")).rpartition(" v")[2],
             str(document.get("stagedAt", "")),
         )
@@ -97,10 +97,10 @@ def parse_manifest(text: str | bytes) -> Manifest:
     return manifest
 
 
-def _parse_entry(each: Mapping[str, Any]) -> ManifestEntry:
-    kind = "sha256" if "sha256" in each else "git"
-    file = PlanFile(str(each["path"]), int(each["size"]), kind, str(each[kind]))
-    return ManifestEntry(file, str(each["etag"]))
+def _parse_entry(entry: Mapping[str, Any]) -> ManifestEntry:
+    kind = "sha256" if "sha256" in entry else "git"
+    file = PlanFile(str(entry["path"]), int(entry["size"]), kind, str(entry[kind]))
+    return ManifestEntry(file, str(entry["etag"]))
 
 
 def read_manifest(

@@ -67,7 +67,7 @@ class OrderedHasher:
     def state_after(self, parts: int) -> bytes:
         """The hash state after so many parts, empty if unknown; forget the states before it."""
         with self._lock:
-            for old in [each for each in self._states if each < parts]:
+            for old in [count for count in self._states if count < parts]:
                 del self._states[old]
             return self._states.get(parts, b"")
 

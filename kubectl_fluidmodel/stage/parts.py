@@ -69,10 +69,10 @@ def assign_shards(files: Sequence[PlanFile], shards: int) -> list[ShardAssignmen
     """
     loads = [0] * shards
     assigned: list[list[PlanFile]] = [[] for _ in range(shards)]
-    for file in sorted(files, key=lambda each: (-each.size, each.path)):
+    for file in sorted(files, key=lambda file: (-file.size, file.path)):
         index = min(
             range(shards), key=lambda number: (loads[number], len(assigned[number]), number)
         )
         loads[index] += file.size
         assigned[index].append(file)
-    return [ShardAssignment(tuple(sorted(each))) for each in assigned]
+    return [ShardAssignment(tuple(sorted(shard_files))) for shard_files in assigned]

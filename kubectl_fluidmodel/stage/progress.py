@@ -112,18 +112,18 @@ class ProgressAggregator:
 
     def _shard_problems(self) -> list[str]:
         problems: list[str] = []
-        for number, each in sorted(self.shards.items()):
+        for number, shard in sorted(self.shards.items()):
             prefix = f"shard {number}: " if self.shard_count > 1 else ""
-            problems += [f"{prefix}{reason}" for reason in each.failures]
-            if each.progress.last_retry and not each.is_complete:
-                problems.append(f"{prefix}retrying: {each.progress.last_retry}")
+            problems += [f"{prefix}{reason}" for reason in shard.failures]
+            if shard.progress.last_retry and not shard.is_complete:
+                problems.append(f"{prefix}retrying: {shard.progress.last_retry}")
         return problems
 
     def _detail(self, complete: int) -> str:
         text = f"{self.files_done} of {pluralize(self.files, 'file')}"
         if self.shard_count > 1:
             text += f", {complete} of {self.shard_count} shards done"
-        active = [path for each in self.shards.values() for path in each.progress.active]
+        active = [path for shard in self.shards.values() for path in shard.progress.active]
         if active and complete < self.shard_count:
             text += f"; {active[0]}" + (f" and {len(active) - 1} more" if len(active) > 1 else "")
         return text

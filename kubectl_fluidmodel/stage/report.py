@@ -38,8 +38,8 @@ def format_skipped(plan: StagingPlan) -> str:
     if not plan.skipped:
         return ""
     by_reason: dict[str, list[str]] = defaultdict(list)
-    for each in plan.skipped:
-        by_reason[each.reason].append(each.path)
+    for skipped in plan.skipped:
+        by_reason[skipped.reason].append(skipped.path)
     reasons = "; ".join(f"{summarize(paths, 2)} ({reason})" for reason, paths in by_reason.items())
     count = pluralize(len(plan.skipped), "file")
     saved = format_bytes(plan.bytes_skipped)
@@ -54,7 +54,7 @@ def unloadable_note(plan: StagingPlan) -> str:
     errors = assess_model(plan.listing().files, Sample()).errors
     if not errors:
         return ""
-    reasons = "; ".join(each.text for each in errors[:3])
+    reasons = "; ".join(error.text for error in errors[:3])
     return escape_control(f"note: no engine can load these files alone: {reasons}")
 
 
@@ -201,10 +201,10 @@ def format_stale_uploads(
     if not uploads:
         return escape_control(f"no stale uploads of {repo} in {destination.uri}\n")
     lines = []
-    for each in uploads:
-        size, age = format_bytes(each.bytes), format_duration(each.age)
-        upload = f"{each.path}@{each.commit[:12]} ({size}, {age} old)"
-        if not each.aborted:
+    for stale in uploads:
+        size, age = format_bytes(stale.bytes), format_duration(stale.age)
+        upload = f"{stale.path}@{stale.commit[:12]} ({size}, {age} old)"
+        if not stale.aborted:
             lines.append(f"kept {upload}: it is recent; --stale-after 0s aborts it, too")
         else:
             lines.append(f"{'would abort' if dry_run else 'aborted'} {upload}")

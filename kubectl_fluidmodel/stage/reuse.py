@@ -51,14 +51,14 @@ class ReusableFiles:
                 self._objects.pop((file.identity, file.size), None)
 
     def _read_manifests(self) -> dict[tuple[str, int], ReusableObject]:
-        found: dict[tuple[str, int], ReusableObject] = {}
+        objects: dict[tuple[str, int], ReusableObject] = {}
         for manifest in self._manifests():
             layout = StagingLayout(self._layout.destination, manifest.repo, manifest.commit)
             for entry in manifest.entries:
                 key = layout.object_key(entry.file.path)
                 identity = (entry.file.identity, entry.file.size)
-                found.setdefault(identity, ReusableObject(key, entry.etag))
-        return found
+                objects.setdefault(identity, ReusableObject(key, entry.etag))
+        return objects
 
     def _manifests(self) -> list[Manifest]:
         """The manifests of the model's newest other commits; none if they may not be listed."""

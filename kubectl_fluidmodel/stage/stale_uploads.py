@@ -64,7 +64,7 @@ def abort_stale_uploads(
         size = _stored_bytes(bucket, object_key, checkpoint)
         # Check again: another run may have resumed the upload in the meantime.
         is_stale = age >= min_age and all(
-            each.age >= min_age for each in _list_objects(bucket, key)
+            entry.age >= min_age for entry in _list_objects(bucket, key)
         )
         if is_stale and not dry_run:
             _abort(bucket, object_key, checkpoint)
@@ -92,7 +92,7 @@ def _abort(bucket: Bucket, key: str, checkpoint: UploadCheckpoint) -> None:
 
 def _list_objects(bucket: Bucket, prefix: str) -> list[ObjectEntry]:
     try:
-        return sorted(bucket.list_objects(prefix), key=lambda each: each.key)
+        return sorted(bucket.list_objects(prefix), key=lambda entry: entry.key)
     except OperationUnavailableError as err:
         raise FluidModelError(
             f"cannot look for stale uploads in s3://{bucket.name}/{prefix}",

@@ -98,7 +98,7 @@ def _report_unlisted(report: VerificationReport, bucket: Bucket, expected: set[s
     """Report objects that are not in the manifest; the mount would show them."""
     prefix = f"{report.layout.files_prefix}/"
     try:
-        keys = {each.key for each in bucket.list_objects(prefix)}
+        keys = {entry.key for entry in bucket.list_objects(prefix)}
     except OperationUnavailableError as err:
         report.notes.append(f"could not check for other objects: {err}")
         return
@@ -129,7 +129,7 @@ def _staged_commits(bucket: Bucket, layout: StagingLayout) -> list[str]:
     """The commits of the model that have a manifest; empty if the bucket cannot be listed."""
     prefix = f"{layout.model_prefix}/{STATE_DIR}/"
     try:
-        keys = [each.key for each in bucket.list_objects(prefix)]
+        keys = [entry.key for entry in bucket.list_objects(prefix)]
     except OperationUnavailableError:
         return []
     return sorted(

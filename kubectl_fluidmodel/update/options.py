@@ -9,6 +9,7 @@ from kubectl_fluidmodel.cache.options import DEFAULT_TIMEOUT, CacheFlags, Stagin
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.objectstore.options import StoreOptions
+from kubectl_fluidmodel.output.shell import flags_with_values
 from kubectl_fluidmodel.records import dataclass
 
 STAGE, CACHE, PIN, RETIRE = STEPS = ("stage", "cache", "pin", "retire")
@@ -56,19 +57,17 @@ class UpdateOptions:
     @property
     def repeated_flags(self) -> list[str]:
         """The flags that another run needs, too: the same Hub, store, files and way of staging."""
-        flags = []
-        for flag, value in (
+        stage_on = self.staging.stage_on
+        return flags_with_values(
             ("--endpoint-hub", self.hub.endpoint),
             ("--hf-secret", self.hub.secret),
             ("--endpoint", self.store.endpoint),
             ("--s3-secret", self.store.s3_secret),
             *(("--include", glob) for glob in self.hub.include),
             *(("--exclude", glob) for glob in self.hub.exclude),
-            ("--stage-on", self.staging.stage_on if self.staging.stage_on != "cluster" else None),
+            ("--stage-on", stage_on if stage_on != "cluster" else None),
             ("--image", self.staging.image),
-        ):
-            flags += [flag, value] if value else []
-        return flags
+        )
 
 
 def parse_update_options(

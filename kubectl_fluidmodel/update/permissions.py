@@ -35,23 +35,23 @@ def required_permissions(
         owned: The objects of the old caches, which are deleted at the end.
     """
     space = state.namespace
-    found = list(staging.job.required_permissions()) if staging is not None else []
-    found += [Permission(verb, kinds.SECRETS, space) for verb in ("get", "create", "patch")]
+    required = list(staging.job.required_permissions()) if staging is not None else []
+    required += [Permission(verb, kinds.SECRETS, space) for verb in ("get", "create", "patch")]
     if CACHE in steps:
-        found += preflight.required_permissions(cache, space)
-        found += job_permissions(space) if cache.reader is not None else []
+        required += preflight.required_permissions(cache, space)
+        required += job_permissions(space) if cache.reader is not None else []
     if CACHE in steps and cache.name == state.template.name and not state.old:  # recreated
         recreated = (names.DATASETS, names.ALLUXIO_RUNTIMES)
-        found += [Permission("delete", kind, space) for kind in recreated]
+        required += [Permission("delete", kind, space) for kind in recreated]
     graphs = [graph for old in state.old for graph in old.cache.graphs]
     if PIN in steps and graphs:
         for kind in (queries.GRAPHS, queries.COMPONENTS):
             if any(graph.get("kind") == kind.name for graph in graphs):
-                found += [Permission(verb, kind, space) for verb in ("get", "patch")]
-        found += [Permission(verb, kinds.PODS, space) for verb in ("list", "watch")]
+                required += [Permission(verb, kind, space) for verb in ("get", "patch")]
+        required += [Permission(verb, kinds.PODS, space) for verb in ("list", "watch")]
     if RETIRE in steps and state.old:
-        found += removal.required_permissions(list(owned), space)
-    return list(dict.fromkeys(found))
+        required += removal.required_permissions(list(owned), space)
+    return list(dict.fromkeys(required))
 
 
 def reading_permissions(snapshot: Snapshot, namespace: str) -> Iterable[Permission]:

@@ -7,6 +7,7 @@ from kubectl_fluidmodel.cache.desired import DesiredCache
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.read_rates import read_rates
 from kubectl_fluidmodel.model.plan import StagingPlan
+from kubectl_fluidmodel.model.sizing import MEDIUM_NAMES
 from kubectl_fluidmodel.objectstore.layout import StagingLayout
 from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
 from kubectl_fluidmodel.records import dataclass
@@ -17,7 +18,6 @@ from kubectl_fluidmodel.update.stopping import graph_stops, stop_texts
 
 DONE, TO_DO, LATER = "done", "to do", "not now"
 """States of a step; `not now` is one after `--to-step`."""
-_MEDIA = {"MEM": "memory", "SSD": "SSD", "HDD": "disk"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def plan_steps(
         (CACHE, cached, tuple(_cache_texts(state, options, staging, desired))),
     ]
     if not options.in_place:
-        moved = not any(each.graphs or each.rolling for each in state.old)
+        moved = not any(old.graphs or old.rolling for old in state.old)
         texts = [text for old in state.old for text in _graph_texts(old)]
         steps += [
             (PIN, cached and moved, tuple(texts) or ("no graph mounts the old cache",)),
@@ -98,7 +98,7 @@ def _cache_texts(
 ) -> list[str]:
     placement = desired.placement
     location = f"on {', '.join(placement.names)}" if placement else "on a node of its choice"
-    quota = f"{format_bytes(desired.quota)} of {_MEDIA.get(desired.medium.type, 'disk')}"
+    quota = f"{format_bytes(desired.quota)} of {MEDIUM_NAMES.get(desired.medium.type, 'disk')}"
     time = downtime(staging.files.bytes, len(staging.files.files), state.template)
     if not options.in_place:
         room = f"{quota} per node" if desired.replicas > 1 else quota
@@ -131,9 +131,9 @@ def _retire_text(old: OldCache) -> str:
     freed = ""
     if room is not None:
         nodes = ", ".join(old.cache.node_names)
-        medium = _MEDIA.get(room.medium, room.medium)
-        each = " per node" if room.nodes > 1 else ""
-        freed = f", which frees {format_bytes(room.quota)} of {medium}{each}" + (
+        medium = MEDIUM_NAMES.get(room.medium, room.medium)
+        per_node = " per node" if room.nodes > 1 else ""
+        freed = f", which frees {format_bytes(room.quota)} of {medium}{per_node}" + (
             f" on {nodes}" if nodes else ""
         )
     text = f"{old.name} is removed when nothing reads it{freed}"

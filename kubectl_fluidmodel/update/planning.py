@@ -116,11 +116,11 @@ def find_target(client: Client, options: UpdateOptions) -> Target:
         UnreachableError: the cluster or the Hub does not respond.
     """
     caches, _ = read_caches(client)
-    known = caches_to_update(caches, client.namespace, options.name)
-    newest = known[-1]
+    candidates = caches_to_update(caches, client.namespace, options.name)
+    newest = candidates[-1]
     layout = staging_layout(newest)
     repo = layout.repo if layout else ""
-    commit = _known_commit(known, options.revision)
+    commit = _known_commit(candidates, options.revision)
     revision = commit or options.revision or revision_of(newest)
     if not commit:
         hub = options.hub
@@ -214,9 +214,9 @@ class Planner:
                 raise
             lasts = downtime(staging.files.bytes, len(staging.files.files), state.template)
             at = f"@{self.options.revision}" if self.options.revision else ""
-            words = ("fluidmodel", "update", Operand(self.options.name + at), "--in-place")
+            update = ("fluidmodel", "update", Operand(self.options.name + at), "--in-place")
             flags = self.options.repeated_flags
-            command = kubectl(*words, *flags, namespace=state.namespace)
+            command = kubectl(*update, *flags, namespace=state.namespace)
             raise type(err)(
                 f"there is no room for a second cache beside {state.template.name}",
                 f"{err.message}: {err.reason}",
@@ -231,7 +231,7 @@ class Planner:
         secret = self.client.get_or_none(kinds.SECRETS, name, state.namespace)
         if secret is None or not names.is_managed(secret):
             return None
-        owners = {each.name for each in state.old} | {state.template.name}
+        owners = {old.name for old in state.old} | {state.template.name}
         return secret if labels_of(secret).get(names.MODEL_LABEL) in owners else None
 
 

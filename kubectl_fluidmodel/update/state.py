@@ -99,14 +99,14 @@ def caches_to_update(caches: Sequence[Cache], namespace: str, name: str) -> list
     Raises:
         FluidModelError: there is none, or its source has no commits.
     """
-    found = model_caches(caches, namespace, name)
-    if not found:
+    candidates = model_caches(caches, namespace, name)
+    if not candidates:
         raise FluidModelError(
             f"namespace {namespace} has no cache {name}",
             "",
             kubectl("fluidmodel", "inspect", namespace=namespace),
         )
-    for cache in found:
+    for cache in candidates:
         if staging_layout(cache) is None:
             raise FluidModelError(
                 f"{cache.name} has no newer commit to update to",
@@ -123,7 +123,7 @@ def caches_to_update(caches: Sequence[Cache], namespace: str, name: str) -> list
                 else "it was made by hand, so a new cache would not have its settings",
                 kubectl(*("fluidmodel", "cache", "SOURCE", "--name", "OTHER"), namespace=namespace),
             )
-    return found
+    return candidates
 
 
 def _staging_hint(cache: Cache) -> str:
@@ -161,10 +161,10 @@ def find_state(
     Raises:
         FluidModelError: there is no such cache, or it cannot be updated.
     """
-    found = caches_to_update(caches, namespace, name)
-    named = next((each for each in found if each.name == name), found[-1])
+    candidates = caches_to_update(caches, namespace, name)
+    named = next((cache for cache in candidates if cache.name == name), candidates[-1])
     if in_place:
-        other_names = [each.name for each in found if each is not named]
+        other_names = [cache.name for cache in candidates if cache is not named]
         if other_names:
             raise FluidModelError(
                 f"{named.name} cannot be updated in place",
@@ -172,8 +172,8 @@ def find_state(
                 kubectl("fluidmodel", "update", Operand(named.name), namespace=namespace),
             )
         return UpdateState(namespace, commit, named.name, named, named, ())
-    target = next((each for each in found if commit_of(each) == commit), None)
-    old = [each for each in found if each is not target]
+    target = next((cache for cache in candidates if commit_of(cache) == commit), None)
+    old = [cache for cache in candidates if cache is not target]
     template = named if named is not target or not old else old[-1]
     new_name = target.name if target else successor_name(template.name, commit_of(template), commit)
     if target is not None and target.runtime is not None:
@@ -184,7 +184,7 @@ def find_state(
         new_name,
         target,
         template,
-        tuple(_old_cache(each, new_name, target) for each in old),
+        tuple(_old_cache(cache, new_name, target) for cache in old),
     )
 
 

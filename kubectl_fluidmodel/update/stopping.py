@@ -31,20 +31,19 @@ class GraphStop:
 
 def graph_stops(cache: Cache) -> list[GraphStop]:
     """Return the commands for each graph that has pods with a cache's claim."""
-    found = (_graph_stop(graph, cache) for graph in cache.graphs)
-    return [each for each in found if each is not None]
+    return [stop for graph in cache.graphs if (stop := _graph_stop(graph, cache)) is not None]
 
 
 def stop_texts(stops: list[GraphStop]) -> list[tuple[str, Command | None]]:
     """Return each command after what it is for; or what to do instead, without a command."""
-    found: list[tuple[str, Command | None]] = []
-    for each in stops:
-        if each.tool:
-            found.append((f"{each.tool} manages {each.graph}: set its replicas in git", None))
+    texts: list[tuple[str, Command | None]] = []
+    for stop in stops:
+        if stop.tool:
+            texts.append((f"{stop.tool} manages {stop.graph}: set its replicas in git", None))
         else:
-            found.append((f"to stop {each.graph}:", each.stop))
-            found.append(("to start it again afterwards:", each.start))
-    return found
+            texts.append((f"to stop {stop.graph}:", stop.stop))
+            texts.append(("to start it again afterwards:", stop.start))
+    return texts
 
 
 def _graph_stop(graph: Object, cache: Cache) -> GraphStop | None:
@@ -79,10 +78,10 @@ def _patch_command(graph: Object, namespace: str) -> Callable[[list[Object]], Co
     resource = f"{str(graph.get('kind')).lower()}s.{version}.{group}"
 
     def command(patch: list[Object]) -> Command:
-        words = ("patch", resource, Operand(name_of(graph)), "--type", "json")
+        arguments = ("patch", resource, Operand(name_of(graph)), "--type", "json")
         # `add` also replaces, where the field is there by default alone
-        operations = [{**each, "op": "add"} for each in patch]
-        return kubectl(*words, "-p", _compact(operations), namespace=namespace)
+        operations = [{**operation, "op": "add"} for operation in patch]
+        return kubectl(*arguments, "-p", _compact(operations), namespace=namespace)
 
     return command
 

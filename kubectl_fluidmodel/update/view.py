@@ -10,7 +10,7 @@ from kubectl_fluidmodel.inventory.succession import commit_of
 from kubectl_fluidmodel.output.escaping import escape_control
 from kubectl_fluidmodel.output.serialize import API_VERSION
 from kubectl_fluidmodel.output.shell import Command
-from kubectl_fluidmodel.output.table import Cell, Column, format_table
+from kubectl_fluidmodel.output.table import Cell, Column, format_table_with_details
 from kubectl_fluidmodel.update.plan import DONE, TO_DO, StagingFacts, Step
 from kubectl_fluidmodel.update.state import UpdateState
 
@@ -22,10 +22,10 @@ _STYLES = {DONE: "good", TO_DO: "warn"}
 
 def headline(state: UpdateState, repo: str, revision: str) -> str:
     """Return what is updated from where to where, in one line."""
-    before = [each.commit for each in state.old] or [commit_of(state.template)]
-    known = ", ".join(dict.fromkeys(commit[:12] for commit in before if commit != state.commit))
-    moved = f"{known} → {state.commit[:12]}" if known else state.commit[:12]
-    named = ", ".join(each.name for each in state.old) or state.template.name
+    before = [old.commit for old in state.old] or [commit_of(state.template)]
+    previous = ", ".join(dict.fromkeys(commit[:12] for commit in before if commit != state.commit))
+    moved = f"{previous} → {state.commit[:12]}" if previous else state.commit[:12]
+    named = ", ".join(old.name for old in state.old) or state.template.name
     asked = f" ({revision})" if revision != state.commit else ""
     return escape_control(f"{named}: hf://{repo}{asked}, {moved}")
 
@@ -39,29 +39,27 @@ def steps_text(steps: Sequence[Step], *, width: int | None = None, color: bool =
         color: Whether the text may have colors.
     """
     rows = [
-        [Cell(each.name, "bold"), Cell(each.state, _STYLES.get(each.state, "dim"))]
-        for each in steps
+        [Cell(step.name, "bold"), Cell(step.state, _STYLES.get(step.state, "dim"))]
+        for step in steps
     ]
-    titles, *lines = format_table(
-        (Column("STEP"), Column("STATE")), rows, width=width, color=color
-    ).splitlines()
-    shown = [titles]
-    for line, step in zip(lines, steps, strict=True):
-        shown.append(line)
-        for detail in step.details:
-            if isinstance(detail, Command):  # to be pasted
-                shown.append(f"{_INDENT}{escape_control(detail)}")
-                continue
-            wrapped = textwrap.wrap(
-                escape_control(detail),
-                width or _PIPE_WIDTH,
-                initial_indent=_INDENT,
-                subsequent_indent=_INDENT * 2,
-                break_on_hyphens=False,
-                break_long_words=False,
-            )
-            shown += wrapped
-    return "".join(f"{line}\n" for line in shown)
+    details = [
+        [line for detail in step.details for line in _detail_lines(detail, width)] for step in steps
+    ]
+    columns = Column("STEP"), Column("STATE")
+    return format_table_with_details(columns, rows, details, width=width, color=color)
+
+
+def _detail_lines(detail: str, width: int | None) -> list[str]:
+    if isinstance(detail, Command):  # to be pasted
+        return [f"{_INDENT}{escape_control(detail)}"]
+    return textwrap.wrap(
+        escape_control(detail),
+        width or _PIPE_WIDTH,
+        initial_indent=_INDENT,
+        subsequent_indent=_INDENT * 2,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def update_document(
@@ -93,8 +91,8 @@ def update_document(
         "done": state.is_done,
         "replaces": [
             {
-                "name": each.name,
-                "commit": each.commit,
+                "name": old.name,
+                "commit": old.commit,
                 "graphs": [
                     {
                         "name": graph.reference,
@@ -102,12 +100,12 @@ def update_document(
                         "obstacle": graph.obstacle or None,
                         "solution": graph.solution or None,
                     }
-                    for graph in each.graphs
+                    for graph in old.graphs
                 ],
-                "rolling": list(each.rolling),
-                "otherReaders": list(each.other_readers),
+                "rolling": list(old.rolling),
+                "otherReaders": list(old.other_readers),
             }
-            for each in state.old
+            for old in state.old
         ],
         "staging": {
             "to": staging.layout.uri,

@@ -195,7 +195,7 @@ class UpdateWorkflow:
             stops = graph_stops(state.template)
             for text, command in stop_texts(stops):
                 self.log(f"note: {text} {command or ''}".rstrip())
-            commands = [each.stop for each in stops if not each.tool]
+            commands = [stop.stop for stop in stops if not stop.tool]
             hint = chain(*commands) if commands else "stop them"
             raise FluidModelError(
                 f"{state.name} cannot be recreated yet",

@@ -89,8 +89,8 @@ class AdoptCommand:
 
     def _print_result(self, adoption: Adoption, conclusion: str, *, adopted: bool) -> None:
         from kubectl_fluidmodel.cache.adoption import report
-        from kubectl_fluidmodel.cache.summary import format_result
+        from kubectl_fluidmodel.output.serialize import format_result, kubectl_name
 
         document = report.adoption_document(adoption, adopted=adopted)
-        dataset = adoption.cache.dataset
-        click.echo(format_result(self.output, conclusion, dataset, document), nl=False)
+        name = kubectl_name(adoption.cache.dataset)
+        click.echo(format_result(self.output, conclusion, name, document), nl=False)

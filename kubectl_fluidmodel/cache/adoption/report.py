@@ -12,7 +12,7 @@ from kubectl_fluidmodel.cache.summary import proof_document, proof_text
 from kubectl_fluidmodel.output.escaping import escape_control
 from kubectl_fluidmodel.output.serialize import API_VERSION
 from kubectl_fluidmodel.output.shell import Command, Operand, kubectl
-from kubectl_fluidmodel.output.table import Cell, Column, apply_style, format_table
+from kubectl_fluidmodel.output.table import Cell, Column, apply_style, format_table_with_details
 from kubectl_fluidmodel.output.units import pluralize
 
 WIDTH = 80
@@ -45,11 +45,8 @@ def _table(differences: Sequence[Difference], color: bool) -> str:
         ]
         for difference in differences
     ]
-    titles, *lines = format_table(_COLUMNS, rows, width=WIDTH, color=color).splitlines()
-    table = [titles]
-    for line, difference in zip(lines, differences, strict=True):
-        table += [line, *_explanation(difference, color)]
-    return "".join(f"{line}\n" for line in table)
+    explanations = [_explanation(difference, color) for difference in differences]
+    return format_table_with_details(_COLUMNS, rows, explanations, width=WIDTH, color=color)
 
 
 def _explanation(difference: Difference, color: bool) -> list[str]:

@@ -63,10 +63,11 @@ class ReferenceCommand:
         return 0
 
     def _print(self, reference: Reference) -> None:
-        from kubectl_fluidmodel.cache.summary import format_result
+        from kubectl_fluidmodel.output.serialize import format_result, kubectl_name
 
         text, document = summary_text(reference), summary_document(reference)
-        click.echo(format_result(self.output, text, reference.dataset, document), nl=False)
+        name = kubectl_name(reference.dataset)
+        click.echo(format_result(self.output, text, name, document), nl=False)
 
 
 def summary_text(reference: Reference) -> str:

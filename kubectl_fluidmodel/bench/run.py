@@ -155,11 +155,11 @@ class BenchCommand:
     def _print_dry_run(self, client: Client, jobs: Sequence[Object]) -> None:
         from kubectl_fluidmodel.output.serialize import format_objects
 
-        shown = list(jobs)
+        objects = list(jobs)
         if self.options.dry_run == "server":
-            shown = [client.create(JOBS, job, dry_run=True) for job in jobs]
+            objects = [client.create(JOBS, job, dry_run=True) for job in jobs]
         output = self.options.output if self.options.output in ("json", "yaml") else "yaml"
-        click.echo(format_objects(shown, output), nl=False)
+        click.echo(format_objects(objects, output), nl=False)
 
     def _print_result(self, result: BenchResult) -> None:
         from kubectl_fluidmodel.bench.view import result_document, result_text

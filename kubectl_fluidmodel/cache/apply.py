@@ -99,13 +99,13 @@ def dry_run_on_server(
     Raises:
         FluidModelError: the API server would refuse one.
     """
-    stored = []
+    stored_objects = []
     for obj in objects:
         after = apply_and_log(client, obj, log, dry_run=True)
         after.setdefault("kind", obj["kind"])
         (after.get("metadata") or {}).pop("managedFields", None)
-        stored.append(after)
-    return stored
+        stored_objects.append(after)
+    return stored_objects
 
 
 def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -61,8 +61,8 @@ class CacheCommand:
             create = create_secret_command(source.secret)
             print_note(f"the Secret is not printed; create it with: {create}")
         staged = staging.job.objects() if staging else []
-        shown = [obj for obj in desired.objects_and_load if obj is not source.secret]
-        self._print_objects([*staged, *shown])
+        printed = [obj for obj in desired.objects_and_load if obj is not source.secret]
+        self._print_objects([*staged, *printed])
         return 0
 
     def dry_run_server(self) -> int:

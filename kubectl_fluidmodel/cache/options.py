@@ -278,17 +278,20 @@ def _parse_reader(flags: CacheFlags, pod: StagingFlags, *, wait: bool) -> Reader
             "its FUSE client mounts with direct_io, so no page cache keeps what was read",
             "--verify read, which reads to verify",
         )
-    asked = "--verify read" if flags.verify == "read" else ""
-    asked = asked or ("--preheat on" if flags.preheat == "on" else "")
+    required_by = "--preheat on" if flags.preheat == "on" else ""
+    if flags.verify == "read":
+        required_by = "--verify read"
     reads = flags.load is not False and wait
-    if asked and not reads:
+    if required_by and not reads:
         flag = "--no-load" if flags.load is False else "--no-wait"
-        raise UsageError(f"{asked} with {flag}", "only a loaded cache can be read")
-    if not asked and (flags.preheat == "off" or not reads):
+        raise UsageError(f"{required_by} with {flag}", "only a loaded cache can be read")
+    if not required_by and (flags.preheat == "off" or not reads):
         return None
     image = require_image(pod.image)
-    if asked and not image:
-        raise UsageError(f"{asked} needs an image that has this plugin", "", build_image_hint())
+    if required_by and not image:
+        raise UsageError(
+            f"{required_by} needs an image that has this plugin", "", build_image_hint()
+        )
     network = parse_network(None, None, None, pod.pull_secrets)
     return ReaderPod(image, network) if image else None
 

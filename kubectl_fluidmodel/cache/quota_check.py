@@ -98,11 +98,11 @@ def _freed_demand(runtime: Object) -> Demand:
 def _pod(name: str, runtime: Object, component: str, *containers: str) -> Object:
     resources = get_path(runtime, "spec", component, "resources", default={})
     first, *other_containers = containers
-    made = [
+    specs = [
         {"name": first, "resources": resources},
         *({"name": other} for other in other_containers),
     ]
-    return {"metadata": {"name": name}, "spec": {"containers": made}}
+    return {"metadata": {"name": name}, "spec": {"containers": specs}}
 
 
 def _require_admitted(

@@ -71,8 +71,8 @@ def parse_issuer(der: bytes) -> str:
             name = _element_end(der, name)
     except (IndexError, ValueError):
         return ""
-    shown = {kind: values[kind] for kind in ("CN", "O") if kind in values} or values
-    return ", ".join(f"{kind}={text}" for kind, text in shown.items())
+    parts = {kind: values[kind] for kind in ("CN", "O") if kind in values} or values
+    return ", ".join(f"{kind}={text}" for kind, text in parts.items())
 
 
 def _parse_attribute(der: bytes, offset: int) -> tuple[str, str]:

@@ -121,11 +121,9 @@ def _nearest_content(store: S3Store, client: Any, bucket: str, prefix: str) -> s
             page = client.list_objects_v2(Bucket=bucket, Prefix=start, Delimiter="/", MaxKeys=50)
             below = [str(entry["Prefix"])[:-1] for entry in page.get("CommonPrefixes") or []]
             if below or page.get("Contents"):
-                shown = ", ".join(f"s3://{bucket}/{name}" for name in below[:5])
+                uris = ", ".join(f"s3://{bucket}/{name}" for name in below[:5])
                 return (
-                    f"s3://{bucket}/{parent} has {shown}"
-                    if shown
-                    else "there is no object below it"
+                    f"s3://{bucket}/{parent} has {uris}" if uris else "there is no object below it"
                 )
             if not parent:
                 return "the bucket has no objects at all"

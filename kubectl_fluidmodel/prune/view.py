@@ -100,8 +100,8 @@ def _reason_lines(leftover: Leftover, width: int | None, color: bool) -> list[st
 
 
 def _total(leftovers: Sequence[Leftover]) -> str:
-    stored = sum(leftover.bytes or 0 for leftover in leftovers)
-    return escape_control(f"{pluralize(len(leftovers), 'leftover')}, {format_bytes(stored)}")
+    total_bytes = sum(leftover.bytes or 0 for leftover in leftovers)
+    return escape_control(f"{pluralize(len(leftovers), 'leftover')}, {format_bytes(total_bytes)}")
 
 
 def prune_document(

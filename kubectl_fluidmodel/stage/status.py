@@ -70,9 +70,9 @@ def _resumable_bytes(staged_files: StagedFiles, file: PlanFile) -> int:
         return 0
     key = staged_files.layout.object_key(file.path)
     try:
-        stored = staged_files.bucket.list_parts(key, checkpoint.upload_id)
+        parts = staged_files.bucket.list_parts(key, checkpoint.upload_id)
     except (NoSuchUploadError, OperationUnavailableError):
         return 0
-    if not checkpoint.matches_parts(stored):
+    if not checkpoint.matches_parts(parts):
         return 0
     return min(file.size, checkpoint.parts_done * checkpoint.part_size)

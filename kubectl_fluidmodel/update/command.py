@@ -170,8 +170,10 @@ class UpdateCommand:
         click.echo(format_document(document, self.output or "yaml"), nl=False)
 
     def _print_done(self, target: Target) -> None:
-        state, asked = target.state, target.revision
-        newest = "" if asked == state.commit else f", the newest of hf://{target.repo} ({asked})"
+        state, revision = target.state, target.revision
+        newest = (
+            "" if revision == state.commit else f", the newest of hf://{target.repo} ({revision})"
+        )
         click.echo(f"{state.name} is at commit {state.commit[:12]}{newest}: nothing to update")
 
     def _print_result(self, work: UpdateWorkflow, target: Target) -> None:

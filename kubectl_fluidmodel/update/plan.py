@@ -89,8 +89,8 @@ def _staging_texts(staging: StagingFacts) -> tuple[str, str]:
         (status.copied_bytes, "copied from other commits within the bucket"),
         (status.remaining_bytes, "downloaded from the Hub"),
     ]
-    shown = [f"{format_bytes(count)} {origin}" for count, origin in parts if count]
-    return f"{text}: {', '.join(shown)}", f"to {staging.layout.uri}"
+    origins = [f"{format_bytes(count)} {origin}" for count, origin in parts if count]
+    return f"{text}: {', '.join(origins)}", f"to {staging.layout.uri}"
 
 
 def _cache_texts(

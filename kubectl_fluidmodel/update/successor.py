@@ -57,7 +57,7 @@ def cache_options(options: UpdateOptions, state: UpdateState, revision: str) -> 
         options.store.region or target.region or None,
         options.store.s3_secret or (target.access.secret if target.access else None),
     )
-    made = parse_options(
+    cache = parse_options(
         f"hf://{layout.repo}@{state.commit}",
         flags,
         store,
@@ -67,7 +67,7 @@ def cache_options(options: UpdateOptions, state: UpdateState, revision: str) -> 
     )
     followed = revision_of(template) if revision == state.commit else revision
     return replace(
-        made,
+        cache,
         revision="" if followed == "main" else followed,
         replaces=state.old[-1].name if state.old else "",
     )

@@ -24,10 +24,10 @@ def headline(state: UpdateState, repo: str, revision: str) -> str:
     """Return what is updated from where to where, in one line."""
     before = [old.commit for old in state.old] or [commit_of(state.template)]
     previous = ", ".join(dict.fromkeys(commit[:12] for commit in before if commit != state.commit))
-    moved = f"{previous} → {state.commit[:12]}" if previous else state.commit[:12]
-    named = ", ".join(old.name for old in state.old) or state.template.name
-    asked = f" ({revision})" if revision != state.commit else ""
-    return escape_control(f"{named}: hf://{repo}{asked}, {moved}")
+    commits = f"{previous} → {state.commit[:12]}" if previous else state.commit[:12]
+    old_names = ", ".join(old.name for old in state.old) or state.template.name
+    revision_note = f" ({revision})" if revision != state.commit else ""
+    return escape_control(f"{old_names}: hf://{repo}{revision_note}, {commits}")
 
 
 def steps_text(steps: Sequence[Step], *, width: int | None = None, color: bool = False) -> str:

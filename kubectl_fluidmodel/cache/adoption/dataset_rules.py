@@ -105,9 +105,9 @@ def store_options(compared: Comparison) -> Iterator[Difference]:
         reason = f"the source is read-only ({summarize(shorten_options(uploads))})"
         yield Difference("upload options", "set", NOT_SET, reason)
     if timeouts:
-        shown = ", ".join(str(options[name]) for name in timeouts)
+        current = ", ".join(str(options[name]) for name in timeouts)
         reason = f"Alluxio has its own timeouts ({summarize(shorten_options(timeouts))})"
-        yield Difference("timeouts", shown, NOT_SET, reason)
+        yield Difference("timeouts", current, NOT_SET, reason)
     if remaining:
         reason = f"`cache` does not set {summarize(shorten_options(remaining))}"
         yield Difference("other options", "set", NOT_SET, reason)

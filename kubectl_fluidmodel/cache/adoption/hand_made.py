@@ -123,10 +123,10 @@ def select_by_source(datasets: Sequence[Object], source: Source | None, namespac
     if len(matches) == 1:
         return matches[0]
     if matches:
-        shown = ", ".join(name_of(dataset) for dataset in matches[:_MAX_NAMES])
+        dataset_names = ", ".join(name_of(dataset) for dataset in matches[:_MAX_NAMES])
         raise FluidModelError(
             f"{len(matches)} Datasets in namespace {namespace} mount {uri}",
-            shown,
+            dataset_names,
             adopt(name_of(matches[0]), namespace),
         )
     raise FluidModelError(

@@ -35,8 +35,8 @@ class ReferenceCommand:
         from kubectl_fluidmodel.output.serialize import format_objects
 
         namespace = context_namespace(self.connection)
-        made = build_reference(self.options.name, namespace, self.options.source)
-        click.echo(format_objects([made], self.output or "yaml"), nl=False)
+        dataset = build_reference(self.options.name, namespace, self.options.source)
+        click.echo(format_objects([dataset], self.output or "yaml"), nl=False)
         return 0
 
     def run(self, *, dry_run: bool) -> int:

@@ -80,8 +80,8 @@ def plan_reference(client: Client, options: ReferenceOptions) -> Reference:
     _require_thin_controller(client)
     source = _require_source(client, options, namespace)
     _require_name_available(client, options, namespace)
-    made = build_reference(options.name, namespace, options.source)
-    return Reference(namespace, options, made, source)
+    dataset = build_reference(options.name, namespace, options.source)
+    return Reference(namespace, options, dataset, source)
 
 
 def create_reference(

@@ -29,15 +29,15 @@ def node_result(
     pages: PagesMeasured | None = None,
 ) -> NodeResult:
     """The measurements of one node, by rates in bytes per second."""
-    found = [measured(mapped, Source.MOUNT, Pattern.MMAP, block=64 * MIB)]
-    found += [
+    measurements = [measured(mapped, Source.MOUNT, Pattern.MMAP, block=64 * MIB)]
+    measurements += [
         measured(rate, Source.MOUNT, Pattern.PREAD, threads) for threads, rate in parallel.items()
     ]
     if page_cache:
-        found.append(measured(page_cache, Source.PAGE_CACHE, Pattern.PREAD, 4))
+        measurements.append(measured(page_cache, Source.PAGE_CACHE, Pattern.PREAD, 4))
     if store:
-        found.append(measured(store, Source.STORE, Pattern.GET, 8))
-    return NodeResult(node, holds_cache, tuple(found), skipped, pages)
+        measurements.append(measured(store, Source.STORE, Pattern.GET, 8))
+    return NodeResult(node, holds_cache, tuple(measurements), skipped, pages)
 
 
 def bench_result(*nodes: NodeResult, model_bytes: int = 140 * GIB) -> BenchResult:

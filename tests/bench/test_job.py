@@ -33,8 +33,8 @@ def build(store: MountTarget | None = None) -> dict[str, Any]:
 
 
 def pod(job: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = job["spec"]["template"]["spec"]
-    return found
+    spec: dict[str, Any] = job["spec"]["template"]["spec"]
+    return spec
 
 
 def test_it_runs_on_the_node_with_its_tolerations() -> None:
@@ -50,9 +50,9 @@ def test_it_runs_on_the_node_with_its_tolerations() -> None:
 
 def test_it_mounts_the_claim_read_only() -> None:
     spec = pod(build())
-    (volume,) = (each for each in spec["volumes"] if "persistentVolumeClaim" in each)
+    (volume,) = (volume for volume in spec["volumes"] if "persistentVolumeClaim" in volume)
     assert volume["persistentVolumeClaim"] == {"claimName": "llama", "readOnly": True}
-    mounts = {each["name"]: each for each in spec["containers"][0]["volumeMounts"]}
+    mounts = {volume["name"]: volume for volume in spec["containers"][0]["volumeMounts"]}
     assert mounts[volume["name"]] == {"name": "model", "mountPath": "/model", "readOnly": True}
 
 
@@ -70,7 +70,7 @@ def test_it_is_unprivileged_bounded_and_removes_itself() -> None:
 
 def test_keys_are_references_and_the_plan_has_none() -> None:
     (container,) = pod(build(STORE))["containers"]
-    env = {each["name"]: each for each in container["env"]}
+    env = {variable["name"]: variable for variable in container["env"]}
     assert env["AWS_ACCESS_KEY_ID"]["valueFrom"]["secretKeyRef"] == {"name": "keys", "key": "id"}
     assert "value" not in env["AWS_SECRET_ACCESS_KEY"]
     assert plan_from_json(env["FLUIDMODEL_BENCH"]["value"]) == PLAN

@@ -33,15 +33,15 @@ def test_the_node_of_the_cache_is_read_on() -> None:
 
 
 def test_a_cordoned_node_is_not_the_first_choice() -> None:
-    cache = samples.cache(nodes=("gpu-0", "gpu-1"))
+    objects = samples.cache(nodes=("gpu-0", "gpu-1"))
     nodes = [
         samples.node("gpu-0", LABEL, spec={"unschedulable": True}),
         samples.node("gpu-1", LABEL),
     ]
-    snapshot = samples.snapshot(*cache, *nodes)
-    (found,) = build_caches(snapshot)
-    assert choose_cache_node(snapshot, found).name == "gpu-1"
-    assert choose_cache_node(snapshot, found, "gpu-0").name == "gpu-0"
+    snapshot = samples.snapshot(*objects, *nodes)
+    (cache,) = build_caches(snapshot)
+    assert choose_cache_node(snapshot, cache).name == "gpu-1"
+    assert choose_cache_node(snapshot, cache, "gpu-0").name == "gpu-0"
 
 
 def test_a_node_without_the_cache_is_refused_with_those_that_have_it() -> None:
@@ -89,7 +89,7 @@ def test_only_a_bound_cache_can_be_read() -> None:
 
 
 def test_a_claim_that_is_gone_is_said() -> None:
-    objects = [each for each in samples.cache() if each["kind"] != "PersistentVolumeClaim"]
+    objects = [obj for obj in samples.cache() if obj["kind"] != "PersistentVolumeClaim"]
     with pytest.raises(FluidModelError, match="its PersistentVolumeClaim is missing"):
         find_readable_cache(samples.snapshot(*objects), "default", "demo")
 
@@ -113,12 +113,12 @@ def test_only_what_keeps_pods_away_is_tolerated() -> None:
 
 
 def test_where_nodes_cannot_be_read_the_workers_tolerations_do() -> None:
-    objects = [each for each in samples.cache() if each["kind"] != "Node"]
+    objects = [obj for obj in samples.cache() if obj["kind"] != "Node"]
     gpu = {"key": "nvidia.com/gpu", "operator": "Exists"}
     default = {"key": "node.kubernetes.io/not-ready", "operator": "Exists"}
-    for each in objects:
-        if each["kind"] == "Pod" and "worker" in each["metadata"]["name"]:
-            each["spec"]["tolerations"] = [gpu, default]
+    for obj in objects:
+        if obj["kind"] == "Pod" and "worker" in obj["metadata"]["name"]:
+            obj["spec"]["tolerations"] = [gpu, default]
     snapshot = samples.snapshot(*objects)
     (cache,) = build_caches(snapshot)
     assert choose_cache_node(snapshot, cache).place.tolerations == (gpu,)

@@ -32,16 +32,20 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture(params=[writeup, settings], ids=["writeup", "settings"])
 def main(request: pytest.FixtureRequest) -> Main:
-    found: Main = request.param
-    return found
+    program_main: Main = request.param
+    return program_main
 
 
-def told(main: Main, state: Path, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+def told(main: Main, state: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line of a bench that did not start."""
-    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    assert main(list(words)) == 1
+    handlers = [
+        signal.getsignal(signal_number) for signal_number in (signal.SIGINT, signal.SIGTERM)
+    ]
+    assert main(list(arguments)) == 1
     assert not state.exists()
-    assert handlers == [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    assert handlers == [
+        signal.getsignal(signal_number) for signal_number in (signal.SIGINT, signal.SIGTERM)
+    ]
     out, err = capsys.readouterr()
     assert not out and err.count("\n") == 1
     return err.rstrip()

@@ -74,8 +74,8 @@ def test_a_sample_is_shared_out_and_no_case_reads_what_another_has_read(
     monkeypatch.setattr(reader, "_drop_pages", lambda segments: taken.append(list(segments)))
     one_thread = ReadCase(Source.MOUNT, Pattern.PREAD, 1, MIB)
     events = run(model, one_thread, one_thread, one_thread, sample=6 * MIB)
-    assert [len(each) for each in taken] == [2, 2, 2]
-    assert len({segment for each in taken for segment in each}) == 6
+    assert [len(of_case) for of_case in taken] == [2, 2, 2]
+    assert len({segment for of_case in taken for segment in of_case}) == 6
     done = [event.measurement.bytes for event in events if isinstance(event, CaseDone)]
     assert done == [2 * MIB] * 3
 

@@ -107,11 +107,11 @@ def test_the_dataset_keeps_what_was_measured() -> None:
         node_result(mapped=GIB, parallel={1: GIB, 4: 2 * GIB}, page_cache=5 * GIB, store=GIB / 4),
         node_result(mapped=GIB / 8, parallel={4: GIB / 4}, node="cpu-0", holds_cache=False),
     )
-    found = read_rates(dataset_with(result.rates().to_annotation()))
-    assert found == result.rates()
-    assert found is not None
-    assert (found.node, found.off_node, found.store) == ("gpu-0", GIB / 8, GIB / 4)
-    assert found.parallel == {1: GIB, 4: 2 * GIB}
+    rates = read_rates(dataset_with(result.rates().to_annotation()))
+    assert rates == result.rates()
+    assert rates is not None
+    assert (rates.node, rates.off_node, rates.store) == ("gpu-0", GIB / 8, GIB / 4)
+    assert rates.parallel == {1: GIB, 4: 2 * GIB}
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,10 @@ def fuse_options(changed: dict[str, Any]) -> list[str]:
 
 
 def test_what_cache_writes_is_measured_as_it_is_but_for_its_requests() -> None:
-    wanted = runtime()
+    expected = runtime()
     for component in ("master", "worker"):
-        del wanted["spec"][component]["resources"]
-    assert changed_runtime(runtime(), CACHE) == wanted
+        del expected["spec"][component]["resources"]
+    assert changed_runtime(runtime(), CACHE) == expected
 
 
 def test_a_property_replaces_what_cache_writes() -> None:
@@ -70,7 +70,7 @@ def test_options_of_the_mount_are_added_to_those_that_are_there_and_taken_away()
 
 def test_two_options_of_the_mount_are_both_changed() -> None:
     changed = changed_runtime(runtime(), parse_variant("fuse=+max_read=65536,fuse=+max_read=4096"))
-    assert [each for each in fuse_options(changed) if "max_read" in each] == ["max_read=4096"]
+    assert [option for option in fuse_options(changed) if "max_read" in option] == ["max_read=4096"]
 
 
 def test_an_option_of_the_java_machine_is_added() -> None:
@@ -98,21 +98,21 @@ def test_what_is_no_change_is_told(text: str, reason: str) -> None:
 
 
 def test_the_write_ups_objects_stay_as_they_are_but_for_what_has_to_fit() -> None:
-    given = {each["kind"]: each for each in yaml.safe_load_all(SEED_FILE.read_text())}
-    made = seed_objects(given, "c0", "ns", runtime())
-    assert made["Dataset"]["spec"] == {**given["Dataset"]["spec"], "placement": "Shared"}
-    spec, before = made["AlluxioRuntime"]["spec"], given["AlluxioRuntime"]["spec"]
+    seed = {obj["kind"]: obj for obj in yaml.safe_load_all(SEED_FILE.read_text())}
+    made = seed_objects(seed, "c0", "ns", runtime())
+    assert made["Dataset"]["spec"] == {**seed["Dataset"]["spec"], "placement": "Shared"}
+    spec, before = made["AlluxioRuntime"]["spec"], seed["AlluxioRuntime"]["spec"]
     assert spec["properties"] == before["properties"]
     [level], [was] = spec["tieredstore"]["levels"], before["tieredstore"]["levels"]
     assert level == {**was, "quota": "7Gi"}
     assert spec["worker"] == {"jvmOptions": ["-Xmx2g", "-XX:MaxDirectMemorySize=3g"]}
     assert set(spec) == {*before, "master", "worker", "fuse"}
-    assert {each["metadata"]["name"] for each in made.values()} == {"c0"}
+    assert {obj["metadata"]["name"] for obj in made.values()} == {"c0"}
 
 
 def measured() -> Measured:
     """Two rounds."""
-    found = Measured()
+    measurements = Measured()
     for variant, case, rates in (
         ("seed", figures.LOAD, (50, 60)),
         ("cache", figures.LOAD, (100, 300)),
@@ -121,8 +121,8 @@ def measured() -> Measured:
         ("", figures.STORE, (400, 500)),
     ):
         for rate in rates:
-            found.add(variant, case, rate * 1e6)
-    return found
+            measurements.add(variant, case, rate * 1e6)
+    return measurements
 
 
 def cells(table: str) -> list[list[str]]:
@@ -165,20 +165,20 @@ def test_a_variant_without_changes_is_what_cache_writes() -> None:
     assert Variant("x").changes == () and not CACHE.is_seed
 
 
-def load(*words: str) -> dict[str, Any]:
+def load(*arguments: str) -> dict[str, Any]:
     """Run the loader as a pod does."""
-    argv = [sys.executable, loader.__file__, *words]
+    argv = [sys.executable, loader.__file__, *arguments]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 def test_threads_read_every_file_to_its_end(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     write_model(folder, 4 * 70 * MIB)
-    found = load(str(folder), "--threads", "4")
-    assert found["bytes"] == sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    assert found["load"] > 0
+    result = load(str(folder), "--threads", "4")
+    assert result["bytes"] == sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    assert result["load"] > 0
 
 
 def test_objects_are_read_from_their_store(tmp_path: Path) -> None:

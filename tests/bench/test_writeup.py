@@ -41,7 +41,7 @@ MEASURED = {
 
 
 def medians(**seconds: float) -> list[Row]:
-    return [Row(each, (seconds[each.key],)) for each in (HUB, ELSEWHERE, BESIDE, WHOLE)]
+    return [Row(case, (seconds[case.key],)) for case in (HUB, ELSEWHERE, BESIDE, WHOLE)]
 
 
 def test_the_hub_and_the_nodes_are_to_a_local_load_as_in_the_write_up() -> None:
@@ -88,8 +88,8 @@ def test_the_chart_is_svg_with_two_bars_for_each_row_readable_in_light_and_dark(
     drawn = svg_chart(rows_of(MEASURED), "1 GiB & more")
     tree = ET.fromstring(drawn)
     space = "{http://www.w3.org/2000/svg}"
-    bars = [each for each in tree.iter(f"{space}rect") if each.get("height") == "16"]
-    widths = [float(each.get("width", "0")) for each in bars]
+    bars = [bar for bar in tree.iter(f"{space}rect") if bar.get("height") == "16"]
+    widths = [float(bar.get("width", "0")) for bar in bars]
     assert len(bars) == 8
     # Both series are multiples of the last row: 1,080 s of 80 s, and 200 s of 10 s.
     assert widths[2] / widths[6] == pytest.approx(13.5, rel=0.01)
@@ -97,7 +97,7 @@ def test_the_chart_is_svg_with_two_bars_for_each_row_readable_in_light_and_dark(
     right = float(tree.get("viewBox", "").split()[2])
     assert max(float(e.get("x", "0")) + w for e, w in zip(bars, widths, strict=True)) < right
     assert "prefers-color-scheme: dark" in drawn
-    assert "1 GiB & more" in [each.text for each in tree.iter(f"{space}text")]
+    assert "1 GiB & more" in [text.text for text in tree.iter(f"{space}text")]
 
 
 def test_the_model_is_safetensors_of_that_size(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ class Objects:
     def __call__(self, asked: HttpRequest) -> HttpResponse:
         self.asked.append(asked)
         if asked.path == SELF_SUBJECT_ACCESS_REVIEWS.path():
-            wanted = json.loads(asked.body)["spec"]["resourceAttributes"]
-            allowed = (wanted["verb"], wanted["resource"]) not in self.denied
+            attributes = json.loads(asked.body)["spec"]["resourceAttributes"]
+            allowed = (attributes["verb"], attributes["resource"]) not in self.denied
             return json_response({"status": {"allowed": allowed}})
         if asked.path in self.forbidden:
             return status(403, f"{asked.path} is forbidden", "Forbidden")
@@ -54,7 +54,7 @@ class Objects:
 @pytest.fixture
 def objects() -> Iterator[Objects]:
     """The server, empty."""
-    found = Objects()
-    with serve(found) as server:
-        found.client = client(server)
-        yield found
+    served = Objects()
+    with serve(served) as server:
+        served.client = client(server)
+        yield served

@@ -75,8 +75,8 @@ def test_a_rotated_key_is_reported_by_its_name_only() -> None:
         "data": {"AWS_SECRET_ACCESS_KEY": "bmV3"},
     }
     with serve(server_with({**secret, "data": {"AWS_SECRET_ACCESS_KEY": "b2xk"}})) as server:
-        said, _ = apply_object(client(server), secret)
-    assert said == "configured (data.AWS_SECRET_ACCESS_KEY)"
+        outcome, _ = apply_object(client(server), secret)
+    assert outcome == "configured (data.AWS_SECRET_ACCESS_KEY)"
 
 
 def test_a_conflict_names_the_other_manager() -> None:

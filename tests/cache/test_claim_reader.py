@@ -45,7 +45,7 @@ def test_every_file_is_read_with_both_hashes(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     events = read(tmp_path)
-    files = {each.path: each for each in events if isinstance(each, FileRead)}
+    files = {event.path: event for event in events if isinstance(event, FileRead)}
     assert files == {
         name: FileRead(name, len(content), hashlib.sha256(content).hexdigest(), git_blob(content))
         for name, content in data.items()
@@ -57,22 +57,22 @@ def test_every_file_is_read_with_both_hashes(tmp_path: Path) -> None:
 def test_a_large_file_has_only_a_sha256(tmp_path: Path) -> None:
     with (tmp_path / "model.safetensors").open("wb") as file:
         file.truncate((16 << 20) + 1)
-    (found,) = (each for each in read(tmp_path) if isinstance(each, FileRead))
-    assert found.git == "" and len(found.sha256) == 64
+    (file_read,) = (event for event in read(tmp_path) if isinstance(event, FileRead))
+    assert file_read.git == "" and len(file_read.sha256) == 64
 
 
 def test_an_unreadable_file_is_reported_and_the_others_are_read(tmp_path: Path) -> None:
     (tmp_path / "good").write_bytes(b"x")
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
     events = read(tmp_path)
-    assert [each.path for each in events if isinstance(each, FileRead)] == ["good"]
-    (failed,) = (each for each in events if isinstance(each, ReadFailed))
+    assert [event.path for event in events if isinstance(event, FileRead)] == ["good"]
+    (failed,) = (event for event in events if isinstance(event, ReadFailed))
     assert failed == ReadFailed("gone", "No such file or directory")
 
 
 def test_a_claim_that_is_not_there_is_reported(tmp_path: Path) -> None:
     events = read(tmp_path / "nowhere")
-    assert [each for each in events if isinstance(each, ReadFailed)] == [
+    assert [event for event in events if isinstance(event, ReadFailed)] == [
         ReadFailed(".", "No such file or directory")
     ]
 
@@ -101,5 +101,5 @@ def test_any_other_line_is_none(line: str) -> None:
 
 def test_what_was_read_is_in_the_page_cache(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(os.urandom(2 << 20))
-    (found,) = (each for each in read(tmp_path) if isinstance(each, PagesMeasured))
-    assert found == PagesMeasured(2 << 20, 2 << 20)
+    (measured,) = (event for event in read(tmp_path) if isinstance(event, PagesMeasured))
+    assert measured == PagesMeasured(2 << 20, 2 << 20)

@@ -134,17 +134,17 @@ class TestMoney:
 class TestRoom:
     def test_of_what_cache_makes_is_what_it_computes(self) -> None:
         made = plan({"replicas": 2, "medium": "SSD"})
-        found = room_of_runtime(made.runtime)
-        assert found == NodeRoom(2, "SSD", made.quota, 16 * GIB)
-        text = rows(estimate(room=found))["room"]
+        room = room_of_runtime(made.runtime)
+        assert room == NodeRoom(2, "SSD", made.quota, 16 * GIB)
+        text = rows(estimate(room=room))["room"]
         assert "of disk and" in text and "on each of 2 nodes" in text
 
     def test_of_memory_is_tier_and_heaps(self) -> None:
         assert rows(estimate())["room"] == "up to 157.0 GiB of memory on its node"
 
     def test_of_a_runtime_made_by_hand_has_the_heaps_that_fluid_gives(self) -> None:
-        found = room_of_runtime(load_fixture("full")[1])
-        assert found == NodeRoom(1, "MEM", 300 * GIB, (12 + 32 + 16 + 32) * GIB)
+        room = room_of_runtime(load_fixture("full")[1])
+        assert room == NodeRoom(1, "MEM", 300 * GIB, (12 + 32 + 16 + 32) * GIB)
 
     @pytest.mark.parametrize(
         "runtime", [None, {"kind": "JindoRuntime"}, {"kind": "AlluxioRuntime", "spec": {}}]
@@ -160,7 +160,7 @@ def test_a_model_of_unknown_size_has_no_estimate() -> None:
 
 def test_the_document_has_the_same_numbers() -> None:
     document: Any = estimate_document(estimate(rates=MEASURED), 0.09)
-    assert [each["from"] for each in document["transfers"]] == ["hub", "store"]
+    assert [transfer["from"] for transfer in document["transfers"]] == ["hub", "store"]
     assert document["transfers"][1]["measuredBy"] == "bench"
     assert document["perNode"] == {"memoryBytes": 157 * GIB, "diskBytes": 0}
     assert document["breakEvenStarts"]["bytes"] == 2

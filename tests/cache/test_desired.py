@@ -161,7 +161,7 @@ class TestRubbish:
     def test_much_is_left_out_of_the_load(self) -> None:
         desired = plan(listing=FileListing(MODEL.files, (SourceFile(".git/lfs/x", 20 * GIB),)))
         assert desired.load is not None
-        assert [each["path"] for each in desired.load["spec"]["target"]] == [
+        assert [target["path"] for target in desired.load["spec"]["target"]] == [
             "/config.json",
             "/w.safetensors",
         ]
@@ -191,7 +191,7 @@ class TestRubbish:
     def test_what_would_not_pay_is_loaded_and_has_room(self, listing: FileListing) -> None:
         desired = plan(listing=listing)
         assert desired.load is not None
-        assert [each["path"] for each in desired.load["spec"]["target"]] == ["/"]
+        assert [target["path"] for target in desired.load["spec"]["target"]] == ["/"]
         beside = sum(file.size for file in listing.junk)
         assert sizing.max_model_bytes(desired.quota) >= listing.bytes + beside
         assert any("loaded with the model" in note for note in desired.notes)

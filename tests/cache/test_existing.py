@@ -92,13 +92,13 @@ class TestSecondRun:
     def test_server_side_defaults_are_no_change(self) -> None:
         """What Kubernetes and Fluid write into the objects besides is not ours to compare."""
         first = plan()
-        kept: Object = json.loads(json.dumps(first.dataset))
-        kept["status"] = {"phase": "Bound"}
-        kept["metadata"]["finalizers"] = ["fluid-dataset-controller-finalizer"]
-        kept["spec"]["mounts"][0]["shared"] = False
+        dataset: Object = json.loads(json.dumps(first.dataset))
+        dataset["status"] = {"phase": "Bound"}
+        dataset["metadata"]["finalizers"] = ["fluid-dataset-controller-finalizer"]
+        dataset["spec"]["mounts"][0]["shared"] = False
         runtime: Object = json.loads(json.dumps(first.runtime))
         runtime["spec"]["worker"]["env"] = {}
-        assert plan(existing=ExistingObjects(kept, runtime)).immutable_changes == ()
+        assert plan(existing=ExistingObjects(dataset, runtime)).immutable_changes == ()
 
     def test_another_node_affinity_does_not_recreate_the_cache(self) -> None:
         first = plan()

@@ -172,7 +172,7 @@ def test_what_the_plan_shows_is_refused_before_a_byte_moves(
     assert hub.body_bytes == 0
     assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
     buckets = s3.client().list_buckets()["Buckets"]
-    assert "never-made" not in {each["Name"] for each in buckets}
+    assert "never-made" not in {bucket["Name"] for bucket in buckets}
 
 
 def test_pods_that_read_from_the_cache_of_another_commit_are_seen_first(
@@ -235,7 +235,7 @@ def test_temporary_keys_are_sent_with_their_token(
     }  # fmt: skip
     (job,) = stager.job.objects()
     env = job["spec"]["template"]["spec"]["containers"][0]["env"]
-    refs = {each["name"]: each["valueFrom"] for each in env if "valueFrom" in each}
+    refs = {variable["name"]: variable["valueFrom"] for variable in env if "valueFrom" in variable}
     for name in secret["data"]:
         assert refs[name] == {"secretKeyRef": {"name": "model-store", "key": name}}
 
@@ -282,7 +282,7 @@ def test_what_the_job_refers_to_has_to_be_there(
     if not flags:
         monkeypatch.setenv("HF_TOKEN", "hf_x")
     objects.add(SECRETS, FOREIGN)
-    given = parse_network(
+    network = parse_network(
         **{"proxy": None, "no_proxy": None, "ca": None, "pull_secrets": (), **flags}
     )
     stager = make_staging(
@@ -293,7 +293,7 @@ def test_what_the_job_refers_to_has_to_be_there(
         "models",
         on="cluster",
         image="i:1",
-        network=given,
+        network=network,
     )
     with pytest.raises(FluidModelError, match=message) as caught:
         make_workflow(objects, stager).plan_ahead(NOTHING_EXISTS, stager)
@@ -372,12 +372,14 @@ def test_staging_permissions_are_checked_first(
         monkeypatch.setenv(name, value)
     keys = {"AWS_ACCESS_KEY_ID": "QQ==", "AWS_SECRET_ACCESS_KEY": "Qg=="}
     objects.add(SECRETS, {"metadata": {"name": "keys", "namespace": "ns"}, "data": keys})
-    given = make_options(MODEL, s3_secret="keys")
-    found = {
-        str(each)
-        for each in make_staging(s3, hub, given, objects.client, on=on).job.required_permissions()
+    options = make_options(MODEL, s3_secret="keys")
+    required = {
+        str(permission)
+        for permission in make_staging(
+            s3, hub, options, objects.client, on=on
+        ).job.required_permissions()
     }
-    assert asked <= found and not (not_asked & found)
+    assert asked <= required and not (not_asked & required)
 
 
 def test_local_only_settings_are_reported(
@@ -385,10 +387,10 @@ def test_local_only_settings_are_reported(
 ) -> None:
     """A proxy or certificates that got the plan here, and that the Job knows nothing of."""
     flags: dict[str, Any] = {"proxy": None, "no_proxy": None, "ca": None, "pull_secrets": ()}
-    given = {**flags, "proxy": "http://p:1", "ca": "configmap/c"}
+    network = {**flags, "proxy": "http://p:1", "ca": "configmap/c"}
     here = make_staging(s3, hub, make_options(MODEL), on="cluster", image="i:1")
     there = make_staging(
-        s3, hub, make_options(MODEL), on="cluster", image="i:1", network=parse_network(**given)
+        s3, hub, make_options(MODEL), on="cluster", image="i:1", network=parse_network(**network)
     )
     mine = make_staging(s3, hub, make_options(MODEL), on="client")
     for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE", "HTTPS_PROXY"):
@@ -398,12 +400,12 @@ def test_local_only_settings_are_reported(
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
     public = replace(here.job.hub, endpoint="https://huggingface.co")
     here, there, mine = (
-        replace(each, job=replace(each.job, hub=public)) for each in (here, there, mine)
+        replace(staging, job=replace(staging.job, hub=public)) for staging in (here, there, mine)
     )
     told = "\n".join(here.summary_lines())
     assert "--stage-proxy" in told and "SSL_CERT_FILE" in told and "--stage-ca" in told
-    for each in (there, mine):
-        assert "--stage-" not in "\n".join(each.summary_lines())
+    for staging in (there, mine):
+        assert "--stage-" not in "\n".join(staging.summary_lines())
 
 
 @pytest.mark.parametrize(

@@ -30,13 +30,13 @@ def survey(
 
 
 def cache_worker(name: str, namespace: str = "ns") -> Object:
-    found = make_pod("8Gi")
-    found["metadata"] = {
+    pod = make_pod("8Gi")
+    pod["metadata"] = {
         "name": f"{name}-worker-0",
         "namespace": namespace,
         "labels": {"release": name, "role": "alluxio-worker"},
     }
-    return found
+    return pod
 
 
 def runtime(name: str, namespace: str = "ns", **level: Any) -> Object:
@@ -55,16 +55,16 @@ class TestNodes:
         self.cluster(objects, make_node("a"), make_node("cpu", gpus=0))
         holder = build_candidate(make_node("cpu", gpus=0))
         dataset = {"spec": {"nodeAffinity": node_affinity([holder])}}
-        found = survey(objects, ExistingObjects(dataset=dataset))
-        assert found is not None
-        assert {each.name for each in found.nodes} == {"a", "cpu"}
+        candidates = survey(objects, ExistingObjects(dataset=dataset))
+        assert candidates is not None
+        assert {node.name for node in candidates.nodes} == {"a", "cpu"}
 
     def test_free_room_is_what_pods_leave(self, objects: Objects) -> None:
         self.cluster(objects, make_node("a"), make_node("cpu", gpus=0))
         objects.lists["/api/v1/pods"] = [make_pod("30Gi")]
-        found = survey(objects)
-        assert found is not None
-        (one,) = found.nodes
+        candidates = survey(objects)
+        assert candidates is not None
+        (one,) = candidates.nodes
         assert (one.name, one.capacity.memory) == ("a", 70 * GIB)
         assert [asked.query.get("fieldSelector") for asked in objects.asked] == [
             None,
@@ -74,10 +74,10 @@ class TestNodes:
     def test_pods_that_cannot_be_read_are_noted(self, objects: Objects) -> None:
         self.cluster(objects, make_node("a"))
         objects.forbidden.add(PODS.path())
-        found = survey(objects)
-        assert found is not None
-        assert found.nodes[0].capacity.memory == 100 * GIB
-        assert "pods in other namespaces cannot be read" in found.notes[0]
+        candidates = survey(objects)
+        assert candidates is not None
+        assert candidates.nodes[0].capacity.memory == 100 * GIB
+        assert "pods in other namespaces cannot be read" in candidates.notes[0]
 
     def test_nodes_that_cannot_be_listed(self, objects: Objects) -> None:
         objects.forbidden.add("/api/v1/nodes")
@@ -85,16 +85,16 @@ class TestNodes:
 
     def test_the_cost_does_not_grow_with_the_cluster(self, objects: Objects) -> None:
         self.cluster(objects, *(make_node(f"n{i:04}") for i in range(300)))
-        found = survey(objects)
-        assert found is not None
-        assert len(found.nodes) == 300
+        candidates = survey(objects)
+        assert candidates is not None
+        assert len(candidates.nodes) == 300
         assert len(objects.asked) == 1 + 8
 
     def test_named_nodes(self, objects: Objects) -> None:
         self.cluster(objects, make_node("a"), make_node("b"))
-        found = survey(objects, nodes=("b",))
-        assert found is not None
-        assert [one.name for one in found.nodes] == ["b"]
+        candidates = survey(objects, nodes=("b",))
+        assert candidates is not None
+        assert [one.name for one in candidates.nodes] == ["b"]
         with pytest.raises(UsageError, match="node 'c' does not exist"):
             survey(objects, nodes=("c",))
 
@@ -103,13 +103,12 @@ class TestCachesOnDisk:
     def free(self, objects: Objects, *runtimes: Object, **flags: Any) -> int | None:
         objects.lists["/api/v1/nodes"] = [make_node("a", disk="200Gi")]
         objects.lists["/api/v1/pods"] = [
-            cache_worker(each["metadata"]["name"], each["metadata"]["namespace"])
-            for each in runtimes
+            cache_worker(obj["metadata"]["name"], obj["metadata"]["namespace"]) for obj in runtimes
         ]
         objects.lists.setdefault(names.ALLUXIO_RUNTIMES.path(), list(runtimes))
-        found = survey(objects, **flags)
-        assert found is not None
-        room = found.nodes[0].capacity.disk
+        candidates = survey(objects, **flags)
+        assert candidates is not None
+        room = candidates.nodes[0].capacity.disk
         taken = len(runtimes) * GIB  # what their pods request
         return None if room is None else (room + taken) // GIB
 
@@ -138,8 +137,8 @@ class TestCachesOnDisk:
         objects.forbidden.add(names.ALLUXIO_RUNTIMES.path())
         objects.lists["/api/v1/nodes"] = [make_node("a")]
         objects.lists["/api/v1/pods"] = [cache_worker("other")]
-        found = survey(objects)
-        assert found is not None and "is not counted" in found.notes[0]
+        candidates = survey(objects)
+        assert candidates is not None and "is not counted" in candidates.notes[0]
 
     def test_without_caches_no_runtime_is_asked_for(self, objects: Objects) -> None:
         self.free(objects)
@@ -152,9 +151,9 @@ class TestTaintsOfGraphs:
 
     def against(self, objects: Objects, existing: ExistingObjects | None = None) -> str:
         objects.lists["/api/v1/nodes"] = [make_node("a", taints=[self.TAINT])]
-        found = survey(objects, existing)
-        assert found is not None
-        return ", ".join(str(taint) for taint in found.nodes[0].untolerated)
+        candidates = survey(objects, existing)
+        assert candidates is not None
+        return ", ".join(str(taint) for taint in candidates.nodes[0].untolerated)
 
     def graph(self, kind: str, *tolerations: Object) -> Object:
         component = {

@@ -26,16 +26,16 @@ def make_options(source: str = "s3://models/org/Llama-3.3-70B", **flags: Any) ->
 
 
 def test_the_defaults() -> None:
-    found = make_options()
-    assert (found.name, found.replicas, found.quota, found.medium) == (
+    options = make_options()
+    assert (options.name, options.replicas, options.quota, options.medium) == (
         "llama-3-3-70b",
         1,
         None,
         "auto",
     )
-    assert not found.replicas_given
-    assert not found.placement_given
-    assert not found.is_web_source
+    assert not options.replicas_given
+    assert not options.placement_given
+    assert not options.is_web_source
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_the_defaults() -> None:
     ],
 )
 def test_replicas(flags: dict[str, Any], replicas: int, given_: bool) -> None:
-    found = make_options(**flags)
-    assert (found.replicas, found.replicas_given) == (replicas, given_)
-    assert len(found.nodes) == len(set(found.nodes))
+    options = make_options(**flags)
+    assert (options.replicas, options.replicas_given) == (replicas, given_)
+    assert len(options.nodes) == len(set(options.nodes))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ __all__ = ["objects"]
 
 def permissions(source: str = "s3://models/llama", **flags: Any) -> set[str]:
     return {
-        str(each) for each in preflight.required_permissions(make_options(source, **flags), "ns")
+        str(permission)
+        for permission in preflight.required_permissions(make_options(source, **flags), "ns")
     }
 
 
@@ -39,19 +40,19 @@ class TestNeeded:
         assert permissions("https://h/m/") == FLUID | CLAIMS
 
     def test_without_a_load_no_dataloads(self) -> None:
-        assert not any("dataloads" in each for each in permissions(load=False))
+        assert not any("dataloads" in permission for permission in permissions(load=False))
 
     def test_a_secret_is_made_for_s3(self) -> None:
         made = {f"{verb} secrets in namespace ns" for verb in ("get", "create", "patch")}
         assert permissions() == FLUID | CLAIMS | made
 
     def test_an_existing_secret_is_only_read(self) -> None:
-        found = permissions(s3_secret="keys")
-        assert found == FLUID | CLAIMS | {"get secrets in namespace ns"}
+        required = permissions(s3_secret="keys")
+        assert required == FLUID | CLAIMS | {"get secrets in namespace ns"}
 
     def test_nfs_makes_a_volume_and_a_claim(self) -> None:
-        found = permissions("nfs://h/e") - FLUID - CLAIMS
-        assert found == {
+        required = permissions("nfs://h/e") - FLUID - CLAIMS
+        assert required == {
             "get persistentvolumes cluster-wide",
             "create persistentvolumes cluster-wide",
             "patch persistentvolumes cluster-wide",
@@ -61,7 +62,7 @@ class TestNeeded:
 
     @pytest.mark.parametrize("source", ["gs://b123/m", "hdfs://nn:8020/m", "pvc://c/m"])
     def test_no_other_kind_touches_secrets(self, source: str) -> None:
-        assert not any("secrets" in each for each in permissions(source))
+        assert not any("secrets" in permission for permission in permissions(source))
 
 
 @pytest.mark.parametrize(
@@ -101,22 +102,22 @@ DEPLOYMENT = "/apis/apps/v1/namespaces/fluid-system/deployments/dataset-controll
 
 class TestControllers:
     @pytest.mark.parametrize(
-        ("found", "message"),
+        ("controller", "message"),
         [
             (deployment("x:v0.9.3"), "Fluid 0.9.3 is too old"),
             (deployment(replicas=0, available=0), "scaled to 0"),
         ],
     )
-    def test_what_stops_us(self, objects: Objects, found: Object, message: str) -> None:
-        objects.served[DEPLOYMENT] = found
+    def test_what_stops_us(self, objects: Objects, controller: Object, message: str) -> None:
+        objects.served[DEPLOYMENT] = controller
         with pytest.raises(FluidModelError, match=message):
             preflight.check_controllers(objects.client)
 
     @pytest.mark.parametrize(
-        "found", [deployment(), deployment("x:latest"), deployment("x:v1.0.0")]
+        "controller", [deployment(), deployment("x:latest"), deployment("x:v1.0.0")]
     )
-    def test_what_does_not(self, objects: Objects, found: Object) -> None:
-        objects.served[DEPLOYMENT] = found
+    def test_what_does_not(self, objects: Objects, controller: Object) -> None:
+        objects.served[DEPLOYMENT] = controller
         assert preflight.check_controllers(objects.client) == []
 
     def test_no_ready_pod_is_noted(self, objects: Objects) -> None:

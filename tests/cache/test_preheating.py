@@ -44,8 +44,8 @@ def test_only_what_was_asked_for_is_an_error_if_it_cannot_be_done() -> None:
 
 
 def test_off_reads_nothing() -> None:
-    found = parse_options(SOURCE, CacheFlags(preheat="off"), staging=WITH_IMAGE)
-    assert found.reader is None and not found.must_read
+    options = parse_options(SOURCE, CacheFlags(preheat="off"), staging=WITH_IMAGE)
+    assert options.reader is None and not options.must_read
 
 
 def test_on_needs_an_image_a_load_and_somebody_who_waits() -> None:
@@ -83,8 +83,8 @@ def test_the_command_is_for_the_same_commit_bucket_and_hub() -> None:
         HubOptions("http://hub", "token"),
     )  # fmt: skip
     staged = replace(staged, origin="hf://org/m", commit="c" * 40)
-    words = skipped_note("x", staged, "default").partition("; try: ")[2]
-    assert words == (
+    command = skipped_note("x", staged, "default").partition("; try: ")[2]
+    assert command == (
         f"kubectl fluidmodel cache org/m@{'c' * 40} --to s3://llm/p --endpoint-hub http://hub "
         "--hf-secret token --endpoint http://minio:9000 --s3-secret keys --name m --preheat on "
         "--image IMAGE -n default"
@@ -170,10 +170,10 @@ def test_every_node_is_read_once_for_one_content_and_one_fuse_client() -> None:
     first, _ = preheat(cluster, reads)
     assert reads.read == ["gpu-0", "gpu-1"]
     assert first.verification is not None and first.verification.bytes == 9
-    again, said = preheat(cluster, reads)
+    again, notes = preheat(cluster, reads)
     assert reads.read == ["gpu-0", "gpu-1"]
     assert [node.before for node in again.nodes] == [True, True] and again.verification is None
-    assert said == ["gpu-0 has read this model already", "gpu-1 has read this model already"]
+    assert notes == ["gpu-0 has read this model already", "gpu-1 has read this model already"]
     preheat(cluster, reads, {"model.safetensors": ExpectedFile(8)})
     assert len(reads.read) == 4
     cluster.restarts = 1
@@ -184,8 +184,8 @@ def test_every_node_is_read_once_for_one_content_and_one_fuse_client() -> None:
 def test_verifying_reads_again() -> None:
     cluster, reads = FakeCluster(), FakeReads()
     preheat(cluster, reads)
-    found, _ = preheat(cluster, reads, verify="read")
-    assert len(reads.read) == 4 and found.verification is not None
+    preheating, _ = preheat(cluster, reads, verify="read")
+    assert len(reads.read) == 4 and preheating.verification is not None
 
 
 def test_an_interrupted_run_continues_with_the_next_node() -> None:
@@ -211,9 +211,9 @@ def test_auto_says_what_is_in_the_way_and_on_does_not_look(
     cluster, reads = FakeCluster(), FakeReads()
     for name, value in change.items():
         setattr(cluster, name, value)
-    found, [note] = preheat(cluster, reads)
+    preheating, [note] = preheat(cluster, reads)
     assert note.startswith(f"note: not preheated: {reason}; try: kubectl fluidmodel cache")
-    assert found == Preheating() and reads.read == []
+    assert preheating == Preheating() and reads.read == []
     preheat(cluster, reads, preheat="on")
     assert reads.read == ["gpu-0", "gpu-1"]
 
@@ -245,8 +245,8 @@ def test_content_changes_with_the_source_and_with_every_file() -> None:
 
 def test_verifying_without_a_page_cache_preheats_nothing() -> None:
     cluster, reads = FakeCluster(), FakeReads()
-    found, _ = preheat(cluster, reads, has_page_cache=False, verify="read")
-    assert found.verification is not None and reads.read == ["gpu-0", "gpu-1"]
-    assert found.nodes == () and "annotations" not in cluster.dataset["metadata"]
+    preheating, _ = preheat(cluster, reads, has_page_cache=False, verify="read")
+    assert preheating.verification is not None and reads.read == ["gpu-0", "gpu-1"]
+    assert preheating.nodes == () and "annotations" not in cluster.dataset["metadata"]
     with pytest.raises(FluidModelError, match="no page cache keeps what was read"):
         preheat(cluster, reads, has_page_cache=False, preheat="on")

@@ -85,47 +85,47 @@ BOUND = {
 
 
 def test_nothing_yet() -> None:
-    found = compute({})
-    assert set(states(found).values()) == {"waiting"}
-    assert found.current.name == "master"
-    assert (found.done_bytes, found.total_bytes, found.problems) == (None, 10 * GIB, ())
+    progress = compute({})
+    assert set(states(progress).values()) == {"waiting"}
+    assert progress.current.name == "master"
+    assert (progress.done_bytes, progress.total_bytes, progress.problems) == (None, 10 * GIB, ())
 
 
 def test_on_the_way() -> None:
-    found = compute(
+    progress = compute(
         {
             names.DATASETS: [dataset("NotBound")],
             kinds.PODS: [pod("demo-master-0"), pod("demo-worker-0", ready=False, node="gpu-2")],
         }
     )
-    assert states(found) == {
+    assert states(progress) == {
         "master": "done",
         "worker": "running",
         "Dataset": "running",
         "PVC": "waiting",
         "load": "waiting",
     }
-    assert found.current.detail == "0 of 1 ready, on gpu-2"
+    assert progress.current.detail == "0 of 1 ready, on gpu-2"
 
 
 def test_loading() -> None:
-    found = compute({**BOUND, names.DATA_LOADS: [load("Executing")]})
-    assert found.current.name == "load"
-    assert found.is_transferring
-    assert (found.done_bytes, found.total_bytes) == (5 * GIB, 10 * GIB)
+    progress = compute({**BOUND, names.DATA_LOADS: [load("Executing")]})
+    assert progress.current.name == "load"
+    assert progress.is_transferring
+    assert (progress.done_bytes, progress.total_bytes) == (5 * GIB, 10 * GIB)
 
 
 def test_reserved_blocks_and_further_copies_are_not_more_than_all_of_it() -> None:
     more = {**BOUND, names.DATASETS: [dataset("Bound", "18.00GiB")]}
-    found = compute({**more, names.DATA_LOADS: [load("Executing")]})
-    assert (found.done_bytes, found.total_bytes) == (10 * GIB, 10 * GIB)
+    progress = compute({**more, names.DATA_LOADS: [load("Executing")]})
+    assert (progress.done_bytes, progress.total_bytes) == (10 * GIB, 10 * GIB)
 
 
 def test_complete() -> None:
-    found = compute({**BOUND, names.DATA_LOADS: [load("Complete")]})
-    assert set(states(found).values()) == {"done"}
-    assert found.current.name == "load"
-    assert not found.is_transferring
+    progress = compute({**BOUND, names.DATA_LOADS: [load("Complete")]})
+    assert set(states(progress).values()) == {"done"}
+    assert progress.current.name == "load"
+    assert not progress.is_transferring
 
 
 def test_without_a_load() -> None:
@@ -137,20 +137,20 @@ def test_several_workers() -> None:
         **BOUND,
         kinds.PODS: [pod("demo-master-0"), pod("demo-worker-0"), pod("demo-worker-1", False)],
     }
-    found = next(step for step in compute(objects, replicas=2).steps if step.name == "workers")
-    assert (found.state, found.detail) == ("running", "1 of 2 ready, on gpu-1")
+    workers = next(step for step in compute(objects, replicas=2).steps if step.name == "workers")
+    assert (workers.state, workers.detail) == ("running", "1 of 2 ready, on gpu-1")
 
 
 def test_pods_that_rbac_hides_are_ready_when_the_dataset_is_bound() -> None:
-    found = compute({names.DATASETS: [dataset("Bound")]})
-    assert (states(found)["master"], states(found)["worker"]) == ("done", "done")
+    progress = compute({names.DATASETS: [dataset("Bound")]})
+    assert (states(progress)["master"], states(progress)["worker"]) == ("done", "done")
 
 
 def test_pods_of_others_do_not_count() -> None:
-    found = compute(
+    progress = compute(
         {kinds.PODS: [pod("demo-2-master-0"), pod("demo-2-worker-0"), pod("x-demo-worker-0")]}
     )
-    assert (states(found)["master"], states(found)["worker"]) == ("waiting", "waiting")
+    assert (states(progress)["master"], states(progress)["worker"]) == ("waiting", "waiting")
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_pods_of_others_do_not_count() -> None:
     ],
 )
 def test_a_failure_is_the_current_step(objects: dict[Kind, list[Object]], step: str) -> None:
-    found = {each.name: each.state for each in compute(objects).steps}
-    assert found[step] == "failed"
+    state_by_step = {reached.name: reached.state for reached in compute(objects).steps}
+    assert state_by_step[step] == "failed"
 
 
 def test_the_total_is_fluids_where_the_source_was_not_measured() -> None:
@@ -183,7 +183,7 @@ class TestProblems:
             "lastTimestamp": "2026-03-02T10:00:00Z",
         }
         failed = [{"type": "NotReady", "status": "True", "message": "mount failed"}]
-        found = compute(
+        progress = compute(
             {
                 names.DATASETS: [dataset("NotBound", conditions=failed)],
                 kinds.PODS: [pod("demo-master-0", ready=False, containerStatuses=[waiting])],
@@ -192,7 +192,7 @@ class TestProblems:
             log="Error Code: NoSuchBucket",
             external_problems=["the API server is unreachable"],
         )
-        assert list(found.problems) == [
+        assert list(progress.problems) == [
             "the API server is unreachable",
             "demo-master-0: the bucket does not exist: Error Code: NoSuchBucket",
             "demo-master-0/c: ImagePullBackOff",
@@ -201,18 +201,18 @@ class TestProblems:
         ]
 
     def test_each_is_reported_once(self) -> None:
-        said = [{"type": "NotReady", "status": "True", "message": "mount failed"}]
+        conditions = [{"type": "NotReady", "status": "True", "message": "mount failed"}]
         event = {
             "type": "Warning",
             "reason": "Sync",
             "message": "Failed to sync: mount  failed",
             "involvedObject": {"kind": "AlluxioRuntime", "name": "demo"},
         }
-        found = compute(
-            {names.DATASETS: [dataset("NotBound", conditions=said)], kinds.EVENTS: [event]},
+        progress = compute(
+            {names.DATASETS: [dataset("NotBound", conditions=conditions)], kinds.EVENTS: [event]},
             external_problems=["same", "same"],
         )
-        assert list(found.problems) == ["same", "Fluid: mount failed"]
+        assert list(progress.problems) == ["same", "Fluid: mount failed"]
 
     def test_a_ready_cache_has_no_problem_despite_old_log_errors(self) -> None:
         assert compute(BOUND, log="Error Code: NoSuchBucket").problems == ()
@@ -240,7 +240,7 @@ PODS = junk.any_object.map(lambda obj: {**obj, "metadata": {"name": "demo-master
 def test_no_objects_make_it_fail(
     one: Object, other: Object, third: Object, pods: list[Object], events: list[Object]
 ) -> None:
-    found = compute(
+    progress = compute(
         {
             names.DATASETS: [one],
             names.DATA_LOADS: [other],
@@ -249,7 +249,7 @@ def test_no_objects_make_it_fail(
             kinds.EVENTS: events,
         }
     )
-    assert found.current in found.steps
+    assert progress.current in progress.steps
 
 
 def test_ahead_are_the_same_steps_as_later() -> None:

@@ -31,8 +31,8 @@ EXPECTED = {
     "README.md": ExpectedFile(4),
 }
 READ = {
-    each.path: each
-    for each in (
+    file.path: file
+    for file in (
         read_file("model.safetensors", WEIGHTS),
         read_file("config.json", CONFIG),
         read_file("README.md", b"read"),
@@ -85,8 +85,10 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_every_difference_is_named(row: Row) -> None:
     read = {**READ, **row.changed}
-    found = compare_files(EXPECTED, {path: each for path, each in read.items() if each}, row.failed)
-    assert tuple(found) == row.wrong
+    problems = compare_files(
+        EXPECTED, {path: file for path, file in read.items() if file}, row.failed
+    )
+    assert tuple(problems) == row.wrong
 
 
 def test_a_model_of_the_hub_is_compared_by_hash_and_others_by_size() -> None:
@@ -108,9 +110,9 @@ def test_reading_requires_an_image_a_load_and_a_wait(
     with_image = StagingFlags(image="img:1", pull_secrets=("registry",))
     with pytest.raises(UsageError, match="--verify read needs an image"):
         parse_options("s3://models/llama", read)
-    found = parse_options("s3://models/llama", read, staging=with_image).reader
-    assert found is not None
-    assert (found.image, found.network.pull_secrets) == ("img:1", ("registry",))
+    reader = parse_options("s3://models/llama", read, staging=with_image).reader
+    assert reader is not None
+    assert (reader.image, reader.network.pull_secrets) == ("img:1", ("registry",))
     monkeypatch.setenv("FLUIDMODEL_IMAGE", "img:2")
     assert parse_options("s3://models/llama", read).reader == ReaderPod("img:2")
     with pytest.raises(UsageError, match="--verify read with --no-load"):

@@ -79,8 +79,8 @@ def test_an_active_staging_job_has_priority(objects: Objects) -> None:
 
 def test_a_volume_of_the_same_name_in_another_namespace_stays(objects: Objects) -> None:
     add_objects(objects, (PVS, volume("mine", "ns")), (PVS, volume("theirs", "other")))
-    found = removal.owned_objects(objects.client, "ns", "demo")
-    assert [name_of(obj) for obj in found] == ["mine"]
+    owned = removal.owned_objects(objects.client, "ns", "demo")
+    assert [name_of(obj) for obj in owned] == ["mine"]
 
 
 def test_kinds_that_may_not_be_listed_are_skipped(objects: Objects) -> None:

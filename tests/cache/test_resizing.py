@@ -36,8 +36,8 @@ def test_the_nodes_are_in_the_order_of_the_workers_numbers(objects: Objects) -> 
     made = [worker(10, "n10"), worker(2, "n2"), *(worker(n, f"n{n}") for n in (0, 1))]
     made += [worker(n, f"n{n}") for n in range(3, 10)]
     objects.lists[PODS.path("ns")] = made
-    found = resizing.worker_nodes(objects.client, "ns", "demo")
-    assert found == tuple(f"n{n}" for n in range(11))
+    nodes = resizing.worker_nodes(objects.client, "ns", "demo")
+    assert nodes == tuple(f"n{n}" for n in range(11))
 
 
 @pytest.mark.parametrize(

@@ -57,23 +57,23 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestKeys:
     def test_a_secret_is_made_of_those_that_boto3_finds(self) -> None:
         with serve(bucket) as server:
-            found = look(endpoint=server.url)
-        assert found.secret is not None
-        assert found.credentials.keys is not None
-        assert found.credentials.keys.secret == found.secret["metadata"]["name"] == "llama-store"
-        decoded = {k: base64.b64decode(v).decode() for k, v in found.secret["data"].items()}
+            info = look(endpoint=server.url)
+        assert info.secret is not None
+        assert info.credentials.keys is not None
+        assert info.credentials.keys.secret == info.secret["metadata"]["name"] == "llama-store"
+        decoded = {k: base64.b64decode(v).decode() for k, v in info.secret["data"].items()}
         assert decoded == {
-            found.credentials.keys.access_key: "AKIATEST",
-            found.credentials.keys.secret_key: "h1dden",
+            info.credentials.keys.access_key: "AKIATEST",
+            info.credentials.keys.secret_key: "h1dden",
         }
-        assert found.listing is not None
-        assert found.listing.bytes == BYTES
-        assert "h1dden" not in repr(found.credentials) + repr(found.notes)
+        assert info.listing is not None
+        assert info.listing.bytes == BYTES
+        assert "h1dden" not in repr(info.credentials) + repr(info.notes)
 
     def test_the_create_command_contains_no_value(self) -> None:
-        found = look(quota="50Gi")
-        assert found.secret is not None
-        assert create_secret_command(found.secret) == (
+        info = look(quota="50Gi")
+        assert info.secret is not None
+        assert create_secret_command(info.secret) == (
             "kubectl create secret generic llama-store -n ns "
             '--from-literal=AWS_ACCESS_KEY_ID="$AWS_ACCESS_KEY_ID" '
             '--from-literal=AWS_SECRET_ACCESS_KEY="$AWS_SECRET_ACCESS_KEY"'
@@ -108,9 +108,9 @@ class TestKeys:
 
 
 def test_no_keys_at_all_are_noted() -> None:
-    found = look(quota="50Gi")
-    assert (found.secret, found.credentials.keys) == (None, None)
-    assert "no S3 credentials found" in found.notes[0]
+    info = look(quota="50Gi")
+    assert (info.secret, info.credentials.keys) == (None, None)
+    assert "no S3 credentials found" in info.notes[0]
 
 
 def secret(**data: str) -> dict[str, Any]:
@@ -122,11 +122,11 @@ class TestExistingSecret:
     def test_its_keys_open_the_store_and_are_named_in_the_mount(self, objects: Objects) -> None:
         objects.add(SECRETS, secret(accesskey="AKIATEST", secretkey="h1dden"))
         with serve(bucket) as server:
-            found = look(endpoint=server.url, client=objects.client, s3_secret="mine")
+            info = look(endpoint=server.url, client=objects.client, s3_secret="mine")
             assert "AKIATEST" in server.requests[0].headers["Authorization"]
-        assert found.secret is None
-        assert found.credentials.keys is not None
-        keys = found.credentials.keys
+        assert info.secret is None
+        assert info.credentials.keys is not None
+        keys = info.credentials.keys
         assert (keys.secret, keys.access_key, keys.secret_key) == ("mine", "accesskey", "secretkey")
 
     def test_missing(self, objects: Objects) -> None:
@@ -144,9 +144,9 @@ class TestExistingSecret:
         assert "h1dden" not in str(caught.value)
 
     def test_without_a_cluster_the_usual_names_are_taken(self) -> None:
-        found = look(quota="50Gi", s3_secret="mine")
-        assert found.credentials.keys is not None
-        assert found.credentials.keys.access_key == "AWS_ACCESS_KEY_ID"
+        info = look(quota="50Gi", s3_secret="mine")
+        assert info.credentials.keys is not None
+        assert info.credentials.keys.access_key == "AWS_ACCESS_KEY_ID"
 
 
 class TestQuotaInsteadOfMeasuring:
@@ -157,9 +157,9 @@ class TestQuotaInsteadOfMeasuring:
 
     def test_with_a_quota_it_is_a_note(self, objects: Objects) -> None:
         down = f"http://127.0.0.1:{free_port()}"
-        found = look(endpoint=down, client=objects.client, quota="50Gi")
-        assert found.listing is None
-        assert any("size of the source is unknown" in note for note in found.notes)
+        info = look(endpoint=down, client=objects.client, quota="50Gi")
+        assert info.listing is None
+        assert any("size of the source is unknown" in note for note in info.notes)
 
     def test_a_refusal_is_an_error_all_the_same(self, objects: Objects) -> None:
         body = b"<Error><Code>NoSuchBucket</Code></Error>"
@@ -177,8 +177,8 @@ class TestQuotaInsteadOfMeasuring:
         "source", ["hdfs://nn:8020/m", "nfs://h/e", "pvc://c/m", "gs://b123/m"]
     )
     def test_what_cannot_be_measured_has_no_listing(self, source: str) -> None:
-        found = look(source, quota="50Gi")
-        assert (found.listing, found.secret) == (None, None)
+        info = look(source, quota="50Gi")
+        assert (info.listing, info.secret) == (None, None)
 
 
 def web(files: Mapping[str, bytes]) -> RequestHandler:
@@ -196,8 +196,8 @@ def web(files: Mapping[str, bytes]) -> RequestHandler:
 class TestJudging:
     def test_doubts_about_the_model_become_notes(self) -> None:
         with serve(web({**MODEL, "generation_config.json": b"{}", "config.json": b"{}"})) as server:
-            found = look(f"{server.url}/m/")
-        assert any("no eos_token_id" in note for note in found.notes)
+            info = look(f"{server.url}/m/")
+        assert any("no eos_token_id" in note for note in info.notes)
 
     def test_a_model_in_order_has_none(self) -> None:
         with serve(bucket) as server:
@@ -231,9 +231,9 @@ class TestJudging:
     def test_rubbish_is_apart_from_the_model(self) -> None:
         files = {**MODEL, ".cache/huggingface/download/x.incomplete": b"x" * 999}
         with serve(web(files)) as server:
-            found = look(f"{server.url}/m/")
-        assert found.listing is not None
-        assert (found.listing.bytes, len(found.listing.junk)) == (BYTES, 1)
+            info = look(f"{server.url}/m/")
+        assert info.listing is not None
+        assert (info.listing.bytes, len(info.listing.junk)) == (BYTES, 1)
 
     def test_nothing_but_rubbish_is_no_model(self) -> None:
         with serve(web({".DS_Store": b"x"})) as server:
@@ -247,8 +247,8 @@ class TestJudging:
             return denied if asked.path.count("/") > 1 else bucket(asked)
 
         with serve(respond) as server:
-            found = look(endpoint=server.url, s3_secret="mine")
-        assert any("was only partially checked" in n and "AccessDenied" in n for n in found.notes)
+            info = look(endpoint=server.url, s3_secret="mine")
+        assert any("was only partially checked" in n and "AccessDenied" in n for n in info.notes)
 
 
 class TestReachable:
@@ -332,8 +332,8 @@ class TestLoopback:
     ) -> None:
         objects.lists["/api/v1/nodes"] = [self.node(address)]
         with serve(bucket) as server:
-            found = look(endpoint=server.url, client=objects.client)
-        assert (found.warnings == ()) is here
+            info = look(endpoint=server.url, client=objects.client)
+        assert (info.warnings == ()) is here
 
     def test_nodes_that_cannot_be_seen_do_not_silence_it(self, objects: Objects) -> None:
         objects.forbidden.add("/api/v1/nodes")

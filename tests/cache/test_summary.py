@@ -82,8 +82,8 @@ def test_the_next_command_names_the_namespace() -> None:
 
 
 def test_the_document() -> None:
-    found = summary_document(make_result(BY_FILE, namespace="ns"))
-    assert found == {
+    document = summary_document(make_result(BY_FILE, namespace="ns"))
+    assert document == {
         "apiVersion": "fluidmodel.io/v1",
         "kind": "Cache",
         "metadata": {"name": "llama", "namespace": "ns"},

@@ -24,10 +24,14 @@ WHOLE = [AlluxioFile("config.json", 826, 100), AlluxioFile("dir/w.safetensors", 
 
 class TestByFile:
     def test_complete(self) -> None:
-        found = verify_by_file(MODEL, WHOLE, [], 1)
-        assert found.complete
-        assert (found.files, found.bytes, found.cached_bytes) == (2, 10 * GIB + 826, 10 * GIB + 826)
-        assert found.missing == ()
+        verification = verify_by_file(MODEL, WHOLE, [], 1)
+        assert verification.complete
+        assert (verification.files, verification.bytes, verification.cached_bytes) == (
+            2,
+            10 * GIB + 826,
+            10 * GIB + 826,
+        )
+        assert verification.missing == ()
 
     @pytest.mark.parametrize(
         ("cached", "missing"),
@@ -44,9 +48,9 @@ class TestByFile:
         ],
     )
     def test_each_way_to_be_incomplete(self, cached: list[AlluxioFile], missing: str) -> None:
-        found = verify_by_file(MODEL, cached, [], 1)
-        assert not found.complete
-        assert found.missing == (missing,)
+        verification = verify_by_file(MODEL, cached, [], 1)
+        assert not verification.complete
+        assert verification.missing == (missing,)
 
     def test_files_beyond_the_source_do_no_harm(self) -> None:
         assert verify_by_file(MODEL, [*WHOLE, AlluxioFile("new.txt", 5, 0)], [], 1).complete
@@ -56,14 +60,14 @@ class TestByFile:
 
     def test_without_a_listing_every_file_that_alluxio_sees_counts(self) -> None:
         assert verify_by_file(None, WHOLE, [], 1).complete
-        found = verify_by_file(None, [WHOLE[0], AlluxioFile("w", 9, 99)], [], 1)
-        assert found.missing == ("w: 99% cached",)
+        verification = verify_by_file(None, [WHOLE[0], AlluxioFile("w", 9, 99)], [], 1)
+        assert verification.missing == ("w: 99% cached",)
 
     @pytest.mark.parametrize("listing", [None, FileListing(())])
     def test_nothing_at_all_proves_nothing(self, listing: FileListing | None) -> None:
-        found = verify_by_file(listing, [], [], 1)
-        assert not found.complete
-        assert "no file at all" in found.reason
+        verification = verify_by_file(listing, [], [], 1)
+        assert not verification.complete
+        assert "no file at all" in verification.reason
 
     def test_every_worker_caches_the_complete_model(self) -> None:
         slack = GIB // 100
@@ -72,13 +76,13 @@ class TestByFile:
         assert verify_by_file(
             MODEL, WHOLE, [held, ("b", 10 * GIB + 826 - slack, slack)], 2
         ).complete
-        found = verify_by_file(MODEL, WHOLE, [held, ("b", 5 * GIB, slack)], 2)
-        assert not found.complete
-        assert found.missing == (f"worker b holds {5 * GIB} of {10 * GIB + 826} bytes",)
+        verification = verify_by_file(MODEL, WHOLE, [held, ("b", 5 * GIB, slack)], 2)
+        assert not verification.complete
+        assert verification.missing == (f"worker b holds {5 * GIB} of {10 * GIB + 826} bytes",)
 
     def test_every_worker_reports(self) -> None:
-        found = verify_by_file(MODEL, WHOLE, [("a", 10 * GIB + 826, 0)], 2)
-        assert found.missing == ("1 of 2 workers are reporting",)
+        verification = verify_by_file(MODEL, WHOLE, [("a", 10 * GIB + 826, 0)], 2)
+        assert verification.missing == ("1 of 2 workers are reporting",)
 
 
 def dataset_status(cached: str | None, total: str | None = None) -> DatasetStatus:
@@ -98,10 +102,10 @@ class TestByTotal:
         ],
     )
     def test_within_the_rounding(self, cached: str, replicas: int, complete: bool) -> None:
-        found = verify_by_total(MODEL, dataset_status(cached), replicas)
-        assert found.complete is complete
-        assert found.files is None
-        assert bool(found.reason) is not complete
+        verification = verify_by_total(MODEL, dataset_status(cached), replicas)
+        assert verification.complete is complete
+        assert verification.files is None
+        assert bool(verification.reason) is not complete
 
     @pytest.mark.parametrize(
         ("listing", "state"),
@@ -114,9 +118,9 @@ class TestByTotal:
     def test_missing_totals_verify_nothing(
         self, listing: FileListing | None, state: DatasetStatus
     ) -> None:
-        found = verify_by_total(listing, state, 1)
-        assert not found.complete
-        assert found.reason == "Fluid does not report its totals yet"
+        verification = verify_by_total(listing, state, 1)
+        assert not verification.complete
+        assert verification.reason == "Fluid does not report its totals yet"
 
     def test_fluids_own_total_where_the_source_was_not_listed(self) -> None:
         assert verify_by_total(None, dataset_status("2.00GiB", "2.00GiB"), 1).complete
@@ -175,5 +179,5 @@ class TestLostWorkers:
     def test_no_verification_remains_valid_without_its_workers(self) -> None:
         whole = verify_by_file(MODEL, WHOLE, [], 1)
         assert exclude_lost_workers(whole, []) is whole
-        found = exclude_lost_workers(whole, ["worker w-0 is not ready"])
-        assert not found.complete and found.missing == ("worker w-0 is not ready",)
+        verification = exclude_lost_workers(whole, ["worker w-0 is not ready"])
+        assert not verification.complete and verification.missing == ("worker w-0 is not ready",)

@@ -27,7 +27,7 @@ def test_as_a_module_it_prints_exactly_the_objects() -> None:
 
 def test_the_three_outputs_agree() -> None:
     documents = list(yaml.safe_load_all(run(*PVC).out))
-    assert [each["kind"] for each in documents] == ["Dataset", "AlluxioRuntime", "DataLoad"]
+    assert [document["kind"] for document in documents] == ["Dataset", "AlluxioRuntime", "DataLoad"]
     assert list(yaml.safe_load_all(run(*PVC, "-o", "yaml").out)) == documents
     assert json.loads(run(*PVC, "-o", "json").out)["items"] == documents
     assert run(*PVC, "-o", "name").out.splitlines() == [
@@ -53,8 +53,8 @@ def test_the_namespace_is_that_of_the_context(
         tmp_path / ".kube" / "config",
         contexts={"main": ("c1", "u1", "team"), "other": ("c1", "u1", "")},
     )
-    for each in yaml.safe_load_all(run(*PVC, *flags).out):
-        assert each["metadata"]["namespace"] == namespace
+    for document in yaml.safe_load_all(run(*PVC, *flags).out):
+        assert document["metadata"]["namespace"] == namespace
 
 
 class TestS3:
@@ -77,7 +77,11 @@ class TestS3:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "h1dden")
         documents = list(yaml.safe_load_all(run(*self.WORDS).out))
-        assert [each["kind"] for each in documents] == ["Dataset", "AlluxioRuntime", "DataLoad"]
+        assert [document["kind"] for document in documents] == [
+            "Dataset",
+            "AlluxioRuntime",
+            "DataLoad",
+        ]
         (mount,) = documents[0]["spec"]["mounts"]
         assert {
             entry["valueFrom"]["secretKeyRef"]["name"] for entry in mount["encryptOptions"]
@@ -116,7 +120,7 @@ def test_flags_reach_the_runtime(flags: list[str], path: str, value: object) -> 
 
 
 def test_no_load_prints_no_load() -> None:
-    kinds = [each["kind"] for each in yaml.safe_load_all(run(*PVC, "--no-load").out)]
+    kinds = [document["kind"] for document in yaml.safe_load_all(run(*PVC, "--no-load").out)]
     assert kinds == ["Dataset", "AlluxioRuntime"]
 
 
@@ -142,10 +146,10 @@ class TestEstimate:
         assert ended.code == 0, ended.err
         lines = ended.err.splitlines()
         start = next(i for i, line in enumerate(lines) if line.startswith("estimate: "))
-        found = "\n".join(lines[start:])
+        estimate = "\n".join(lines[start:])
         for label in ("staging", "loading", "room", "a start", "pays off"):
-            assert f"estimate: {label}: " in found
-        assert "price" not in found
+            assert f"estimate: {label}: " in estimate
+        assert "price" not in estimate
         wrapped = [line for line in lines[start:] if line.startswith(("estimate: ", "  "))]
         assert max(map(len, wrapped)) <= 80
         assert "estimate" not in ended.out

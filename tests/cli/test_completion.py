@@ -211,13 +211,13 @@ LIVE = [
 def test_live_names(server: Server, line: str, candidates: list[str]) -> None:
     ended = run("__complete", *line.split(" "))
     assert (ended.code, ended.err) == (0, "")
-    wanted = [each.format(url=server.url) for each in candidates]
-    assert ended.out.splitlines() == [*wanted, ":4"]
+    expected = [candidate.format(url=server.url) for candidate in candidates]
+    assert ended.out.splitlines() == [*expected, ":4"]
 
 
 def test_files_are_left_to_the_shell() -> None:
-    for words in (("pin", "llama", "-f", ""), ("pin", "--kubeconfig=/e"), ("pin", "-f", "x")):
-        assert complete(*words) == ([], ":0")
+    for arguments in (("pin", "llama", "-f", ""), ("pin", "--kubeconfig=/e"), ("pin", "-f", "x")):
+        assert complete(*arguments) == ([], ":0")
 
 
 def test_the_data_of_secrets_are_not_asked_for(server: Server) -> None:
@@ -299,8 +299,8 @@ class TestLogin:
                 "flag": ["--certificate-authority", str(tmp_path / ".kube" / "ca.pem")],
                 "name": ["--tls-server-name", host],
             }.get(how, [])
-            found = complete("pin", *flags, "")[0]
-        assert found == ([] if how == "none" else ["llama", "qwen"])
+            candidates = complete("pin", *flags, "")[0]
+        assert candidates == ([] if how == "none" else ["llama", "qwen"])
 
 
 def ca(pem: Path) -> bytes:
@@ -345,8 +345,8 @@ def test_an_unreachable_cluster_completes_nothing_and_prints_nothing(
         lead_to(tmp_path, server.url)
         begin = time.monotonic()
         for line in ("pin ", "pin a b --component ", "cache x --s3-secret ", "cache x -n "):
-            found, directive = complete(*line.split(" "))
-            assert ([name for name in found if name], directive) == ([], ":4")
+            candidates, directive = complete(*line.split(" "))
+            assert ([name for name in candidates if name], directive) == ([], ":4")
         # Two questions at most for each line; a server that hangs would take 2 s for each.
         assert time.monotonic() - begin < 4 * 2 * 0.15 + 2
 
@@ -366,8 +366,8 @@ def test_a_kubeconfig_that_is_none(tmp_path: Path, content: str) -> None:
     file.parent.mkdir()
     file.write_text(f"current-context: main\n{content}")
     for line in ("pin ", "pin --context ", "pin --user "):
-        found, directive = complete(*line.split(" "))
-        assert (set(found) <= {"main"}, directive) == (True, ":4")
+        candidates, directive = complete(*line.split(" "))
+        assert (set(candidates) <= {"main"}, directive) == (True, ":4")
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from tests.commands import commands_in_script, parse_command
 
 
 def verb(name: str) -> verb_command.VerbCommand:
-    found = root.get_command(click.Context(root, **root.context_settings), name)
-    assert isinstance(found, verb_command.VerbCommand)
-    return found
+    command = root.get_command(click.Context(root, **root.context_settings), name)
+    assert isinstance(command, verb_command.VerbCommand)
+    return command
 
 
 def test_alone_it_is_five_lines() -> None:
@@ -37,27 +37,27 @@ class TestVerb:
         parts = examples.split("\n\n")
         assert 2 <= len(parts) <= 6
         assert all(part.startswith("# ") for part in parts)
-        found = list(commands_in_script(examples))
-        assert 3 <= len(found) <= 6
-        assert {words[0] for words in found} == {name}
+        commands = list(commands_in_script(examples))
+        assert 3 <= len(commands) <= 6
+        assert {arguments[0] for arguments in commands} == {name}
 
     def test_every_example_parses(self, name: str) -> None:
-        for words in commands_in_script(verb(name).examples):
-            parse_command(words)
+        for arguments in commands_in_script(verb(name).examples):
+            parse_command(arguments)
 
     def test_every_flag_has_help_and_a_heading(self, name: str) -> None:
-        options = [each for each in verb(name).params if isinstance(each, click.Option)]
-        assert [each.name for each in options if not (each.help or "").strip()] == []
+        options = [flag for flag in verb(name).params if isinstance(flag, click.Option)]
+        assert [flag.name for flag in options if not (flag.help or "").strip()] == []
         assert [
-            each.name for each in options if not isinstance(each, verb_command.GroupedOption)
+            flag.name for flag in options if not isinstance(flag, verb_command.GroupedOption)
         ] == []
-        for each in options:
-            assert (each.help or "").rstrip().endswith((".", "]")), each.name
+        for flag in options:
+            assert (flag.help or "").rstrip().endswith((".", "]")), flag.name
 
     def test_headings_come_in_order(self, name: str) -> None:
         headings = re.findall(r"^(\w+):$", run(name, "--help").out, re.MULTILINE)[1:]
-        known = [heading for heading in headings if heading in verb_command.HEADINGS]
-        assert known == sorted(known, key=verb_command.HEADINGS.index)
+        listed = [heading for heading in headings if heading in verb_command.HEADINGS]
+        assert listed == sorted(listed, key=verb_command.HEADINGS.index)
         assert "Output" in headings
 
     def test_a_typo_in_a_flag_is_understood(self, name: str) -> None:

@@ -105,8 +105,8 @@ def test_without_a_cluster_nothing_heavy_is_imported(lean: Lean) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with serve(Cluster(objects=[*samples.cache(), samples.reader()])) as found:
-        yield found.url
+    with serve(Cluster(objects=[*samples.cache(), samples.reader()])) as running:
+        yield running.url
 
 
 @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ def test_no_module_needs_posix_to_be_imported() -> None:
     """On Windows, the commands run, and these modules do not exist."""
     posix = {"fcntl", "grp", "pty", "pwd", "resource", "termios", "tty"}
     package = Path(kubectl_fluidmodel.__file__).parent
-    found = [
+    imports = [
         f"{path.relative_to(package)}: {name}"
         for path in package.rglob("*.py")
         for node in ast.parse(path.read_text()).body
         for name in imported_names(node)
         if name in posix
     ]
-    assert found == []
+    assert imports == []
 
 
 def imported_names(node: ast.stmt) -> list[str]:

@@ -32,8 +32,8 @@ def cluster() -> Cluster:
 
 @pytest.fixture
 def server(cluster: Cluster) -> Iterator[str]:
-    with serve(cluster) as found:
-        yield found.url
+    with serve(cluster) as running:
+        yield running.url
 
 
 def write_bundle(tmp_path: Path, snapshot: Snapshot) -> str:
@@ -194,7 +194,7 @@ class TestOne:
         assert shown["missing"][0]["resource"] == "nodes"
         listed = yaml.safe_load(run_on_bundle(tmp_path, snapshot, "-o", "yaml").out)
         assert listed["kind"] == "InspectionList"
-        assert [each["metadata"]["name"] for each in listed["items"]] == [fleet.LLAMA]
+        assert [cache["metadata"]["name"] for cache in listed["items"]] == [fleet.LLAMA]
         assert run_on_bundle(tmp_path, snapshot, "-o", "yaml").err == "", "it is in the document"
 
 

@@ -73,13 +73,13 @@ class TestHelp:
         lines = [line for line in EXAMPLES.splitlines() if line.startswith("kubectl")]
         assert len(lines) >= 4
         for line in lines:
-            words = split(line)[2:]
-            if "--dry-run" not in words:
-                words.append("--dry-run")
-            if "--quota" not in words and "--adopt" not in words:
-                words += ["--quota", "300Gi"]
-            ended = run(*words)
-            away = "--to" in words or "--adopt" in words
+            arguments = split(line)[2:]
+            if "--dry-run" not in arguments:
+                arguments.append("--dry-run")
+            if "--quota" not in arguments and "--adopt" not in arguments:
+                arguments += ["--quota", "300Gi"]
+            ended = run(*arguments)
+            away = "--to" in arguments or "--adopt" in arguments
             assert ended.code == (3 if away else 0), (line, ended.err)
 
     def test_the_version(self) -> None:
@@ -180,8 +180,8 @@ def test_no_command_line_ends_in_a_traceback(arguments: list[str]) -> None:
 class TestExitCodes:
     def cache(self, answer: HttpResponse, *more: str, version: bool = False) -> tuple[int, str]:
         """Run `cache` on a server that always gives one answer, but for its version."""
-        known = {"/version": json_response({"gitVersion": "v1.36.3"})} if version else {}
-        with serve(lambda asked: known.get(asked.path, answer)) as server:
+        responses = {"/version": json_response({"gitVersion": "v1.36.3"})} if version else {}
+        with serve(lambda asked: responses.get(asked.path, answer)) as server:
             ended = run("cache", "pvc://c/m", "--quota", "9Gi", "--server", server.url, *more)
         assert ended.out == ""
         return ended.code, ended.error
@@ -287,9 +287,9 @@ def interrupted(*numbers: signal.Signals) -> Interrupted:
 
     survived = []
     with serve(hang) as server:
-        words = ["cache", "pvc://c/m", "--quota", "9Gi", "--server", server.url]
+        arguments = ["cache", "pvc://c/m", "--quota", "9Gi", "--server", server.url]
         process = subprocess.Popen(
-            [sys.executable, "-m", "kubectl_fluidmodel", *words],
+            [sys.executable, "-m", "kubectl_fluidmodel", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -100,7 +100,7 @@ def test_a_server_dry_run_shows_what_the_store_has(
 
     assert "bucket cli-dry does not exist: it would be created" in look()
     client = s3.client()
-    assert "cli-dry" not in [each["Name"] for each in client.list_buckets()["Buckets"]]
+    assert "cli-dry" not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
     assert main(arguments(hub, s3, "--include=config.json", to="s3://cli-dry/x")) == 0
     capsys.readouterr()
     assert "already in the store: 1 file, 2 B; 6.0 MiB to stage" in look()

@@ -15,8 +15,8 @@ def test_one_line() -> None:
 
 
 def test_documents() -> None:
-    found = json.loads(run("version", "-o", "json").out)
-    assert yaml.safe_load(run("version", "-o", "yaml").out) == found
-    assert (found["apiVersion"], found["kind"]) == ("fluidmodel.io/v1", "Version")
-    assert found["version"] == f"v{__version__}"
-    assert set(found) == {"apiVersion", "kind", "version", "python", "platform"}
+    document = json.loads(run("version", "-o", "json").out)
+    assert yaml.safe_load(run("version", "-o", "yaml").out) == document
+    assert (document["apiVersion"], document["kind"]) == ("fluidmodel.io/v1", "Version")
+    assert document["version"] == f"v{__version__}"
+    assert set(document) == {"apiVersion", "kind", "version", "python", "platform"}

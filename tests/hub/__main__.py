@@ -33,8 +33,8 @@ def main() -> int:
     hub.start(args.port, args.address)
     print(json.dumps({"endpoint": hub.endpoint}), flush=True)
     stop = threading.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: stop.set())
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: stop.set())
     stop.wait()
     print(json.dumps({"body_bytes": hub.body_bytes, "requests": len(hub.requests)}), flush=True)
     hub.stop()

@@ -23,15 +23,15 @@ class Blob:
 
     def entry(self, name: str) -> dict[str, object]:
         """As the tree endpoint lists it."""
-        found: dict[str, object] = {
+        entry: dict[str, object] = {
             "type": "file",
             "oid": self.git_oid,
             "size": self.size,
             "path": name,
         }
         if self.lfs:
-            found["lfs"] = {"oid": self.sha256, "size": self.size, "pointerSize": 134}
-        return found
+            entry["lfs"] = {"oid": self.sha256, "size": self.size, "pointerSize": 134}
+        return entry
 
 
 def blob(content: bytes | Path, lfs: bool | None = None) -> Blob:
@@ -71,7 +71,7 @@ class Repo:
             name: content if isinstance(content, Blob) else blob(content)
             for name, content in sorted(files.items())
         }
-        told = "".join(f"{name} {each.sha256}\n" for name, each in blobs.items())
+        told = "".join(f"{name} {content.sha256}\n" for name, content in blobs.items())
         sha = hashlib.sha1(f"{self.name} {len(self.commits)}\n{told}".encode()).hexdigest()
         self.commits[sha] = blobs
         self.branches[branch] = sha

@@ -67,8 +67,8 @@ class FakeHub:
 
     def start(self, port: int = 0, address: str = LOOPBACK) -> FakeHub:
         """Listen at an address; any port if none is given."""
-        for on, wanted in (("hub", port), ("cdn", 0)):
-            server = _Server((address, wanted), _Handler)
+        for on, requested_port in (("hub", port), ("cdn", 0)):
+            server = _Server((address, requested_port), _Handler)
             server.hub, server.on = self, on
             self._servers.append(server)
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -101,7 +101,9 @@ class FakeHub:
 
     def requests_matching(self, match: str = "", on: str = "any") -> list[Request]:
         return [
-            each for each in self.requests if on in ("any", each.on) and re.search(match, each.path)
+            request
+            for request in self.requests
+            if on in ("any", request.on) and re.search(match, request.path)
         ]
 
     def clear_requests(self) -> None:
@@ -181,18 +183,18 @@ class _Handler(BaseHTTPRequestHandler):
             # As it came: a revision such as refs%2Fpr%2F1 has its slashes quoted.
             api = url.path.removeprefix("/api/models/")
             return self._api(api, parse_qs(url.query), request)
-        found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
-        if found:
-            return self._resolve(*found.groups(), request)
+        match = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
+        if match:
+            return self._resolve(*match.groups(), request)
         self._plain(404, b"")
 
     # -- endpoints ---------------------------------------------------------------------------
 
     def _api(self, path: str, query: dict[str, list[str]], request: Request) -> None:
-        found = re.fullmatch(r"([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/.*)?)?", path)
-        if not found:
+        match = re.fullmatch(r"([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/.*)?)?", path)
+        if not match:
             return self._plain(404, b"")
-        name, what, revision = (unquote(each) if each else "" for each in found.groups())
+        name, what, revision = (unquote(part) if part else "" for part in match.groups())
         repo = self._may_see(name, request)
         if repo is None:
             return None
@@ -201,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         if what == "tree":
             return self._tree(repo, sha, query)
-        siblings = [{"rfilename": each} for each in repo.commits[sha]]
+        siblings = [{"rfilename": path} for path in repo.commits[sha]]
         return self._json(
             {
                 "id": name,
@@ -216,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _tree(self, repo: Repo, sha: str, query: dict[str, list[str]]) -> None:
         hub = self.server.hub
-        entries = [each.entry(name) for name, each in repo.commits[sha].items()]
+        entries = [blob.entry(name) for name, blob in repo.commits[sha].items()]
         folders = sorted({e["path"].rpartition("/")[0] for e in entries} - {""})  # type: ignore[attr-defined]
         entries += [{"type": "directory", "oid": "0" * 40, "size": 0, "path": f} for f in folders]
         start = int(query.get("cursor", ["0"])[0])
@@ -256,10 +258,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _cdn(self, path: str, query: dict[str, list[str]]) -> None:
         hub = self.server.hub
-        found = re.fullmatch(r"/blobs/([^/]+/[^/]+)/([0-9a-f]{40})/(.+)", path)
-        if not found or not hub.use_link(query.get("signature", [""])[0]):
+        match = re.fullmatch(r"/blobs/([^/]+/[^/]+)/([0-9a-f]{40})/(.+)", path)
+        if not match or not hub.use_link(query.get("signature", [""])[0]):
             return self._plain(403, b"<Error><Code>AccessDenied</Code></Error>")
-        name, sha, file = found.groups()
+        name, sha, file = match.groups()
         blob = hub.repos[name].commits[sha][file]
         self._body(blob, {"ETag": '"cdn"', "Accept-Ranges": "bytes"})
         return None
@@ -310,12 +312,12 @@ class _Handler(BaseHTTPRequestHandler):
         if "long" in faults:
             size += faults["long"].count
         start, end = 0, size
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        ranged = wanted is not None and "norange" not in faults
-        if wanted and ranged:
-            start = int(wanted[1])
-            if wanted[2]:
-                end = min(size, int(wanted[2]) + 1)
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        ranged = match is not None and "norange" not in faults
+        if match and ranged:
+            start = int(match[1])
+            if match[2]:
+                end = min(size, int(match[2]) + 1)
             if start >= size:
                 return self._plain(416, b"", {"Content-Range": f"bytes */{size}"})
         if "norange" in faults:

@@ -38,7 +38,7 @@ def test_a_revision_is_resolved_once_and_all_pages_are_read_at_it(server: Server
     assert plan.commit == repo.head and len(plan.files) == 46
     assert len(server.requests_matching("/revision/")) == 1
     assert len(server.requests_matching("/tree/")) == 7
-    assert all(repo.head in each.path for each in server.requests_matching("/tree/"))
+    assert all(repo.head in request.path for request in server.requests_matching("/tree/"))
     big = next(file for file in plan.files if file.path == "m.safetensors")
     assert (big.kind, big.digest) == ("sha256", repo.files["m.safetensors"].sha256)
 
@@ -97,7 +97,7 @@ def test_each_refusal_has_its_own_error(server: Server, case: Refusal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "code", "words"),
+    ("headers", "code", "message"),
     [
         ({"X-Error-Code": "GatedRepo"}, 403, "is gated"),
         ({"X-Error-Code": "RevisionNotFound"}, 404, "has no revision"),
@@ -109,7 +109,7 @@ def test_each_refusal_has_its_own_error(server: Server, case: Refusal) -> None:
     ],
 )
 def test_a_refusal_is_translated_without_another_http_library(
-    monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], code: int, words: str
+    monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], code: int, message: str
 ) -> None:
     """huggingface_hub 0.x came with requests, 1.x with httpx, 2.x with httpx2."""
     for name in ("requests", "httpx", "httpx2"):
@@ -117,7 +117,7 @@ def test_a_refusal_is_translated_without_another_http_library(
     answer = urllib3.HTTPResponse(status=code, headers=headers)
     who = HubCredentials("https://hub.example.com", "")
     told = error_from_response(who, "o/m", "main", "https://hub.example.com/o/m", answer)
-    assert words in told.message
+    assert message in told.message
 
 
 def test_transient_errors_are_retried_after_the_requested_delay(server: Server) -> None:
@@ -164,9 +164,9 @@ def test_the_next_page_is_parsed_from_the_link_header() -> None:
 
 def test_the_token_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
-    found = load_credentials("http://hub.example/")
-    assert found.token == "hf_very_secret" and "very_secret" not in repr(found)
-    assert found.endpoint == "http://hub.example"
+    credentials = load_credentials("http://hub.example/")
+    assert credentials.token == "hf_very_secret" and "very_secret" not in repr(credentials)
+    assert credentials.endpoint == "http://hub.example"
 
 
 @pytest.mark.parametrize("url", ["hub.example", "ftp://h", "http://", "http://u:p@h"])

@@ -61,7 +61,7 @@ def test_hf_detects_the_gate_and_sends_no_token_to_other_hosts(
     done = hf(hub, tmp_path, "download", "acme/tiny", token="accepted")
     assert done.returncode == 0, done.stderr
     assert hub.requests_matching(on="cdn") and not any(
-        each.token for each in hub.requests_matching(on="cdn")
+        request.token for request in hub.requests_matching(on="cdn")
     )
 
 

@@ -155,7 +155,7 @@ def test_an_authority_that_is_not_trusted_is_named_at_once(ask: Ask, server: Ser
     assert f"issuer CN={CA}, O=Example Corp is not trusted" in line
     assert "try: export SSL_CERT_FILE=ca.pem" in line
     # Who is not trusted is shown nothing.
-    assert not any(each.headers.get("Authorization") for each in server.requests)
+    assert not any(request.headers.get("Authorization") for request in server.requests)
 
 
 @EACH

@@ -99,8 +99,8 @@ def test_the_requested_delay_is_parsed(headers: dict[str, str], seconds: float |
 
 @given(st.text(), st.text())
 def test_no_header_crashes_the_parser(retry_after: str, limit: str) -> None:
-    found = requested_delay({"Retry-After": retry_after, "RateLimit": limit})
-    assert found is None or found >= 0
+    delay = requested_delay({"Retry-After": retry_after, "RateLimit": limit})
+    assert delay is None or delay >= 0
 
 
 @pytest.mark.parametrize("limit", [1.0, 15.0, 300.0, 3600.0])

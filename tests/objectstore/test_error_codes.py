@@ -95,8 +95,8 @@ ANSWERS: dict[str, tuple[HttpResponse, str, str, str]] = {
 
 @pytest.fixture(params=ANSWERS.values(), ids=ANSWERS)
 def recorded(request: pytest.FixtureRequest) -> tuple[HttpResponse, str, str, str]:
-    found: tuple[HttpResponse, str, str, str] = request.param
-    return found
+    response: tuple[HttpResponse, str, str, str] = request.param
+    return response
 
 
 def staging(store: S3Store, operation: str, **settings: str) -> None:
@@ -134,9 +134,9 @@ def test_doctor_knows_it_by_the_same_table(recorded: tuple[HttpResponse, str, st
     answer, state, _, _ = recorded
     with serve(lambda _: answer) as server:
         question = MountTarget("ns", "s3://b123/p", "s3", "b123", "p", server.url, "us-east-1")
-        found = S3Probe(question, KEYS).run()
-    assert found.state == state
-    assert "s3cret" not in str(found)
+        result = S3Probe(question, KEYS).run()
+    assert result.state == state
+    assert "s3cret" not in str(result)
 
 
 def test_by_how_much_a_clock_is_off() -> None:

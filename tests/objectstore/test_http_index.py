@@ -44,8 +44,8 @@ APACHE = """<table><tr><th><a href="?C=N;O=D">Name</a></th><th><a href="?C=S;O=A
 )
 def test_links_below(page: str, directories: list[str], files: list[str]) -> None:
     base = "http://host/m/"
-    found = links_below(page, base)
-    assert found == ([base + name for name in directories], [base + name for name in files])
+    links = links_below(page, base)
+    assert links == ([base + name for name in directories], [base + name for name in files])
 
 
 def tree(files: dict[str, bytes], *, lengths: bool = True) -> RequestHandler:
@@ -81,9 +81,9 @@ MODEL = {
 @pytest.mark.parametrize("tail", ["", "/"])
 def test_a_tree_is_listed_with_sizes(tail: str) -> None:
     with serve(tree(MODEL)) as server:
-        found = list_directory(f"{server.url}/m{tail}")
+        listing = list_directory(f"{server.url}/m{tail}")
         methods = {(asked.method, asked.path) for asked in server.requests}
-    assert found.files == (
+    assert listing.files == (
         SourceFile("config.json", 2),
         SourceFile("original/params.json", 3),
         SourceFile("part 1.safetensors", 9),

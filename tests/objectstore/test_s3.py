@@ -124,8 +124,8 @@ class TestFromEnvironment:
         monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
         for name, value in env.items():
             monkeypatch.setenv(name, value)
-        found = store_from_environment(None, None)
-        assert found.endpoint == endpoint
+        store = store_from_environment(None, None)
+        assert store.endpoint == endpoint
         theirs = boto3.session.Session().client("s3", region_name="us-east-1").meta.endpoint_url
         assert (theirs == endpoint) or (not endpoint and "amazonaws.com" in theirs)
 
@@ -201,16 +201,16 @@ def test_what_is_no_s3_server() -> None:
 
 
 def test_the_reach_is_where_requests_go_and_credentials_stay() -> None:
-    listing = b"""<ListBucketResult><Contents><Key>p/a.bin</Key><Size>3</Size></Contents>
+    page = b"""<ListBucketResult><Contents><Key>p/a.bin</Key><Size>3</Size></Contents>
 <Contents><Key>p/</Key><Size>0</Size></Contents></ListBucketResult>"""
-    with serve(lambda _: HttpResponse(200, listing, {"Content-Type": "application/xml"})) as server:
+    with serve(lambda _: HttpResponse(200, page, {"Content-Type": "application/xml"})) as server:
         store = S3Store("http://minio.nowhere.invalid:9000", "", KEYS).with_reach_url(server.url)
-        found = list_prefix(store, "b123", "p")
-        asked = server.requests[0]
-    assert [(file.path, file.size) for file in found.files] == [("a.bin", 3)]
-    assert asked.path == "/b123"  # path style: no DNS name per bucket
-    assert asked.query["prefix"] == "p/"
-    assert "AKIATEST" in asked.headers["Authorization"]
+        listing = list_prefix(store, "b123", "p")
+        request = server.requests[0]
+    assert [(file.path, file.size) for file in listing.files] == [("a.bin", 3)]
+    assert request.path == "/b123"  # path style: no DNS name per bucket
+    assert request.query["prefix"] == "p/"
+    assert "AKIATEST" in request.headers["Authorization"]
 
 
 def test_without_keys_requests_are_unsigned() -> None:

@@ -35,8 +35,8 @@ def put(harness: StagingHarness, key: str, body: bytes = b"?") -> None:
 
 
 def revisions(harness: StagingHarness, prefix: str = "models") -> dict[str, StoredRevision]:
-    found = read_bucket(harness.s3.store(), BucketPrefix(harness.bucket, prefix))
-    return {each.layout.commit: each for each in found.revisions}
+    contents = read_bucket(harness.s3.store(), BucketPrefix(harness.bucket, prefix))
+    return {revision.layout.commit: revision for revision in contents.revisions}
 
 
 def leftover(revision: StoredRevision) -> Leftover:
@@ -55,19 +55,19 @@ def stage_two(harness: StagingHarness) -> tuple[str, str]:
 
 def test_each_complete_commit_is_a_revision_with_its_bytes(harness: StagingHarness) -> None:
     old, new = stage_two(harness)
-    found = revisions(harness)
-    assert set(found) == {old, new}
-    assert found[new].stored_bytes == 1022
-    assert set(found[new].files) == {"config.json", "w.safetensors"}
-    assert 0 <= found[old].age < 120 and not found[old].is_removing
+    by_commit = revisions(harness)
+    assert set(by_commit) == {old, new}
+    assert by_commit[new].stored_bytes == 1022
+    assert set(by_commit[new].files) == {"config.json", "w.safetensors"}
+    assert 0 <= by_commit[old].age < 120 and not by_commit[old].is_removing
 
 
 @pytest.mark.parametrize("prefix", ["", "models", "models/acme", f"models/{MODEL}"])
 def test_they_are_found_from_any_directory_above(harness: StagingHarness, prefix: str) -> None:
     old, new = stage_two(harness)
-    found = revisions(harness, prefix)
-    assert set(found) == {old, new}
-    assert found[new].layout.destination == harness.destination
+    by_commit = revisions(harness, prefix)
+    assert set(by_commit) == {old, new}
+    assert by_commit[new].layout.destination == harness.destination
     assert revisions(harness, "models/other") == {}
 
 
@@ -75,17 +75,21 @@ def test_removing_one_keeps_the_other_and_foreign_objects(
     harness: StagingHarness, remover: Remover
 ) -> None:
     old, new = stage_two(harness)
-    found = revisions(harness)
+    by_commit = revisions(harness)
     put(harness, f"models/{MODEL}/{old}/notes.txt")
     put(harness, f"models/{MODEL}/{old}/config.json", b"changed by hand")
     put(harness, "elsewhere/data")
     before = set(keys(harness))
-    [line] = remover.remove(leftover(found[old]))
+    [line] = remover.remove(leftover(by_commit[old]))
     assert line.endswith("; 2 other objects stay")
     gone = before - set(keys(harness))
     assert gone == {
-        *(found[old].layout.object_key(path) for path in found[old].files if path != "config.json"),
-        found[old].layout.manifest_key,
+        *(
+            by_commit[old].layout.object_key(path)
+            for path in by_commit[old].files
+            if path != "config.json"
+        ),
+        by_commit[old].layout.manifest_key,
     }
     assert set(revisions(harness)) == {new}
 
@@ -144,19 +148,19 @@ def test_a_damaged_manifest_proves_nothing(harness: StagingHarness, text: bytes)
     harness.stage()
     [revision] = revisions(harness).values()
     put(harness, revision.layout.manifest_key, text)
-    found = read_bucket(harness.s3.store(), harness.destination)
-    assert found.revisions == ()
-    assert "its files are not changed" in found.notes[0]
+    contents = read_bucket(harness.s3.store(), harness.destination)
+    assert contents.revisions == ()
+    assert "its files are not changed" in contents.notes[0]
 
 
 def test_a_manifest_of_another_commit_proves_nothing(harness: StagingHarness) -> None:
     old, new = stage_two(harness)
-    found = revisions(harness)
+    by_commit = revisions(harness)
     s3 = harness.s3.client()
     s3.copy_object(
         Bucket=harness.bucket,
-        Key=found[old].layout.manifest_key,
-        CopySource={"Bucket": harness.bucket, "Key": found[new].layout.manifest_key},
+        Key=by_commit[old].layout.manifest_key,
+        CopySource={"Bucket": harness.bucket, "Key": by_commit[new].layout.manifest_key},
     )
     assert set(revisions(harness)) == {new}
 
@@ -190,8 +194,8 @@ def test_keys_that_may_only_read_remove_nothing(
     before = keys(harness)
     few = ["s3:GetObject", "s3:ListBucket"]
     statements = [
-        {**each, "Action": [action for action in each["Action"] if action in few]}
-        for each in documented("PruneObjects", "PruneList")
+        {**statement, "Action": [action for action in statement["Action"] if action in few]}
+        for statement in documented("PruneObjects", "PruneList")
     ]
     [revision] = read_bucket(allowed(statements), harness.destination).revisions
     with pytest.raises(FluidModelError) as caught:

@@ -59,8 +59,8 @@ def state(*objects: Object, owned: list[Object] | None = None, **more: Any) -> C
     )
 
 
-def found(given: ClusterState, *wanted: str, min_age: float = 14 * DAY) -> list[Leftover]:
-    return find_cluster_leftovers(given, min_age, wanted)
+def find(cluster: ClusterState, *named: str, min_age: float = 14 * DAY) -> list[Leftover]:
+    return find_cluster_leftovers(cluster, min_age, named)
 
 
 @dataclass(frozen=True)
@@ -121,52 +121,52 @@ CASES = [
 
 @pytest.mark.parametrize("row", CASES, ids=lambda row: row.name)
 def test_our_leftovers_are_found(row: Case) -> None:
-    leftovers = found(state(*row.objects, owned=row.owned))
-    assert [each.kind for each in leftovers] == row.left
-    assert all(each.is_removed for each in leftovers)
+    leftovers = find(state(*row.objects, owned=row.owned))
+    assert [leftover.kind for leftover in leftovers] == row.left
+    assert all(leftover.is_removed for leftover in leftovers)
 
 
 def test_a_secret_that_anything_uses_is_only_listed() -> None:
     users = ObjectUsers({("Secret", "default", "demo-store"): ("Pod web-0", "Dataset other")})
-    [each] = found(state(owned=[obj("Secret", "demo-store")], users=users))
-    assert not each.is_removed
-    assert each.kept == "used by Pod web-0, Dataset other"
+    [leftover] = find(state(owned=[obj("Secret", "demo-store")], users=users))
+    assert not leftover.is_removed
+    assert leftover.kept == "used by Pod web-0, Dataset other"
 
 
 def test_a_secret_is_only_listed_where_its_users_cannot_be_seen() -> None:
     users = ObjectUsers(unread_namespaces=frozenset({"default"}))
-    [each] = found(state(owned=[obj("Secret", "demo-store")], users=users))
-    assert each.kept == "whether pods use it cannot be checked (list pods)"
+    [leftover] = find(state(owned=[obj("Secret", "demo-store")], users=users))
+    assert leftover.kept == "whether pods use it cannot be checked (list pods)"
 
 
 class TestCaches:
     def test_one_that_nothing_reads_is_listed_and_removed_only_by_name(self) -> None:
-        [each] = found(state(*cache()))
-        assert (each.kind, each.name) == ("cache", "default/demo")
-        assert each.kept == BY_NAME
-        [named] = found(state(*cache()), "demo")
+        [leftover] = find(state(*cache()))
+        assert (leftover.kind, leftover.name) == ("cache", "default/demo")
+        assert leftover.kept == BY_NAME
+        [named] = find(state(*cache()), "demo")
         assert named.is_removed
 
     def test_a_cache_with_a_reader_is_no_leftover(self) -> None:
-        assert found(state(*cache(), samples.reader()), "demo", min_age=0) == []
+        assert find(state(*cache(), samples.reader()), "demo", min_age=0) == []
 
     def test_one_that_a_graph_mounts_is_not_left_over_without_pods(self) -> None:
         claim = {"persistentVolumeClaim": {"claimName": "demo"}}
         graph = samples.make_object(
             "DynamoGraphDeployment", "chat", spec={"components": [{"volumes": [claim]}]}
         )
-        assert found(state(*cache(), graph), "demo") == []
+        assert find(state(*cache(), graph), "demo") == []
 
     @pytest.mark.parametrize("labels", [{}, {**OURS, names.ADOPTED_LABEL: "true"}])
     def test_an_object_of_another_tool_is_no_leftover(self, labels: dict[str, str]) -> None:
-        assert found(state(*cache(labels=labels)), "demo") == []
+        assert find(state(*cache(labels=labels)), "demo") == []
 
     def test_one_that_was_loaded_lately_is_in_use(self) -> None:
         load = samples.make_object("DataLoad", "demo", spec={"dataset": {"name": "demo"}})
         load["status"] = {"conditions": [{"type": "Complete", "lastTransitionTime": stamp(2)}]}
-        assert found(state(*cache(), load)) == []
+        assert find(state(*cache(), load)) == []
 
     def test_one_whose_readers_cannot_be_seen_is_not_removed_even_by_name(self) -> None:
-        [each] = found(state(*cache(), unread_readers=frozenset({"default"})), "demo")
-        assert not each.is_removed
-        assert "whether pods or graphs use it cannot be checked" in each.kept
+        [leftover] = find(state(*cache(), unread_readers=frozenset({"default"})), "demo")
+        assert not leftover.is_removed
+        assert "whether pods or graphs use it cannot be checked" in leftover.kept

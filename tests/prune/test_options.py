@@ -11,20 +11,20 @@ from kubectl_fluidmodel.objectstore.options import StoreOptions
 from kubectl_fluidmodel.prune.options import PruneOptions, parse_age, parse_prune_options
 
 
-def parse(*names: str, **given: Any) -> PruneOptions:
+def parse(*names: str, **flags: Any) -> PruneOptions:
     return parse_prune_options(
         names,
-        given.get("from_uri"),
-        given.get("store", StoreOptions()),
-        given.get("older_than", "14d"),
-        dry_run=given.get("dry_run"),
-        yes=given.get("yes", False),
-        all_namespaces=given.get("all_namespaces", False),
+        flags.get("from_uri"),
+        flags.get("store", StoreOptions()),
+        flags.get("older_than", "14d"),
+        dry_run=flags.get("dry_run"),
+        yes=flags.get("yes", False),
+        all_namespaces=flags.get("all_namespaces", False),
     )
 
 
 @pytest.mark.parametrize(
-    ("given", "dry_run"),
+    ("flags", "dry_run"),
     [
         ({}, "client"),
         ({"dry_run": "client"}, "client"),
@@ -34,8 +34,8 @@ def parse(*names: str, **given: Any) -> PruneOptions:
         ({"yes": True, "dry_run": "none"}, "none"),
     ],
 )
-def test_nothing_is_removed_without_the_flag(given: dict[str, Any], dry_run: str) -> None:
-    assert parse(**given).dry_run == dry_run
+def test_nothing_is_removed_without_the_flag(flags: dict[str, Any], dry_run: str) -> None:
+    assert parse(**flags).dry_run == dry_run
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_what_is_no_age_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "given", "word"),
+    ("names", "flags", "word"),
     [
         ((), {"yes": True, "dry_run": "server"}, "--yes and --dry-run=server"),
         ((), {"yes": True, "dry_run": "client"}, "--yes and --dry-run=client"),
@@ -64,10 +64,10 @@ def test_what_is_no_age_is_refused(text: str) -> None:
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(
-    names: tuple[str, ...], given: dict[str, Any], word: str
+    names: tuple[str, ...], flags: dict[str, Any], word: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        parse(*names, **given)
+        parse(*names, **flags)
     assert word in str(caught.value)
 
 

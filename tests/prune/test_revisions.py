@@ -67,19 +67,19 @@ def test_what_an_active_job_stages_is_used() -> None:
 
 
 def test_an_unused_revision_is_left_over_once_it_is_old() -> None:
-    [each] = find_unused_revisions([OLD], NOTHING, 14 * DAY)
-    assert (each.kind, each.name, each.is_removed) == ("revision", LAYOUT.uri, True)
+    [leftover] = find_unused_revisions([OLD], NOTHING, 14 * DAY)
+    assert (leftover.kind, leftover.name, leftover.is_removed) == ("revision", LAYOUT.uri, True)
     assert find_unused_revisions([replace(OLD, age=DAY)], NOTHING, 14 * DAY) == []
 
 
 def test_an_interrupted_removal_is_continued_however_young() -> None:
-    [each] = find_unused_revisions([replace(OLD, age=1.0, is_removing=True)], NOTHING, 14 * DAY)
-    assert each.reason == "its removal was interrupted"
+    [leftover] = find_unused_revisions([replace(OLD, age=1.0, is_removing=True)], NOTHING, 14 * DAY)
+    assert leftover.reason == "its removal was interrupted"
 
 
 def test_where_not_all_datasets_are_known_it_is_only_listed() -> None:
-    [each] = find_unused_revisions([OLD], replace(NOTHING, unread="who knows"), 14 * DAY)
-    assert each.kept == "who knows"
+    [leftover] = find_unused_revisions([OLD], replace(NOTHING, unread="who knows"), 14 * DAY)
+    assert leftover.kept == "who knows"
 
 
 @pytest.mark.parametrize(
@@ -93,5 +93,9 @@ def test_where_not_all_datasets_are_known_it_is_only_listed() -> None:
     ],
 )  # fmt: skip
 def test_a_state_key_contains_its_commit(key: str, uri: str, rest: str) -> None:
-    found = layout_of_state_key("models", key)
-    assert (found[0].uri, found[1]) == (uri, rest) if found else uri == ""
+    layout_and_rest = layout_of_state_key("models", key)
+    assert (
+        (layout_and_rest[0].uri, layout_and_rest[1]) == (uri, rest)
+        if layout_and_rest
+        else uri == ""
+    )

@@ -64,8 +64,8 @@ def test_the_table(width: int) -> None:
 
 def test_in_a_pipe_nothing_is_left_out() -> None:
     text = view.leftovers_text(FOUND, remove=REMOVE)
-    words = " ".join(text.split())
-    assert all(each.name in words and each.kept in words for each in FOUND)
+    unwrapped = " ".join(text.split())
+    assert all(leftover.name in unwrapped and leftover.kept in unwrapped for leftover in FOUND)
     assert "…" not in text
 
 

@@ -100,20 +100,20 @@ class _Handler(BaseHTTPRequestHandler):
         body = bytearray(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
         login = self.headers.get("Authorization", "")
         faults = [
-            each
-            for each in proxy.faults
-            if each.login in login and each.applies_to(self.command, self.path)
+            fault
+            for fault in proxy.faults
+            if fault.login in login and fault.applies_to(self.command, self.path)
         ]
-        if not all(self._passes(each, body) for each in faults):
+        if not all(self._passes(fault, body) for fault in faults):
             return
-        kinds = {each.kind for each in faults}
+        kinds = {fault.kind for fault in faults}
         answer = self._forward(bytes(body), send_headers_first="call" in kinds)
         if answer is None or "lose" in kinds:
             return self._drop()
         response, data = answer
-        for each in faults:
-            if each.kind == "stall":
-                self.server.over.wait(each.seconds)
+        for fault in faults:
+            if fault.kind == "stall":
+                self.server.over.wait(fault.seconds)
         if "hide" in kinds and response.status == 404:
             return self._refuse(StoreFault("refuse", status=403, code="AccessDenied"))
         if "etags" in kinds:

@@ -191,22 +191,22 @@ class StagingHarness:
     def objects(self, prefix: str = "") -> dict[str, int]:
         pages = self.s3.client().get_paginator("list_objects_v2")
         return {
-            each["Key"]: each["Size"]
+            entry["Key"]: entry["Size"]
             for page in pages.paginate(Bucket=self.bucket, Prefix=prefix)
-            for each in page.get("Contents", [])
+            for entry in page.get("Contents", [])
         }
 
     def uploads(self) -> list[dict[str, Any]]:
         answer = self.s3.client().list_multipart_uploads(Bucket=self.bucket)
-        found: list[dict[str, Any]] = answer.get("Uploads") or []
-        return found
+        uploads: list[dict[str, Any]] = answer.get("Uploads") or []
+        return uploads
 
     def stored_part_bytes(self) -> int:
         """Bytes of whole parts that unfinished uploads hold."""
         client = self.s3.client()
         held = [
-            client.list_parts(Bucket=self.bucket, Key=each["Key"], UploadId=each["UploadId"])
-            for each in self.uploads()
+            client.list_parts(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+            for upload in self.uploads()
         ]
         return sum(part["Size"] for answer in held for part in answer.get("Parts") or [])
 
@@ -237,17 +237,17 @@ class StagingRun:
 
     @property
     def completed(self) -> Completed:
-        return next(each for each in self.events if isinstance(each, Completed))
+        return next(event for event in self.events if isinstance(event, Completed))
 
     @property
     def outcomes(self) -> dict[str, str]:
-        return {each.path: each.outcome for each in self.events if isinstance(each, FileDone)}
+        return {event.path: event.outcome for event in self.events if isinstance(event, FileDone)}
 
     @property
     def messages(self) -> str:
-        return "\n".join(each.text for each in self.events if isinstance(each, Message))
+        return "\n".join(event.text for event in self.events if isinstance(event, Message))
 
     @property
     def retries(self) -> set[str]:
-        found = {each.last_retry for each in self.events if isinstance(each, TransferProgress)}
-        return found - {""}
+        reasons = {event.last_retry for event in self.events if isinstance(event, TransferProgress)}
+        return reasons - {""}

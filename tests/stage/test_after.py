@@ -27,8 +27,8 @@ def check(harness: StagingHarness, read: bool = False) -> VerificationReport:
 def test_verify_finds_no_problem_in_an_intact_prefix(harness: StagingHarness) -> None:
     harness.add_model()
     harness.stage()
-    found = check(harness, read=True)
-    assert found.problems == [] and found.files == 5
+    report = check(harness, read=True)
+    assert report.problems == [] and report.files == 5
 
 
 def test_verify_reports_missing_overwritten_resized_and_unlisted_objects(
@@ -74,13 +74,13 @@ def test_only_our_own_stale_uploads_are_aborted(
         for key in ("somebody/elses", harness.layout.object_key("model.safetensors"))
     ]
     store = harness.s3.store()
-    kept = abort_stale_uploads(store, harness.destination, MODEL, 3600.0)
-    assert [each.aborted for each in kept] == [False] and len(harness.uploads()) == 3
+    recent = abort_stale_uploads(store, harness.destination, MODEL, 3600.0)
+    assert [upload.aborted for upload in recent] == [False] and len(harness.uploads()) == 3
     tried = abort_stale_uploads(store, harness.destination, MODEL, 0.0, dry_run=True)
-    assert [each.aborted for each in tried] == [True] and len(harness.uploads()) == 3
+    assert [upload.aborted for upload in tried] == [True] and len(harness.uploads()) == 3
     gone = abort_stale_uploads(store, harness.destination, MODEL, 0.0)
-    assert [each.aborted for each in gone] == [True] and gone[0].bytes >= PART
-    assert {each["UploadId"] for each in harness.uploads()} == set(foreign)
+    assert [upload.aborted for upload in gone] == [True] and gone[0].bytes >= PART
+    assert {upload["UploadId"] for upload in harness.uploads()} == set(foreign)
     assert abort_stale_uploads(store, harness.destination, MODEL, 0.0) == []
 
 
@@ -125,8 +125,8 @@ def test_a_resumed_upload_is_active_from_its_first_request(
     time.sleep(2.5)
     store = harness.s3.store()
     assert [
-        each.aborted
-        for each in abort_stale_uploads(store, harness.destination, MODEL, 0.0, dry_run=True)
+        upload.aborted
+        for upload in abort_stale_uploads(store, harness.destination, MODEL, 0.0, dry_run=True)
     ] == [True]
     harness.hub.clear_requests()
     harness.hub.pause_after = 1
@@ -135,7 +135,7 @@ def test_a_resumed_upload_is_active_from_its_first_request(
     try:
         wait_until(lambda: bool(harness.hub.requests_matching("blobs")))
         assert [
-            each.aborted for each in abort_stale_uploads(store, harness.destination, MODEL, 0.0)
+            upload.aborted for upload in abort_stale_uploads(store, harness.destination, MODEL, 0.0)
         ] == [False]
     finally:
         harness.hub.pause_after = None
@@ -163,5 +163,5 @@ def test_shards_share_the_work_and_the_last_writes_the_manifest(harness: Staging
         ways.append(run.outcomes)
         assert bool(run.completed.manifest) == (shard == 1)
         assert (harness.manifest() is not None) == (shard == 1)
-    assert sorted(path for each in ways for path in each) == sorted(repo.files)
+    assert sorted(path for outcomes in ways for path in outcomes) == sorted(repo.files)
     harness.assert_staged()

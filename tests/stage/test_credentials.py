@@ -191,8 +191,8 @@ def test_expired_keys_that_nothing_renews_fail_at_once_and_another_run_resumes(
 def test_a_warning_names_when_temporary_keys_expire(
     credentials: S3Credentials | None, message: str
 ) -> None:
-    said = expiry_warning(credentials, NOW)
-    assert message in said if message else not said
+    warning = expiry_warning(credentials, NOW)
+    assert message in warning if message else not warning
 
 
 @pytest.fixture
@@ -210,10 +210,12 @@ def test_the_expiration_in_the_environment_is_read(
 ) -> None:
     """Read by us: botocore would call such keys renewable, and fail as they end."""
     temporary.setenv("AWS_CREDENTIAL_EXPIRATION", expected)
-    found = store_from_environment("http://s3", None).credentials
-    assert found is not None and found.will_expire and not found.auto_renews
-    assert found.expires_at == (datetime(2126, 6, 1, 12, tzinfo=timezone.utc) if expected else None)
-    assert "hidden" not in repr(found)
+    credentials = store_from_environment("http://s3", None).credentials
+    assert credentials is not None and credentials.will_expire and not credentials.auto_renews
+    assert credentials.expires_at == (
+        datetime(2126, 6, 1, 12, tzinfo=timezone.utc) if expected else None
+    )
+    assert "hidden" not in repr(credentials)
 
 
 def test_an_invalid_expiration_is_a_usage_error(temporary: pytest.MonkeyPatch) -> None:

@@ -21,9 +21,9 @@ HOSTILE = st.one_of(
 
 def assert_parsed_as(line: str, *arguments: str) -> None:
     """Bash calls the one program with these words, and nothing else."""
-    [found] = run_commands_in_bash([line])
-    assert found.unexpected == []
-    assert [sorted(call) for call in found.calls] == [sorted(arguments)]
+    [recorded] = run_commands_in_bash([line])
+    assert recorded.unexpected == []
+    assert [sorted(call) for call in recorded.calls] == [sorted(arguments)]
 
 
 def next_line(text: str) -> str:
@@ -62,28 +62,28 @@ def test_the_next_command_after_staging_caches_the_prefix(uri: str, endpoint: st
     plan = StagingPlan("o/m", "main", "c" * 40, (PlanFile("a", 1, "git", "0" * 40),))
     result = Completed(uri, "s3://manifest", 1, 1, 1, 1, 1.0)
     text = format_result(plan, result, ["--endpoint", endpoint])
-    words = ["kubectl", "fluidmodel", "cache", uri, "--endpoint", endpoint]
-    assert_parsed_as(next_line(text), *words, *(["--"] if uri.startswith("-") else []))
+    arguments = ["kubectl", "fluidmodel", "cache", uri, "--endpoint", endpoint]
+    assert_parsed_as(next_line(text), *arguments, *(["--"] if uri.startswith("-") else []))
 
 
 @settings(max_examples=25)
 @given(HOSTILE, HOSTILE)
 def test_the_hint_for_a_missing_secret_creates_it(name: str, namespace: str) -> None:
     line = credentials._create_secret(name, namespace, ("HF_TOKEN",))
-    words = ["kubectl", "create", "secret", "generic", name, "-n", namespace]
+    arguments = ["kubectl", "create", "secret", "generic", name, "-n", namespace]
     end = ["--"] if name.startswith("-") else []
-    assert_parsed_as(line, *words, "--from-literal=HF_TOKEN=VALUE", *end)
+    assert_parsed_as(line, *arguments, "--from-literal=HF_TOKEN=VALUE", *end)
 
 
 def _stage(layout: StagingLayout) -> list[str]:
     model = f"{layout.repo}@{layout.commit}"
-    words = ["kubectl", "fluidmodel", "stage", model, "--to", layout.destination.uri]
-    return [*words, *(["--"] if model.startswith("-") else [])]
+    arguments = ["kubectl", "fluidmodel", "stage", model, "--to", layout.destination.uri]
+    return [*arguments, *(["--"] if model.startswith("-") else [])]
 
 
 @settings(max_examples=25)
 @given(HOSTILE, HOSTILE)
 def test_the_hint_for_a_job_that_stays_deletes_it(name: str, namespace: str) -> None:
     err = job_control._still_deleting_error(name, namespace)
-    words = ["kubectl", "delete", "job", name, "-n", namespace]
-    assert_parsed_as(err.hint, *words, *(["--"] if name.startswith("-") else []))
+    arguments = ["kubectl", "delete", "job", name, "-n", namespace]
+    assert_parsed_as(err.hint, *arguments, *(["--"] if name.startswith("-") else []))

@@ -126,7 +126,7 @@ def test_a_stalled_connection_is_replaced(harness: StagingHarness) -> None:
     began = time.monotonic()
     run = harness.stage(options=quick())
     assert stall.hits == 1 and time.monotonic() - began < 200
-    assert any("timed out" in each.lower() for each in run.retries)
+    assert any("timed out" in reason.lower() for reason in run.retries)
     harness.assert_staged()
 
 
@@ -136,7 +136,9 @@ def test_a_slow_connection_is_not_replaced(harness: StagingHarness) -> None:
     harness.hub.connection_rate = 200 << 10
     harness.stage(options=quick(stall_timeout=2.0, retry_timeout=1.0))
     assert not [
-        each for each in harness.hub.requests_matching("blobs") if each.headers.get("range")
+        request
+        for request in harness.hub.requests_matching("blobs")
+        if request.headers.get("range")
     ]
     harness.assert_staged()
 
@@ -268,17 +270,17 @@ def test_the_token_is_sent_to_the_hub_only(harness: StagingHarness) -> None:
     harness.stage(harness.plan("hf_secret"), token="hf_secret")
     harness.assert_staged()
     elsewhere = harness.hub.requests_matching(on="cdn")
-    assert elsewhere and not any("authorization" in each.headers for each in elsewhere)
-    assert all(each.token == "hf_secret" for each in harness.hub.requests_matching(on="hub"))
+    assert elsewhere and not any("authorization" in request.headers for request in elsewhere)
+    assert all(request.token == "hf_secret" for request in harness.hub.requests_matching(on="hub"))
 
 
 def test_a_gated_model_is_an_error_before_anything_is_written(harness: StagingHarness) -> None:
     harness.add_model()
     harness.hub.gated[MODEL] = {"hf_yes"}
-    for token, words in (("", "there is no token"), ("hf_no", "has no access")):
+    for token, reason in (("", "there is no token"), ("hf_no", "has no access")):
         with pytest.raises(FluidModelError, match="gated") as caught:
             harness.plan(token)
-        assert words in caught.value.reason
+        assert reason in caught.value.reason
         assert f"{harness.hub.endpoint}/{MODEL}" in caught.value.reason
     harness.stage(harness.plan("hf_yes"), token="hf_yes")
     harness.assert_staged()

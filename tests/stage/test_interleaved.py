@@ -106,12 +106,12 @@ store_faults = st.one_of(
 
 
 def switch_on(harness: StagingHarness, proxy: FaultProxy, hub: Any, store: Any) -> None:
-    for each in hub:
-        note(f"hub: {each}")
-        harness.hub.add_fault(**each)
-    for each in store:
-        note(f"store: {each}")
-        how = dict(each)
+    for fault in hub:
+        note(f"hub: {fault}")
+        harness.hub.add_fault(**fault)
+    for fault in store:
+        note(f"store: {fault}")
+        how = dict(fault)
         method, match = how.pop("where")
         status, code = how.pop("refusal", (None, ""))
         if status:
@@ -125,7 +125,7 @@ def in_time(
     """One run to its end, or until it is left in the middle; None where it failed."""
     ended: list[Completed] = []
     crashed: list[BaseException] = []
-    said: list[str] = []
+    notes: list[str] = []
 
     def run() -> None:
         try:
@@ -139,7 +139,7 @@ def in_time(
                 if number == stop_after:
                     return
         except FluidModelError as err:
-            said.append(str(err))
+            notes.append(str(err))
         except BaseException as err:
             crashed.append(err)
 
@@ -149,7 +149,7 @@ def in_time(
     if thread.is_alive():
         faulthandler.dump_traceback(file=sys.__stderr__)
         raise AssertionError("it does not end")
-    for line in said:
+    for line in notes:
         note(f"said: {line}")
     if crashed:
         raise crashed[0]

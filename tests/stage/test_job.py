@@ -61,11 +61,11 @@ def test_the_pod_has_no_privileges_that_it_does_not_need() -> None:
     assert security["readOnlyRootFilesystem"] and not security["allowPrivilegeEscalation"]
     assert security["capabilities"] == {"drop": ["ALL"]}
     assert pod["containers"][0]["resources"]["limits"]["memory"] == "384Mi"
-    assert [each["mountPath"] for each in pod["containers"][0]["volumeMounts"]] == ["/fluidmodel"]
+    assert [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]] == ["/fluidmodel"]
 
 
 def test_secrets_are_passed_by_reference() -> None:
-    env = {each["name"]: each for each in container(build_job(PLAN, SETTINGS))["env"]}
+    env = {variable["name"]: variable for variable in container(build_job(PLAN, SETTINGS))["env"]}
     for name, secret in (
         ("AWS_ACCESS_KEY_ID", "keys"),
         ("AWS_SECRET_ACCESS_KEY", "keys"),
@@ -98,10 +98,10 @@ def test_the_deadline_grows_with_the_plan() -> None:
 
 
 def test_temporary_keys_are_passed_with_their_session_token() -> None:
-    names = {each["name"] for each in container(build_job(PLAN, SETTINGS))["env"]}
+    names = {variable["name"] for variable in container(build_job(PLAN, SETTINGS))["env"]}
     assert "AWS_SESSION_TOKEN" not in names
     made = build_job(PLAN, replace(SETTINGS, session_token=SecretKey("keys", "token")))
-    env = {each["name"]: each for each in container(made)["env"]}
+    env = {variable["name"]: variable for variable in container(made)["env"]}
     reference = env["AWS_SESSION_TOKEN"]["valueFrom"]["secretKeyRef"]
     assert reference == {"name": "keys", "key": "token"}
 
@@ -118,10 +118,12 @@ def test_the_container_runs_this_package(tmp_path: Path) -> None:
     with FakeHub(Repo("org/model", {"config.json": b"{}", "model.safetensors": b"x" * 99})) as hub:
         plan = HubClient(HubCredentials(hub.endpoint, "")).plan("org/model")
         made = container(build_job(plan, replace(SETTINGS, endpoint_hub=hub.endpoint)))
-        words = [sys.executable, *made["command"][1:], *made["args"]]
-        env = {each["name"]: each["value"] for each in made["env"] if "value" in each}
+        arguments = [sys.executable, *made["command"][1:], *made["args"]]
+        env = {
+            variable["name"]: variable["value"] for variable in made["env"] if "value" in variable
+        }
         done = subprocess.run(
-            [*(word.replace("$(FLUIDMODEL_SHARD)", "0") for word in words), "--dry-run=client"],
+            [*(word.replace("$(FLUIDMODEL_SHARD)", "0") for word in arguments), "--dry-run=client"],
             env={**env, "HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
             cwd=tmp_path,
             capture_output=True,
@@ -134,15 +136,15 @@ def test_the_container_runs_this_package(tmp_path: Path) -> None:
 
 def test_the_flags_of_a_job_build_the_same_job() -> None:
     """What doctor prints for a Job that failed has to make the same Job."""
-    given = replace(
+    settings = replace(
         SETTINGS,
         image="r/i:1",
         region="eu",
         include=("*.json", "a b"),
         network=parse_network("http://p:1", "x", "secret/c:k", ("pull",)),
     )
-    words = cache_flags(build_job(PLAN, given))
-    pairs = list(zip(words[::2], words[1::2], strict=True))
+    flags = cache_flags(build_job(PLAN, settings))
+    pairs = list(zip(flags[::2], flags[1::2], strict=True))
     assert pairs == [
         ("--to", "s3://models/p"), ("--endpoint", "http://minio:9000"), ("--region", "eu"),
         ("--include", "*.json"), ("--include", "a b"), ("--shards", "4"),
@@ -150,7 +152,7 @@ def test_the_flags_of_a_job_build_the_same_job() -> None:
         ("--stage-proxy", "http://p:1"), ("--stage-no-proxy", "x"), ("--stage-ca", "secret/c:k"),
         ("--image-pull-secret", "pull"),
     ]  # fmt: skip
-    update = update_flags(build_job(PLAN, given))
+    update = update_flags(build_job(PLAN, settings))
     assert list(zip(update[::2], update[1::2], strict=True)) == pairs[1:], "not the bucket"
     own = replace(SETTINGS, access_key=SecretKey("model-store", "k"), hub_token=None, image="i")
     assert not {"--s3-secret", "--hf-secret", "--stage-ca"} & set(cache_flags(build_job(PLAN, own)))
@@ -158,15 +160,15 @@ def test_the_flags_of_a_job_build_the_same_job() -> None:
 
 class TestNetwork:
     def settings(self, **flags: Any) -> JobSettings:
-        given = {"proxy": None, "no_proxy": None, "ca": None, "pull_secrets": ()}
-        return replace(SETTINGS, network=parse_network(**{**given, **flags}))
+        flags_with_defaults = {"proxy": None, "no_proxy": None, "ca": None, "pull_secrets": ()}
+        return replace(SETTINGS, network=parse_network(**{**flags_with_defaults, **flags}))
 
     def pod(self, **flags: Any) -> dict[str, Any]:
         return dict(build_job(PLAN, self.settings(**flags))["spec"]["template"]["spec"])
 
     def env(self, **flags: Any) -> dict[str, str]:
         made = self.pod(**flags)["containers"][0]["env"]
-        return {each["name"]: each.get("value", "") for each in made}
+        return {variable["name"]: variable.get("value", "") for variable in made}
 
     def test_no_network_settings_by_default(self) -> None:
         assert not {"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"} & set(self.env())
@@ -182,10 +184,10 @@ class TestNetwork:
     @pytest.mark.parametrize("kind", ["configmap", "secret"])
     def test_certificates_are_mounted_and_trusted(self, kind: str) -> None:
         made = self.pod(ca=f"{kind}/corp:bundle.pem")
-        volume = next(each for each in made["volumes"] if each["name"] == "ca")
-        assert "corp" in json.dumps(volume)
-        mount = next(e for e in made["containers"][0]["volumeMounts"] if e["name"] == "ca")
-        assert mount["readOnly"]
+        volumes = {volume["name"]: volume for volume in made["volumes"]}
+        mounts = {mount["name"]: mount for mount in made["containers"][0]["volumeMounts"]}
+        assert "corp" in json.dumps(volumes["ca"])
+        assert mounts["ca"]["readOnly"]
         env = self.env(ca=f"{kind}/corp:bundle.pem")
         file = f"{mount['mountPath']}/bundle.pem"
         assert env["SSL_CERT_FILE"] == env["AWS_CA_BUNDLE"] == env["REQUESTS_CA_BUNDLE"] == file
@@ -196,7 +198,7 @@ class TestNetwork:
         ]  # fmt: skip
 
     @pytest.mark.parametrize(
-        ("flags", "words"),
+        ("flags", "message"),
         [
             ({"proxy": "proxy:3128"}, "not a URL"),
             ({"proxy": "http://"}, "not a URL"),
@@ -212,10 +214,10 @@ class TestNetwork:
             ({"pull_secrets": ("Bad Name",)}, "--image-pull-secret"),
         ],
     )
-    def test_invalid_network_flags_are_refused(self, flags: dict[str, Any], words: str) -> None:
+    def test_invalid_network_flags_are_refused(self, flags: dict[str, Any], message: str) -> None:
         with pytest.raises(UsageError) as caught:
             self.settings(**flags)
-        assert words in caught.value.message and "hunter2" not in str(caught.value)
+        assert message in caught.value.message and "hunter2" not in str(caught.value)
 
 
 class TestImage:
@@ -233,5 +235,5 @@ class TestImage:
 
     def test_the_error_without_an_image_names_both_alternatives(self) -> None:
         told = no_image_error()
-        for words in ("docker build -t ", "docker push ", "--image ", "--stage-on client"):
-            assert words in told.hint
+        for part in ("docker build -t ", "docker push ", "--image ", "--stage-on client"):
+            assert part in told.hint

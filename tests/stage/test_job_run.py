@@ -30,7 +30,7 @@ class Cluster:
     """Jobs by name, as a client sees them; what was done to them."""
 
     def __init__(self, *jobs: Object) -> None:
-        self.jobs = {name_of(each): each for each in jobs}
+        self.jobs = {name_of(job): job for job in jobs}
         self.done: list[str] = []
 
     def get_or_none(self, kind: Any, name: str, namespace: str) -> Object | None:
@@ -39,9 +39,11 @@ class Cluster:
     def list_objects(self, kind: Any, namespace: str, *, labels: str, **_: Any) -> list[Object]:
         if kind != kinds.JOBS:
             return []
-        wanted = dict(pair.split("=") for pair in labels.split(","))
+        labels_by_key = dict(pair.split("=") for pair in labels.split(","))
         return [
-            job for job in self.jobs.values() if wanted.items() <= job["metadata"]["labels"].items()
+            job
+            for job in self.jobs.values()
+            if labels_by_key.items() <= job["metadata"]["labels"].items()
         ]
 
     def delete(self, kind: Any, name: str, namespace: str, **_: Any) -> bool:

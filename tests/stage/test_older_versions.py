@@ -154,11 +154,11 @@ def test_the_command_line_of_a_job_is_parsed(
 ) -> None:
     """A pod may be started by an old Job with a new image."""
     args = job["spec"]["template"]["spec"]["containers"][0]["args"]
-    words = [word.replace("$(FLUIDMODEL_SHARD)", "3") for word in args]
-    given: list[StageOptions] = []
-    monkeypatch.setattr(StageCommand, "run", lambda self: given.append(self.options) or 0)
-    assert main(["stage", *words]) == 0
-    [options] = given
+    arguments = [word.replace("$(FLUIDMODEL_SHARD)", "3") for word in args]
+    parsed: list[StageOptions] = []
+    monkeypatch.setattr(StageCommand, "run", lambda self: parsed.append(self.options) or 0)
+    assert main(["stage", *arguments]) == 0
+    [options] = parsed
     assert (options.source.host, options.source.revision) == ("org/model", "c" * 40)
     assert options.destination.uri == "s3://models/p" and options.log == "json"
     assert (options.transfer.shard, options.transfer.shards) == (3, 4)

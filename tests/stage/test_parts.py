@@ -45,7 +45,7 @@ def test_little_memory_makes_smaller_parts() -> None:
 def test_shards_are_disjoint_complete_and_balanced(sizes: list[int], shards: int) -> None:
     files = [PlanFile(f"f{n}", size, "git", "0" * 40) for n, size in enumerate(sizes)]
     shares = parts.assign_shards(files, shards)
-    assert sorted(file for each in shares for file in each.files) == sorted(files)
-    loads = [each.bytes for each in shares]
+    assert sorted(file for share in shares for file in share.files) == sorted(files)
+    loads = [share.bytes for share in shares]
     assert max(loads) - min(loads) <= max(sizes)
     assert parts.assign_shards(list(reversed(files)), shards) == shares

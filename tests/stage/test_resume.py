@@ -188,7 +188,7 @@ def test_a_run_with_libcrypto_resumes_one_without(
         run.close()  # type: ignore[attr-defined]
         harness.hub.pause_after = None
         wait_until(
-            lambda: not any(each.name.startswith("stage-") for each in threading.enumerate())
+            lambda: not any(thread.name.startswith("stage-") for thread in threading.enumerate())
         )
     assert harness.stage().outcomes[BIG] == "resumed"
     harness.assert_staged()
@@ -212,9 +212,9 @@ def test_an_interrupted_run_prints_the_command_that_resumes(harness: StagingHarn
             if event["event"] == "Progress" and event["done"] >= 2 * PART:
                 break
         process.send_signal(signal.SIGINT)
-        rest, said = process.communicate(timeout=30)
+        rest, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "interrupted" in said and "resumes" in said
+    assert "interrupted" in stderr and "resumes" in stderr
     assert json.loads(rest.splitlines()[-1])["exitCode"] == 130
     harness.hub.pause_after = None
     assert harness.stage().outcomes[BIG] == "resumed"
@@ -250,9 +250,11 @@ def test_the_status_is_what_a_run_resumes_from(
     half_staged: StagingHarness,
 ) -> None:
     before = half_staged.objects()
-    found = read_status(half_staged.s3.store(), half_staged.plan(), half_staged.destination)
-    assert found.bucket_exists and not found.has_manifest and found.resumable_bytes >= 3 * PART
-    assert found.bytes + found.resumable_bytes + found.remaining_bytes == half_staged.plan().bytes
+    status = read_status(half_staged.s3.store(), half_staged.plan(), half_staged.destination)
+    assert status.bucket_exists and not status.has_manifest and status.resumable_bytes >= 3 * PART
+    assert (
+        status.bytes + status.resumable_bytes + status.remaining_bytes == half_staged.plan().bytes
+    )
     assert half_staged.objects() == before and len(half_staged.uploads()) == 1
     run = half_staged.stage()
-    assert run.completed.read == found.remaining_bytes
+    assert run.completed.read == status.remaining_bytes

@@ -175,7 +175,7 @@ def test_a_slow_copy_is_active(
         time.sleep(1.5)
         store = harness.s3.store()
         seen = abort_stale_uploads(store, harness.destination, MODEL, 0.0)
-        assert [each.aborted for each in seen] == [False]
+        assert [upload.aborted for upload in seen] == [False]
     finally:
         done.set()
         thread.join()

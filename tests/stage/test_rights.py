@@ -48,8 +48,8 @@ Statement = dict[str, Any]
 def documented(*names: str) -> list[Statement]:
     """The statements of the page whose Sid begins so."""
     policies = re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    found = [each for text in policies for each in json.loads(text)["Statement"]]
-    chosen = [each for each in found if each["Sid"].startswith(names)]
+    statements = [statement for text in policies for statement in json.loads(text)["Statement"]]
+    chosen = [statement for statement in statements if statement["Sid"].startswith(names)]
     assert chosen
     return chosen
 
@@ -57,10 +57,10 @@ def documented(*names: str) -> list[Statement]:
 def without(right: str) -> list[Statement]:
     """What is advised for `stage`, less one right."""
     made = [
-        {**each, "Action": [action for action in each["Action"] if action != right]}
-        for each in documented("StageAll", "StageList")
+        {**statement, "Action": [action for action in statement["Action"] if action != right]}
+        for statement in documented("StageAll", "StageList")
     ]
-    return [each for each in made if each["Action"]]
+    return [statement for statement in made if statement["Action"]]
 
 
 Allowed = Callable[[list[Statement]], S3Store]
@@ -81,8 +81,8 @@ def allowed(harness: StagingHarness, s3_server: S3Server) -> Iterator[Allowed]:
             {
                 "Version": "2012-10-17",
                 "Statement": [
-                    {**each, "Sid": f"S{number}", "Principal": {"AWS": [name]}}
-                    for number, each in enumerate(statements)
+                    {**statement, "Sid": f"S{number}", "Principal": {"AWS": [name]}}
+                    for number, statement in enumerate(statements)
                 ],
             }
         ).replace("arn:aws:s3:::models", f"arn:aws:s3:::{harness.bucket}")
@@ -159,11 +159,11 @@ def test_staging_works_without_each_optional_permission(
     assert_there(harness)
     assert set(staged(harness, user).outcomes.values()) == {"found"}
     place = harness.layout
-    found = verify_staged_model(
+    report = verify_staged_model(
         user, place, list(harness.client().list_tree(MODEL, place.commit)), read_content=True
     )
-    assert found.problems == []
-    assert bool(found.notes) == (right == "s3:ListBucket")
+    assert report.problems == []
+    assert bool(report.notes) == (right == "s3:ListBucket")
 
 
 def test_verify_without_the_list_permission_finds_missing_files(
@@ -175,10 +175,10 @@ def test_verify_without_the_list_permission_finds_missing_files(
         verify_staged_model(user, place, None)
     staged(harness, user)
     harness.s3.client().delete_object(Bucket=harness.bucket, Key=place.object_key("config.json"))
-    found = verify_staged_model(user, place, None)
-    assert found.problems == ["config.json: missing"]
-    assert "s3:ListBucket" in found.notes[0] or "denied" in found.notes[0]
-    text = format_verification(found, read_content=False)
+    report = verify_staged_model(user, place, None)
+    assert report.problems == ["config.json: missing"]
+    assert "s3:ListBucket" in report.notes[0] or "denied" in report.notes[0]
+    text = format_verification(report, read_content=False)
     assert "config.json: missing" in text and "note: could not check for other objects" in text
 
 
@@ -240,7 +240,7 @@ def test_a_missing_abort_or_list_permission_is_named(
     assert "s3:ListBucket" in caught.value.hint
     user = allowed(without("s3:ListMultipartUploadParts"))
     assert [
-        each.aborted for each in abort_stale_uploads(user, harness.destination, MODEL, 0.0)
+        upload.aborted for upload in abort_stale_uploads(user, harness.destination, MODEL, 0.0)
     ] == [True]
     assert not harness.uploads()
 
@@ -252,8 +252,8 @@ def test_the_status_needs_only_the_minimal_permissions(
     plan = harness.plan()
     assert read_status(user, plan, harness.destination).remaining_bytes == plan.bytes
     staged(harness, user)
-    found = read_status(user, plan, harness.destination)
-    assert found.remaining_bytes == 0 and found.has_manifest
+    status = read_status(user, plan, harness.destination)
+    assert status.remaining_bytes == 0 and status.has_manifest
 
 
 def test_the_read_permissions_suffice_to_list_a_model(

@@ -142,7 +142,8 @@ def test_memory_stays_within_its_budget(harness: StagingHarness) -> None:
 def asked(harness: StagingHarness) -> set[str]:
     """The ranges that were asked for."""
     return {
-        each.headers.get("range", "") for each in harness.hub.requests_matching("blobs", on="cdn")
+        request.headers.get("range", "")
+        for request in harness.hub.requests_matching("blobs", on="cdn")
     }
 
 

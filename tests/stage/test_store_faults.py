@@ -38,7 +38,7 @@ def test_failed_parts_are_retried(with_proxy: WithProxy, proxy: FaultProxy) -> N
         proxy.add_fault("refuse", "PUT", "config.json", times=1),
     ]
     run = harness.stage()
-    assert [each.hits for each in troubles] == [2, 1, 1, 1, 1]
+    assert [trouble.hits for trouble in troubles] == [2, 1, 1, 1, 1]
     assert run.completed.read == run.completed.bytes  # nothing was read from the hub for it again
     harness.assert_staged()
 
@@ -63,7 +63,7 @@ def test_transient_statuses_of_a_gateway_are_retried(
         )
     ]
     harness.stage()
-    assert [each.hits for each in troubles] == [1] * len(troubles)
+    assert [trouble.hits for trouble in troubles] == [1] * len(troubles)
     harness.assert_staged()
 
 
@@ -157,7 +157,7 @@ def test_bytes_that_are_damaged_in_transit_are_sent_again(
         proxy.add_fault("spoil", "PUT", "00002.safetensors", times=1),
     ]
     harness.stage()
-    assert all(each.hits == 1 for each in spoilt)
+    assert all(fault.hits == 1 for fault in spoilt)
     harness.assert_staged()
 
 
@@ -190,8 +190,8 @@ def join(harness: StagingHarness) -> None:
     [upload] = harness.uploads()
     client, where = harness.s3.client(), {"Bucket": harness.bucket, "Key": upload["Key"]}
     held = client.list_parts(**where, UploadId=upload["UploadId"])["Parts"]
-    kept = ("PartNumber", "ETag", "ChecksumCRC32")
-    listed = [{name: part[name] for name in kept if name in part} for part in held]
+    fields = ("PartNumber", "ETag", "ChecksumCRC32")
+    listed = [{name: part[name] for name in fields if name in part} for part in held]
     client.complete_multipart_upload(
         **where, UploadId=upload["UploadId"], MultipartUpload={"Parts": listed}
     )
@@ -247,9 +247,9 @@ def test_an_upload_that_is_aborted_restarts(
     client = harness.s3.client()
 
     def abort() -> None:
-        for each in harness.uploads():
+        for upload in harness.uploads():
             client.abort_multipart_upload(
-                Bucket=harness.bucket, Key=each["Key"], UploadId=each["UploadId"]
+                Bucket=harness.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
             )
 
     proxy.add_fault("call", "PUT", "partNumber=4\\b", times=1, action=abort)

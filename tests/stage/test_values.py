@@ -231,8 +231,8 @@ def test_the_crc32_of_blocks_equals_the_crc32_of_all_bytes(blocks: list[bytes]) 
     crc = Crc32()
     for block in blocks:
         crc.update(memoryview(block))
-    said = int.from_bytes(base64.b64decode(crc.base64()), "big")
-    assert said == zlib.crc32(b"".join(blocks))
+    value = int.from_bytes(base64.b64decode(crc.base64()), "big")
+    assert value == zlib.crc32(b"".join(blocks))
 
 
 def test_the_crc32_of_the_check_value() -> None:

@@ -38,12 +38,12 @@ def parse(text: str, cache_flags: CacheFlags | None = None, **flags) -> UpdateOp
     ],
 )
 def test_name_and_revision(text, name, revision):
-    found = parse(text)
-    assert (found.name, found.revision) == (name, revision)
+    options = parse(text)
+    assert (options.name, options.revision) == (name, revision)
 
 
 @pytest.mark.parametrize(
-    ("text", "flags", "words"),
+    ("text", "flags", "message"),
     [
         ("@main", {}, "is not NAME or NAME@REVISION"),
         ("llama@", {}, "is not NAME or NAME@REVISION"),
@@ -56,10 +56,10 @@ def test_name_and_revision(text, name, revision):
         ),
     ],
 )
-def test_wrong_usage(text, flags, words):
+def test_wrong_usage(text, flags, message):
     with pytest.raises(UsageError) as caught:
         parse(text, **flags)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -84,27 +84,27 @@ def made(options: UpdateOptions, asked: str = "main", followed: str = "") -> Cac
 
 
 def test_the_new_cache_is_like_the_old_one():
-    found = made(parse("llama"))
-    assert found.source.uri == f"hf://org/llama@{NEW}"
-    assert (found.name, found.replaces) == ("llama-9f8e7d6", "llama")
-    assert (found.replicas, found.replicas_given) == (2, True)
-    assert (found.medium, found.path, found.quota) == ("MEM", "/dev/shm", None)
-    assert found.staging is not None and found.staging.to.uri == "s3://models/llm"
-    assert found.staging.on == "client"
-    assert found.store == StoreOptions("http://minio:9000", None, "llama-store")
-    assert (found.nodes, found.load, found.wait, found.revision) == ((), True, True, "")
+    new = made(parse("llama"))
+    assert new.source.uri == f"hf://org/llama@{NEW}"
+    assert (new.name, new.replaces) == ("llama-9f8e7d6", "llama")
+    assert (new.replicas, new.replicas_given) == (2, True)
+    assert (new.medium, new.path, new.quota) == ("MEM", "/dev/shm", None)
+    assert new.staging is not None and new.staging.to.uri == "s3://models/llm"
+    assert new.staging.on == "client"
+    assert new.store == StoreOptions("http://minio:9000", None, "llama-store")
+    assert (new.nodes, new.load, new.wait, new.revision) == ((), True, True, "")
 
 
 def test_flags_take_precedence():
     flags = CacheFlags(nodes=("gpu-1",))
     options = replace(parse("llama", flags), store=StoreOptions(s3_secret="mine"))
-    found = made(options)
-    assert (found.nodes, found.replicas, found.store.s3_secret) == (("gpu-1",), 1, "mine")
+    new = made(options)
+    assert (new.nodes, new.replicas, new.store.s3_secret) == (("gpu-1",), 1, "mine")
 
 
 def test_in_place_nothing_is_replaced():
-    found = made(parse("llama", in_place=True))
-    assert (found.name, found.replaces) == ("llama", "")
+    new = made(parse("llama", in_place=True))
+    assert (new.name, new.replaces) == ("llama", "")
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_the_globs_of_the_first_staging_are_kept():
     assert made.staging is not None
     hub = made.staging.hub
     assert (hub.include, hub.exclude) == (("*.safetensors",), ("a b/*",))
-    given = replace(parse("llama"), hub=HubOptions(exclude=("*.bin",)))
-    made = cache_options(given, state, "main")
+    options = replace(parse("llama"), hub=HubOptions(exclude=("*.bin",)))
+    made = cache_options(options, state, "main")
     assert made.staging is not None
     assert (made.staging.hub.include, made.staging.hub.exclude) == ((), ("*.bin",))
 
@@ -149,13 +149,13 @@ def test_high_concurrency_is_kept():
 
 
 def test_another_run_gets_the_same_hub_store_and_way_of_staging():
-    given = UpdateOptions(
+    options = UpdateOptions(
         "llama",
         store=StoreOptions("http://minio", "eu", "keys"),
         staging=StagingFlags(stage_on="client", image="img:1"),
         hub=HubOptions("http://hub", exclude=("a b",)),
     )
-    assert given.repeated_flags == [
+    assert options.repeated_flags == [
         "--endpoint-hub", "http://hub", "--endpoint", "http://minio", "--s3-secret", "keys",
         "--exclude", "a b", "--stage-on", "client", "--image", "img:1",
     ]  # fmt: skip

@@ -14,10 +14,10 @@ def needed(**flags: object) -> set[str]:
     old = cache("llama", OLD, graphs=(chat(),))
     options = parse("llama", **flags)
     state = find_state([old], "ns", "llama", NEW, in_place=options.in_place)
-    wanted = cache_options(options, state, "main")
+    new_options = cache_options(options, state, "main")
     owned = [{"kind": "Dataset", "metadata": {"name": "llama"}}, {"kind": "Secret"}]
-    found = required_permissions(options.steps, state, wanted, None, owned)
-    return {f"{each.verb} {each.resource}" for each in found}
+    required = required_permissions(options.steps, state, new_options, None, owned)
+    return {f"{permission.verb} {permission.resource}" for permission in required}
 
 
 def test_each_step_adds_its_own():
@@ -33,9 +33,9 @@ def test_each_step_adds_its_own():
 
 
 def test_in_place_the_cache_is_deleted_and_graphs_stay():
-    found = needed(in_place=True)
-    assert {"delete datasets.data.fluid.io", "delete alluxioruntimes.data.fluid.io"} <= found
-    assert not [each for each in found if "dynamo" in each]
+    required = needed(in_place=True)
+    assert {"delete datasets.data.fluid.io", "delete alluxioruntimes.data.fluid.io"} <= required
+    assert not [permission for permission in required if "dynamo" in permission]
 
 
 def test_what_reads_a_cache_has_to_be_readable():

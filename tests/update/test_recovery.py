@@ -20,13 +20,13 @@ def fail(step: str, error: BaseException) -> tuple[list[str], BaseException]:
     options = parse("llama")
     never: Any = None
     command = UpdateCommand(options, ConfigFlags(), None, "never", never, never)
-    said: list[str] = []
-    work: Any = SimpleNamespace(step=step, log=said.append)
+    notes: list[str] = []
+    work: Any = SimpleNamespace(step=step, log=notes.append)
     state = find_state([cache("llama", OLD)], "ns", "llama", NEW)
     target: Any = SimpleNamespace(state=state)
     with pytest.raises(BaseException) as caught, command._recovery(work, target):
         raise error
-    return said, caught.value
+    return notes, caught.value
 
 
 @pytest.mark.parametrize("step", ["stage", "cache", "pin", "retire"])
@@ -46,7 +46,7 @@ def test_errors_stay_as_they_are() -> None:
 
 
 def test_before_the_first_write_there_is_nothing_to_go_back_from() -> None:
-    said, raised = fail("", KeyboardInterrupt())
-    assert said == [] and str(raised).startswith("interrupted: nothing was written")
-    said, _ = fail("", FluidModelError("no room"))
-    assert said == []
+    notes, raised = fail("", KeyboardInterrupt())
+    assert notes == [] and str(raised).startswith("interrupted: nothing was written")
+    notes, _ = fail("", FluidModelError("no room"))
+    assert notes == []

@@ -70,7 +70,7 @@ STATES = {
 def steps(state) -> str:
     """What is left, as `plan_steps` computes it."""
     left = [] if state.is_cached else ["cache"]
-    left += ["pin"] if any(each.graphs or each.rolling for each in state.old) else []
+    left += ["pin"] if any(old.graphs or old.rolling for old in state.old) else []
     return " ".join(left + (["retire"] if state.old else []))
 
 
@@ -95,15 +95,15 @@ def test_the_new_cache_takes_its_settings_from_the_old_one_until_it_exists():
 def test_the_way_back_is_an_update_to_the_old_commit():
     old, made = cache("llama", OLD), new(graphs=(chat(LLAMA),))
     state = find_state([old, made], "ns", LLAMA, OLD)
-    assert (state.name, [each.name for each in state.old]) == ("llama", [LLAMA])
+    assert (state.name, [old.name for old in state.old]) == ("llama", [LLAMA])
     assert state.is_cached and not state.is_done
-    assert [each.reference for each in state.old[0].graphs] == ["chat"]
+    assert [graph.reference for graph in state.old[0].graphs] == ["chat"]
 
 
 def test_readers_without_a_graph_are_known():
     old = cache("llama", OLD, graphs=(chat(),), readers=(("chat-work-1", "chat"), ("job-x", "")))
-    (each,) = find_state([old], "ns", "llama", NEW).old
-    assert each.other_readers == ("job-x",) and each.rolling == ()
+    (replaced,) = find_state([old], "ns", "llama", NEW).old
+    assert replaced.other_readers == ("job-x",) and replaced.rolling == ()
 
 
 MANAGED = {"argocd.argoproj.io/tracking-id": "x"}
@@ -140,27 +140,27 @@ def test_in_place_the_cache_keeps_its_name_and_nothing_is_replaced():
 
 
 def adopted():
-    found = cache("llama", OLD)
-    found.dataset["metadata"]["labels"]["fluidmodel.io/adopted"] = "true"
-    return found
+    old = cache("llama", OLD)
+    old.dataset["metadata"]["labels"]["fluidmodel.io/adopted"] = "true"
+    return old
 
 
 def in_git():
-    found = cache("llama", OLD)
-    found.dataset["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = "x"
-    return found
+    old = cache("llama", OLD)
+    old.dataset["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = "x"
+    return old
 
 
 def plain():
-    found = cache("llama", OLD)
-    notes = found.dataset["metadata"]["annotations"]
-    notes["fluidmodel.io/source"] = "s3://models/llama"
-    del notes["fluidmodel.io/commit"]
-    return found
+    old = cache("llama", OLD)
+    recorded = old.dataset["metadata"]["annotations"]
+    recorded["fluidmodel.io/source"] = "s3://models/llama"
+    del recorded["fluidmodel.io/commit"]
+    return old
 
 
 @pytest.mark.parametrize(
-    ("caches", "words"),
+    ("caches", "message"),
     [
         ([], "namespace ns has no cache llama"),
         ([plain()], "llama has no newer commit to update to: it caches s3://models/llama, and"),
@@ -169,19 +169,19 @@ def plain():
     ],
     ids=["none", "no commit", "adopted", "GitOps"],
 )
-def test_one_line_for_what_cannot_be_updated(caches, words):
+def test_one_line_for_what_cannot_be_updated(caches, message):
     with pytest.raises(FluidModelError) as caught:
         caches_to_update(caches, "ns", "llama")
-    assert str(caught.value).startswith(words)
+    assert str(caught.value).startswith(message)
 
 
 def test_a_bucket_that_was_filled_by_hand_gets_the_way_to_commits():
     """As in Dynamo's page on Fluid: s3://hf-models/ORG/MODEL."""
-    found = plain()
-    notes = found.dataset["metadata"]["annotations"]
-    notes["fluidmodel.io/source"] = "s3://hf-models/llm/meta-llama/Llama-3.3-70B"
+    old = plain()
+    recorded = old.dataset["metadata"]["annotations"]
+    recorded["fluidmodel.io/source"] = "s3://hf-models/llm/meta-llama/Llama-3.3-70B"
     with pytest.raises(FluidModelError) as caught:
-        caches_to_update([found], "ns", "llama")
+        caches_to_update([old], "ns", "llama")
     assert caught.value.hint == (
         "if it is meta-llama/Llama-3.3-70B on the Hub: kubectl fluidmodel cache "
         "meta-llama/Llama-3.3-70B --to s3://hf-models/llm --endpoint http://minio:9000 "

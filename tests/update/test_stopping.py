@@ -30,38 +30,38 @@ ALPHA = {
 
 def applied(obj: dict[str, Any], command: Command) -> dict[str, Any]:
     """The object as `kubectl patch --type json` leaves it, for `add` of members."""
-    words = shlex.split(str(command))
+    arguments = shlex.split(str(command))
     changed = copy.deepcopy(obj)
-    for each in json.loads(words[words.index("-p") + 1]):
-        assert each["op"] == "add"
-        *path, last = each["path"].split("/")[1:]
+    for operation in json.loads(arguments[arguments.index("-p") + 1]):
+        assert operation["op"] == "add"
+        *path, last = operation["path"].split("/")[1:]
         place: Any = changed
         for step in path:
             place = place[int(step)] if isinstance(place, list) else place[step]
-        place[last] = each["value"]
+        place[last] = operation["value"]
     return changed
 
 
 def replicas(obj: dict[str, Any]) -> dict[str, int]:
-    return {each.name: each.replicas for each in open_graph(obj).components}
+    return {component.name: component.replicas for component in open_graph(obj).components}
 
 
 def stop_of(obj: dict[str, Any]) -> GraphStop:
-    (found,) = graph_stops(cache("llama", OLD, graphs=(obj,)))
-    return found
+    (stop,) = graph_stops(cache("llama", OLD, graphs=(obj,)))
+    return stop
 
 
 @pytest.mark.parametrize("before", [chat(), pin_graph(ALPHA, PinRequest("llama", "x")).object])
 def test_components_with_the_claim_are_stopped_and_started_as_before(before) -> None:
-    found = stop_of(before)
-    stopped = applied(before, found.stop)
+    stop = stop_of(before)
+    stopped = applied(before, stop.stop)
     assert set(replicas(stopped).values()) == {0}
-    assert replicas(applied(stopped, found.start)) == replicas(before)
+    assert replicas(applied(stopped, stop.start)) == replicas(before)
     version = before["apiVersion"].rpartition("/")[2]
-    assert str(found.stop).startswith(
+    assert str(stop.stop).startswith(
         f"kubectl patch dynamographdeployments.{version}.nvidia.com chat --type json -p "
     )
-    assert str(found.stop).endswith(" -n ns")
+    assert str(stop.stop).endswith(" -n ns")
 
 
 def test_components_without_the_claim_go_on() -> None:
@@ -75,7 +75,7 @@ def test_components_without_the_claim_go_on() -> None:
 def test_what_is_stopped_already_has_no_command() -> None:
     before = chat()
     before["spec"]["components"] = [
-        {**each, "replicas": 0} for each in before["spec"]["components"]
+        {**component, "replicas": 0} for component in before["spec"]["components"]
     ]
     assert graph_stops(cache("llama", OLD, graphs=(before,))) == []
 
@@ -85,8 +85,8 @@ def test_a_graph_in_git_is_stopped_there() -> None:
     assert stop_texts([stop_of(managed)]) == [
         ("Argo CD manages chat: set its replicas in git", None)
     ]
-    found = stop_of(chat())
-    assert stop_texts([found]) == [
-        ("to stop chat:", found.stop),
-        ("to start it again afterwards:", found.start),
+    stop = stop_of(chat())
+    assert stop_texts([stop]) == [
+        ("to stop chat:", stop.stop),
+        ("to start it again afterwards:", stop.start),
     ]

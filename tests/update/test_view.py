@@ -93,7 +93,7 @@ def test_golden(case):
 def test_states_of_the_steps():
     def states(case: str) -> str:
         caches, status, flags = CASES[case]
-        return ", ".join(each.state for each in shown(caches, status, **flags)[2])
+        return ", ".join(step.state for step in shown(caches, status, **flags)[2])
 
     assert states("nothing-done") == "to do, to do, to do, to do"
     assert states("by-you") == "done, to do, not now, not now"
@@ -103,18 +103,18 @@ def test_states_of_the_steps():
 
 def test_the_document_has_what_the_text_has():
     state, facts, steps = shown(*CASES["by-you"][:2], to_step="cache")
-    found = update_document(state, facts, "main", steps)
-    assert to_json(found)
-    assert (found["kind"], found["commit"], found["done"]) == ("Update", NEW, False)
-    (old,) = found["replaces"]
-    assert [each["obstacle"] for each in old["graphs"]] == [
+    document = update_document(state, facts, "main", steps)
+    assert to_json(document)
+    assert (document["kind"], document["commit"], document["done"]) == ("Update", NEW, False)
+    (old,) = document["replaces"]
+    assert [graph["obstacle"] for graph in old["graphs"]] == [
         None,
         "Argo CD manages it",
         "it is not pinned to llama",
     ]
     assert old["otherReaders"] == ["job-x-1"]
-    assert found["staging"]["bytes"] == found["staging"]["bytesThere"] == SIZE
-    assert [each["name"] for each in found["steps"]] == ["stage", "cache", "pin", "retire"]
+    assert document["staging"]["bytes"] == document["staging"]["bytesThere"] == SIZE
+    assert [step["name"] for step in document["steps"]] == ["stage", "cache", "pin", "retire"]
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,11 @@ def hand_made(
     loads: list[Object] | None = None,
 ) -> HandMadeCache:
     """A cache of a fixture; arguments are merged into its mount and the specs of its objects."""
-    made, engine, *given = load_fixture(name)
+    made, engine, *settings = load_fixture(name)
     made["spec"]["mounts"][0].update(mount or {})
     made["spec"].update(dataset or {})
     engine["spec"].update(runtime or {})
-    return require_adoptable(made, engine, given if loads is None else loads)
+    return require_adoptable(made, engine, settings if loads is None else loads)
 
 
 def desired(cache: HandMadeCache, listing: FileListing | None = MODEL) -> DesiredCache:
@@ -74,7 +74,7 @@ def desired(cache: HandMadeCache, listing: FileListing | None = MODEL) -> Desire
 def differences(cache: HandMadeCache, listing: FileListing | None = MODEL) -> dict[str, Difference]:
     """The differences of a cache, by setting."""
     made = find_differences(cache, desired(cache, listing), listing.bytes if listing else None)
-    return {each.setting: each for each in made}
+    return {difference.setting: difference for difference in made}
 
 
 def adoption(

@@ -177,17 +177,19 @@ DIFFERENCES = [
 
 @pytest.mark.parametrize("row", DIFFERENCES, ids=lambda row: row.name)
 def test_a_setting_that_differs_comes_with_what_follows(row: DifferenceCase) -> None:
-    found = differences(hand_made(row.fixture, **row.change))[row.setting]
-    assert found.current == row.current
-    assert found.ours and found.reason
+    difference = differences(hand_made(row.fixture, **row.change))[row.setting]
+    assert difference.current == row.current
+    assert difference.ours and difference.reason
     if row.follows is None:
-        assert found.consequence == ""
+        assert difference.consequence == ""
     else:
-        assert row.follows in found.consequence
+        assert row.follows in difference.consequence
 
 
 def test_what_has_a_consequence_comes_first() -> None:
-    consequences = [bool(each.consequence) for each in differences(hand_made()).values()]
+    consequences = [
+        bool(difference.consequence) for difference in differences(hand_made()).values()
+    ]
     assert consequences == sorted(consequences, reverse=True)
     assert consequences[0] and not consequences[-1]
 
@@ -225,9 +227,9 @@ def test_what_fluid_fills_in_by_itself_is_no_difference() -> None:
         "jobMaster": {"podMetadata": {}, "resources": {}},
         "worker": {"podMetadata": {}, "resources": {"requests": {"memory": "300Gi"}}},
     }
-    found = differences(hand_made(runtime=filled))
-    assert "other fields" not in found
-    assert found["worker's memory request"].current == "the quota alone"
+    settings = differences(hand_made(runtime=filled))
+    assert "other fields" not in settings
+    assert settings["worker's memory request"].current == "the quota alone"
 
 
 def test_no_value_of_a_key_is_ever_shown() -> None:

@@ -129,9 +129,9 @@ class TestInTheCluster:
         objects.lists[names.DATA_LOADS.path("ns")] = [load, {**load, "spec": elsewhere}, ours]
 
     def test_a_name_finds_the_dataset_with_its_runtime_and_loads(self, objects: Objects) -> None:
-        found = find_cache(objects.client, "ns", AdoptOptions(name="llama-by-hand"))
-        assert (found.name, found.source, found.directory) == ("llama-by-hand", SOURCE, "")
-        assert [load["metadata"]["name"] for load in found.loads] == ["llama-by-hand-loader"]
+        cache = find_cache(objects.client, "ns", AdoptOptions(name="llama-by-hand"))
+        assert (cache.name, cache.source, cache.directory) == ("llama-by-hand", SOURCE, "")
+        assert [load["metadata"]["name"] for load in cache.loads] == ["llama-by-hand-loader"]
 
     def test_a_source_finds_the_same(self, objects: Objects) -> None:
         by_name = find_cache(objects.client, "ns", AdoptOptions(name="llama-by-hand"))

@@ -36,9 +36,9 @@ def test_a_valid_dataset_name_is_a_name() -> None:
 
 
 def test_a_uri_is_the_source_that_a_dataset_has() -> None:
-    found = parse("s3://models/acme/llama/")
-    assert found.source is not None and found.source.uri == "s3://models/acme/llama"
-    assert found.name == ""
+    options = parse("s3://models/acme/llama/")
+    assert options.source is not None and options.source.uri == "s3://models/acme/llama"
+    assert options.name == ""
 
 
 def test_a_name_can_be_given_with_the_source() -> None:

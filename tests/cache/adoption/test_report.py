@@ -47,7 +47,7 @@ def test_the_document_has_the_differences_and_what_is_written() -> None:
     assert document["kind"] == "Adoption"
     assert document["adopted"] is True
     assert document["proof"]["by"] == "file"
-    settings = {each["setting"]: each for each in document["differences"]}
+    settings = {difference["setting"]: difference for difference in document["differences"]}
     assert settings["watermarks"]["consequence"] is None
     assert [obj["kind"] for obj in document["objects"]] == ["DataLoad", "AlluxioRuntime", "Dataset"]
     assert SECRET not in json.dumps(document)

@@ -82,7 +82,7 @@ VALUES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("field", [each.name for each in fields(CacheFlags) if each.name != "name"])
+@pytest.mark.parametrize("field", [flag.name for flag in fields(CacheFlags) if flag.name != "name"])
 def test_flags_of_caches_with_workers_are_refused(field: str) -> None:
     if field not in VALUES:
         pytest.fail(f"say whether a reference takes {field}")
@@ -224,8 +224,8 @@ def bind(objects: Objects) -> None:
 
 
 def verify(objects: Objects) -> tuple[Verification, list[str]]:
-    said: list[str] = []
-    return workflow.wait_and_verify(objects.client, planned(), 0.0, said.append), said
+    notes: list[str] = []
+    return workflow.wait_and_verify(objects.client, planned(), 0.0, notes.append), notes
 
 
 @pytest.mark.parametrize(("cached", "complete"), [("10.00GiB", True), ("4.00GiB", False)])
@@ -236,8 +236,8 @@ def test_without_exec_it_is_as_complete_as_the_totals_of_its_source(
     bind(objects)
     objects.denied.add(("create", "pods"))
     if complete:
-        found, [note] = verify(objects)
-        assert found.complete and found.files is None
+        verification, [note] = verify(objects)
+        assert verification.complete and verification.files is None
         assert note.startswith("note: compared by Fluid's rounded totals only: missing permission")
         return
     with pytest.raises(FluidModelError, match="its source models/llama is incomplete"):
@@ -287,8 +287,8 @@ def test_each_file_of_the_masters_list_has_to_be_cached(
             verify(objects)
         assert caught.value.reason == reason
         return
-    found, said = verify(objects)
-    assert (found.complete, found.files, said) == (True, 2, [])
+    verification, notes = verify(objects)
+    assert (verification.complete, verification.files, notes) == (True, 2, [])
 
 
 def test_a_master_that_does_not_answer_leaves_the_totals(
@@ -298,8 +298,8 @@ def test_a_master_that_does_not_answer_leaves_the_totals(
     bind(objects)
     failed = ExecResult(255, "", "")
     monkeypatch.setattr(source_verification, "exec_command", lambda *_, **__: failed)
-    found, [note] = verify(objects)
-    assert found.complete and found.files is None
+    verification, [note] = verify(objects)
+    assert verification.complete and verification.files is None
     assert "failed in pod llama-master-0" in note
 
 

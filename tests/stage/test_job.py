@@ -189,7 +189,7 @@ class TestNetwork:
         assert "corp" in json.dumps(volumes["ca"])
         assert mounts["ca"]["readOnly"]
         env = self.env(ca=f"{kind}/corp:bundle.pem")
-        file = f"{mount['mountPath']}/bundle.pem"
+        file = f"{mounts['ca']['mountPath']}/bundle.pem"
         assert env["SSL_CERT_FILE"] == env["AWS_CA_BUNDLE"] == env["REQUESTS_CA_BUNDLE"] == file
 
     def test_pull_secrets_are_passed_to_the_pod(self) -> None:

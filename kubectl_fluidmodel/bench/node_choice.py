@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from kubectl_fluidmodel.cache.hints import doctor
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.claim_job import ClaimNode, pod_tolerations
@@ -14,7 +15,6 @@ from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.taints import departure_of, taints_of
-from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
@@ -41,9 +41,9 @@ def choose_cache_node(snapshot: Snapshot, cache: Cache, requested: str = "") -> 
     """
     usage = cache_usage(cache)
     holding = describe_nodes(snapshot, cache, usage) or ()
-    doctor = command("kubectl", "fluidmodel", "doctor", Operand(cache.name), "-n", cache.namespace)
     if not holding:
-        raise FluidModelError(f"no node holds the cache {cache.name}", "", doctor)
+        hint = doctor(cache.name, cache.namespace)
+        raise FluidModelError(f"no node holds the cache {cache.name}", "", hint)
     if requested and requested not in {node.name for node in holding}:
         listed = ", ".join(node.name for node in holding)
         raise FluidModelError(

@@ -31,6 +31,7 @@ from kubectl_fluidmodel.bench.plan import (
     last_text,
 )
 from kubectl_fluidmodel.bench.result import BenchResult, NodeResult
+from kubectl_fluidmodel.cache.hints import doctor
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, status
 from kubectl_fluidmodel.fluid.claim_job import ClaimJob
@@ -42,14 +43,14 @@ from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError
 from kubectl_fluidmodel.kube.job_run import JobTimeouts, PodStalledError, job_permissions, run_job
 from kubectl_fluidmodel.kube.permissions import require_permissions
-from kubectl_fluidmodel.objects.access import Object, get_path, name_of
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.kinds import CSI_NODES, JOBS, NODES, PVCS
 from kubectl_fluidmodel.objects.time import format_now
 from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.live import ProgressView
 from kubectl_fluidmodel.output.progress import DONE, RUNNING, WAITING, Step
-from kubectl_fluidmodel.output.shell import Command, Operand, command
+from kubectl_fluidmodel.output.shell import command
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot import collector, queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
@@ -163,13 +164,11 @@ class BenchCommand:
 
     def _print_result(self, result: BenchResult) -> None:
         from kubectl_fluidmodel.bench.view import result_document, result_text
-        from kubectl_fluidmodel.output.serialize import to_json, to_yaml
+        from kubectl_fluidmodel.output.serialize import format_document
 
         output = self.options.output
-        if output == "json":
-            text = to_json(result_document(result))
-        elif output == "yaml":
-            text = to_yaml(result_document(result))
+        if output in ("json", "yaml"):
+            text = format_document(result_document(result), output)
         else:
             text = result_text(result, markdown=output == "markdown")
         click.echo(text, nl=False)
@@ -192,14 +191,8 @@ def find_readable_cache(snapshot: Snapshot, namespace: str, name: str) -> Cache:
     Raises:
         FluidModelError: it does not exist, is not bound, or is being deleted.
     """
-    cache = next(
-        (
-            cache
-            for cache in build_caches(snapshot)
-            if (cache.namespace, cache.name) == (namespace, name)
-        ),
-        None,
-    )
+    caches = {(cache.namespace, cache.name): cache for cache in build_caches(snapshot)}
+    cache = caches.get((namespace, name))
     if cache is None or cache.dataset is None:
         failure = snapshot.read_failure(names.DATASETS)
         raise FluidModelError(
@@ -207,16 +200,16 @@ def find_readable_cache(snapshot: Snapshot, namespace: str, name: str) -> Cache:
             failure.reason if failure else "no Dataset has this name",
             command("kubectl", "fluidmodel", "inspect", "-n", namespace),
         )
-    doctor = _doctor_command(namespace, name)
+    hint = doctor(name, namespace)
     if is_terminating(cache.dataset):
-        raise FluidModelError(f"the cache {name} is being deleted", "it cannot be read", doctor)
+        raise FluidModelError(f"the cache {name} is being deleted", "it cannot be read", hint)
     phase = status.parse_dataset(cache.dataset).phase or "new"
     if phase != "Bound":
-        raise FluidModelError(f"the cache {name} cannot be read", f"it is {phase}", doctor)
+        raise FluidModelError(f"the cache {name} cannot be read", f"it is {phase}", hint)
     claim_phase = get_path(cache.claim, "status", "phase", default="missing")
     if claim_phase != "Bound" and snapshot.was_read(PVCS, namespace):
         reason = f"its PersistentVolumeClaim is {claim_phase}"
-        raise FluidModelError(f"the cache {name} cannot be mounted", reason, doctor)
+        raise FluidModelError(f"the cache {name} cannot be mounted", reason, hint)
     return cache
 
 
@@ -230,10 +223,6 @@ def readable_cases(
         return MOUNT_CASES, ()
     cases = tuple(case for case in MOUNT_CASES if case.source is not Source.PAGE_CACHE)
     return cases, (("page cache", "the FUSE client of --high-concurrency keeps none"),)
-
-
-def _doctor_command(namespace: str, name: str) -> Command:
-    return command("kubectl", "fluidmodel", "doctor", Operand(name), "-n", namespace)
 
 
 def _readable_store(cache: Cache) -> MountTarget | None:
@@ -323,12 +312,8 @@ class _Reading:
                 raise self._hang_error(progress, err) from err
         if not succeeded:
             reason = self.failure or last_text(self.lines) or "its log is empty"
-            namespace = str(get_path(self.job, "metadata", "namespace"))
-            raise FluidModelError(
-                f"the pod on {node.name} failed",
-                reason,
-                _doctor_command(namespace, self.options.name),
-            )
+            hint = doctor(self.options.name, namespace_of(self.job))
+            raise FluidModelError(f"the pod on {node.name} failed", reason, hint)
         return NodeResult(
             node.name, node.holds_cache, tuple(self.measurements), tuple(self.skipped), self.pages
         )
@@ -355,11 +340,9 @@ class _Reading:
             self.model_bytes = event.model_bytes
 
     def _hang_error(self, progress: _BenchProgress, err: PodStalledError) -> FluidModelError:
-        namespace = str(get_path(self.job, "metadata", "namespace"))
         case = progress.current or "the first read"
-        return FluidModelError(
-            f"reading hangs at {case}", err.message, _doctor_command(namespace, self.options.name)
-        )
+        hint = doctor(self.options.name, namespace_of(self.job))
+        return FluidModelError(f"reading hangs at {case}", err.message, hint)
 
 
 def _save_rates(client: Client, result: BenchResult) -> None:

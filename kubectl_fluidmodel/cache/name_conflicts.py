@@ -72,13 +72,17 @@ def _require_secret_available(client: Client, options: CacheOptions, namespace: 
     """Raises: FluidModelError: a foreign Secret has the name of the one for the keys."""
     if options.source.scheme != "s3" or options.store.s3_secret:
         return
-    secret_name = secrets.store_secret_name(options.name)
-    keys = client.get_or_none(kinds.SECRETS, secret_name, namespace)
-    if keys is not None and not names.is_managed(keys):
+    name = secrets.store_secret_name(options.name)
+    hint = f"{command('--s3-secret', name)}, or {other_name(options.name)}"
+    require_own_secret(client, namespace, name, hint)
+
+
+def require_own_secret(client: Client, namespace: str, name: str, hint: str) -> None:
+    """Raises: FluidModelError: there is a Secret of this name that the plugin did not make."""
+    secret = client.get_or_none(kinds.SECRETS, name, namespace)
+    if secret is not None and not names.is_managed(secret):
         raise FluidModelError(
-            f"Secret {secret_name} was not made by this plugin",
-            "it would be overwritten",
-            f"{command('--s3-secret', secret_name)}, or {other_name(options.name)}",
+            f"Secret {name} was not made by this plugin", "it would be overwritten", hint
         )
 
 

@@ -156,11 +156,7 @@ def _resolve_mount_keys(
     if local_keys.short_lived:
         s3_credentials.require_session_token(local_keys)
         raise _temporary_credentials_error("these S3 credentials are temporary")
-    data = {
-        s3_credentials.ACCESS_KEY: local_keys.access_key,
-        s3_credentials.SECRET_KEY: local_keys.secret_key,
-    }
-    secret = secrets.build_secret(options.name, namespace, data)
+    secret = secrets.build_secret(options.name, namespace, local_keys.secret_data())
     secret_name = secrets.store_secret_name(options.name)
     return (
         store,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
+from kubectl_fluidmodel.cache.name_conflicts import require_own_secret
 from kubectl_fluidmodel.cache.options import CacheOptions, StagingOptions
 from kubectl_fluidmodel.cache.preflight import staging_job_permissions
 from kubectl_fluidmodel.cache.source_info import means_pods_own_node
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import secret as secrets
 from kubectl_fluidmodel.hub.http import DEFAULT_ENDPOINT, HubCredentials
 from kubectl_fluidmodel.kube.client import Client
@@ -87,13 +87,7 @@ class StagingJob:
         if not store.s3_secret:
             keys = credentials.resolve_store(store.endpoint, store.region).credentials
             if keys is not None:
-                data = {
-                    s3_credentials.ACCESS_KEY: keys.access_key,
-                    s3_credentials.SECRET_KEY: keys.secret_key,
-                }
-                if keys.session_token:
-                    data[s3_credentials.SESSION_TOKEN] = keys.session_token
-                needed.append(secrets.build_secret(name, self.namespace, data))
+                needed.append(secrets.build_secret(name, self.namespace, keys.secret_data()))
         if self.hub.token and not self.staging.hub.secret:
             token = {credentials.DEFAULT_TOKEN_KEY: self.hub.token}
             needed.append(
@@ -155,15 +149,10 @@ class StagingJob:
         if self.client is None or self.staging.on != "cluster":
             return
         for secret in self.secrets():
-            existing = self.client.get_or_none(kinds.SECRETS, name_of(secret), self.namespace)
-            if existing is not None and not names.is_managed(existing):
-                is_token = credentials.DEFAULT_TOKEN_KEY in secret["data"]
-                flag = "--hf-secret" if is_token else "--s3-secret"
-                raise FluidModelError(
-                    f"Secret {name_of(secret)} was not made by this plugin",
-                    "it would be overwritten",
-                    f"{command(flag, name_of(secret))}, or --name with another name",
-                )
+            is_token = credentials.DEFAULT_TOKEN_KEY in secret["data"]
+            flag = command("--hf-secret" if is_token else "--s3-secret", name_of(secret))
+            hint = f"{flag}, or --name with another name"
+            require_own_secret(self.client, self.namespace, name_of(secret), hint)
         network = self.staging.network
         for name in network.pull_secrets:
             self._require_object(self.client, kinds.SECRETS, name, "--image-pull-secret")

@@ -270,14 +270,13 @@ def _refer(work: ReferenceCommand, run: RunFlags) -> int:
 
 def hopeless_check(client: Client, name: str) -> Callable[[], None]:
     """Return the check that ends a wait if doctor finds a problem that waiting cannot fix."""
+    from kubectl_fluidmodel.cache.hints import doctor
     from kubectl_fluidmodel.doctor.failure_monitor import (
         CACHE_FAILURES,
         FailureMonitor,
         failure_error,
     )
     from kubectl_fluidmodel.kube.client import Client
-    from kubectl_fluidmodel.output.shell import Operand
-    from kubectl_fluidmodel.output.shell import command as shell_command
 
     monitor: FailureMonitor | None = None
 
@@ -288,9 +287,7 @@ def hopeless_check(client: Client, name: str) -> Callable[[], None]:
             monitor = FailureMonitor(own_client, client.namespace, name, CACHE_FAILURES)
         problem = monitor.poll()
         if problem is not None:
-            doctor = ("kubectl", "fluidmodel", "doctor", Operand(name), "-n", client.namespace)
-            raise failure_error(
-                f"cache {name} cannot become ready", problem, shell_command(*doctor)
-            )
+            hint = doctor(name, client.namespace)
+            raise failure_error(f"cache {name} cannot become ready", problem, hint)
 
     return check

@@ -26,13 +26,18 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
-from kubectl_fluidmodel.hub.http import HubCredentials, HubHttpClient, error_from_response
+from kubectl_fluidmodel.hub.http import (
+    MAX_REDIRECTS,
+    REDIRECT_STATUSES,
+    HubCredentials,
+    HubHttpClient,
+    error_from_response,
+)
 from kubectl_fluidmodel.model.plan import GIT, SHA256, PlanFile, StagingPlan, build_plan
 from kubectl_fluidmodel.net.retry_budget import RetryBudget, TransientError
 
 _MAX_PAGES = 1000
 """Maximum pages of a tree, with 1,000 entries each; no model reaches it."""
-_MAX_REDIRECTS = 5
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 NO_ANSWER_TIMEOUT = 20.0
 """Seconds to try to reach the Hub at all, so a wrong address is reported soon."""
@@ -175,8 +180,8 @@ class HubClient:
             The document, and the URL of the next page or an empty string.
         """
         response = self._send_with_retries("GET", url, retry_timeout)
-        for _ in range(_MAX_REDIRECTS):  # a renamed repository redirects within the Hub
-            if response.status not in (301, 302, 303, 307, 308):
+        for _ in range(MAX_REDIRECTS):  # a renamed repository redirects within the Hub
+            if response.status not in REDIRECT_STATUSES:
                 break
             target = urljoin(url, response.headers.get("Location", ""))
             if urlsplit(target).netloc != urlsplit(url).netloc:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel import __version__
-from kubectl_fluidmodel.errors import FluidModelError, PermanentlyUnreachableError, UnreachableError
+from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
 from kubectl_fluidmodel.net import connection_errors, proxies, tls
 from kubectl_fluidmodel.net.retry_budget import (
     MAX_REQUESTED_DELAY,
@@ -23,11 +23,10 @@ from kubectl_fluidmodel.net.retry_budget import (
 )
 from kubectl_fluidmodel.records import dataclass
 
-if TYPE_CHECKING:
-    pass
-
 DEFAULT_ENDPOINT = "https://huggingface.co"
 """The public Hub, used by default."""
+REDIRECT_STATUSES = (301, 302, 303, 307, 308)
+MAX_REDIRECTS = 5
 CONNECT_TIMEOUT = 10.0
 """Seconds to connect."""
 _CANNOT_READ = "cannot read from the Hub"
@@ -144,19 +143,15 @@ class HubHttpClient:
         failure = connection_errors.proxy_status_failure(response.status, url)
         if failure is not None:
             response.close()
-            raise PermanentlyUnreachableError(_CANNOT_READ, failure.reason, failure.hint)
+            raise failure.to_error(_CANNOT_READ)
         return response
 
-    def connection_error(
-        self, url: str, err: BaseException
-    ) -> TransientError | PermanentlyUnreachableError:
+    def connection_error(self, url: str, err: BaseException) -> TransientError | UnreachableError:
         """Return the error to raise for a failed connection."""
         setting = "HF_ENDPOINT" if _origin(url) == self._origin else "this machine's network"
         failure = connection_errors.explain_connection_error(err, url, setting, self.stall_timeout)
-        if failure.permanent:
-            return PermanentlyUnreachableError(_CANNOT_READ, failure.reason, failure.hint)
-        final_error = UnreachableError(_CANNOT_READ, failure.reason, failure.hint)
-        return TransientError(failure.reason, final_error)
+        error = failure.to_error(_CANNOT_READ)
+        return error if failure.permanent else TransientError(failure.reason, error)
 
     def _transient_error(self, url: str, response: Any) -> TransientError:
         host = urlsplit(url).netloc

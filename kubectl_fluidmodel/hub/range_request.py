@@ -12,15 +12,13 @@ import threading
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from kubectl_fluidmodel.errors import FluidModelError, PermanentlyUnreachableError, UnreachableError
+from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
 from kubectl_fluidmodel.hub.client import HubClient
-from kubectl_fluidmodel.hub.http import error_from_response
+from kubectl_fluidmodel.hub.http import MAX_REDIRECTS, REDIRECT_STATUSES, error_from_response
 from kubectl_fluidmodel.hub.response_reader import ResponseReader
 from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
 from kubectl_fluidmodel.net.retry_budget import TransientError
 
-_REDIRECTS = (301, 302, 303, 307, 308)
-_MAX_REDIRECTS = 5
 _EXPIRED_STATUSES = (400, 401, 403, 404, 410)
 """Statuses of storage hosts for an expired signed link."""
 
@@ -70,7 +68,7 @@ class RangeRequester:
             raise
         return ResponseReader(response)
 
-    def connection_error(self, err: BaseException) -> TransientError | PermanentlyUnreachableError:
+    def connection_error(self, err: BaseException) -> TransientError | UnreachableError:
         """Return the error for a connection that broke while the body was read."""
         return self._hub.http.connection_error(self._link, err)
 
@@ -82,9 +80,9 @@ class RangeRequester:
     def _follow_redirects(self, headers: dict[str, str], stop: threading.Event) -> tuple[str, Any]:
         with self._lock:
             url = self._link
-        for _ in range(_MAX_REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             response = self._hub.http.send("GET", url, headers=headers, preload=False, stop=stop)
-            if response.status not in _REDIRECTS:
+            if response.status not in REDIRECT_STATUSES:
                 return url, response
             target = urljoin(url, response.headers.get("Location", ""))
             response.drain_conn()

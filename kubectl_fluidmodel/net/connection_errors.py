@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kubectl_fluidmodel.errors import PermanentlyUnreachableError, UnreachableError
 from kubectl_fluidmodel.net import certificate, proxies
 from kubectl_fluidmodel.records import dataclass
 
@@ -47,6 +48,11 @@ class ConnectionFailure:
     reason: str
     hint: str
     permanent: bool = False
+
+    def to_error(self, message: str) -> UnreachableError:
+        """Return the error to raise; `message` says what failed."""
+        kind = PermanentlyUnreachableError if self.permanent else UnreachableError
+        return kind(message, self.reason, self.hint)
 
 
 def explain_tls_error(
@@ -179,7 +185,8 @@ def _explain_proxy_error(chain: list[BaseException], proxy: str, host: str) -> C
                 else ConnectionFailure(failure.reason, failure.hint)
             )
     return ConnectionFailure(
-        f"no response from the proxy {_without_credentials(proxy)} ({_innermost_message(chain)})",
+        f"no response from the proxy {proxies.without_credentials(proxy)} "
+        f"({_innermost_message(chain)})",
         _PROXY_HINT,
     )
 
@@ -190,16 +197,11 @@ _PROXY_HINT = "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
 def _proxy_refusal(proxy: str, host: str, message: str) -> ConnectionFailure:
     hint = "a user and password in the proxy's URL" if message.startswith("407") else _PROXY_HINT
     return ConnectionFailure(
-        f"the proxy {_without_credentials(proxy)} refuses the connection to {host} ({message})",
+        f"the proxy {proxies.without_credentials(proxy)} refuses the connection to {host} "
+        f"({message})",
         hint,
         True,
     )
-
-
-def _without_credentials(proxy: str) -> str:
-    """Return the proxy's URL without credentials."""
-    split = urlsplit(proxy)
-    return f"{split.scheme}://{split.netloc.rpartition('@')[2]}"
 
 
 def _iter_error_chain(err: BaseException) -> Iterator[BaseException]:

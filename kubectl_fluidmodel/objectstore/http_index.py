@@ -9,18 +9,11 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from kubectl_fluidmodel.errors import (
-    FluidModelError,
-    PermanentlyUnreachableError,
-    UnreachableError,
-)
+from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
 from kubectl_fluidmodel.model.files import FileListing, SourceFile
 from kubectl_fluidmodel.model.sample import RangeReader, RangeReadError
 from kubectl_fluidmodel.net import proxies, tls
-from kubectl_fluidmodel.net.connection_errors import (
-    explain_connection_error,
-    proxy_status_failure,
-)
+from kubectl_fluidmodel.net.connection_errors import explain_connection_error, proxy_status_failure
 
 if TYPE_CHECKING:
     import urllib3
@@ -209,13 +202,10 @@ def _send_request(
         response.close()
         refusal = proxy_status_failure(response.status, url)
         if refusal is not None:
-            message = f"cannot read {url}"
-            raise PermanentlyUnreachableError(message, refusal.reason, refusal.hint)
+            raise refusal.to_error(f"cannot read {url}")
         raise FluidModelError(f"cannot read {url}", f"HTTP {response.status}", "check SOURCE")
     return response
 
 
 def _unreachable(url: str, err: BaseException) -> UnreachableError:
-    failure = explain_connection_error(err, url, _SETTING)
-    kind = PermanentlyUnreachableError if failure.permanent else UnreachableError
-    return kind(f"cannot read {url}", failure.reason, failure.hint)
+    return explain_connection_error(err, url, _SETTING).to_error(f"cannot read {url}")

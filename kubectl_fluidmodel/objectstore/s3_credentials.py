@@ -61,6 +61,11 @@ class S3Credentials:
             error_codes.TEMPORARY_KEY_PREFIX
         )
 
+    def secret_data(self) -> dict[str, str]:
+        """The data of a Secret with these keys."""
+        data = {ACCESS_KEY: self.access_key, SECRET_KEY: self.secret_key}
+        return {**data, SESSION_TOKEN: self.session_token} if self.session_token else data
+
 
 def expiry_warning(credentials: S3Credentials | None, now: datetime | None = None) -> str:
     """A warning about credentials that expire and are not renewed; empty for all others."""

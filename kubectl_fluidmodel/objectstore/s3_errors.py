@@ -6,12 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kubectl_fluidmodel.errors import (
-    FluidModelError,
-    PermanentlyUnreachableError,
-    UnreachableError,
-    UsageError,
-)
+from kubectl_fluidmodel.errors import FluidModelError, UnreachableError, UsageError
 from kubectl_fluidmodel.net.connection_errors import explain_connection_error
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.objectstore.error_codes import NotS3StoreError, S3ErrorDetails
@@ -85,9 +80,7 @@ def _translate_connection_error(
 
     at, url = store.endpoint or "AWS", store.request_url
     if isinstance(err, boto.SSLError | boto.ProxyConnectionError):
-        failure = explain_connection_error(err, url, "--endpoint")
-        kind = PermanentlyUnreachableError if failure.permanent else UnreachableError
-        return kind(message, failure.reason, failure.hint)
+        return explain_connection_error(err, url, "--endpoint").to_error(message)
     no_answer = boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ReadTimeoutError
     if isinstance(err, no_answer):
         failure = explain_connection_error(err, url, "--endpoint")

@@ -17,12 +17,9 @@ from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.prune.leftover import StoredRevision
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage import checkpoint as checkpoints
-from kubectl_fluidmodel.stage.bucket import Bucket
+from kubectl_fluidmodel.stage.bucket import Bucket, open_bucket
 from kubectl_fluidmodel.stage.manifest import Manifest, parse_manifest
 from kubectl_fluidmodel.stage.multipart import OperationUnavailableError
-
-_RETRY_TIMEOUT = 15.0
-"""Seconds to retry a request."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +42,6 @@ class _Listing:
     checkpoints: dict[StagingLayout, float] = field(default_factory=dict)
     """The age of a commit's youngest checkpoint."""
     bytes_by_directory: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-
-
-def open_bucket(store: S3Store, name: str) -> Bucket:
-    """Return the bucket, with few retries, because a person is waiting."""
-    return Bucket(store, name, retry_timeout=_RETRY_TIMEOUT)
 
 
 def read_bucket(store: S3Store, prefix: BucketPrefix) -> BucketContents:

@@ -11,9 +11,9 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.permissions import Permission
 from kubectl_fluidmodel.objects.access import Object, name_of, namespace_of
-from kubectl_fluidmodel.prune.bucket_reader import open_bucket
 from kubectl_fluidmodel.prune.leftover import CACHE, Leftover, ModelUploads, StoredRevision
 from kubectl_fluidmodel.records import dataclass
+from kubectl_fluidmodel.stage.bucket import open_bucket
 from kubectl_fluidmodel.stage.stale_uploads import abort_stale_uploads
 
 _DELETE_TIMEOUT = 300.0

@@ -32,6 +32,8 @@ from kubectl_fluidmodel.stage.multipart import (
 
 _READ_SIZE = 8 << 20
 """Bytes of one request when an object is read back."""
+_SHORT_RETRY_TIMEOUT = 15.0
+"""Seconds to retry a request while a person waits."""
 _MISSING_CODES = ("404", "NoSuchKey", "NotFound")
 
 
@@ -298,6 +300,11 @@ class Bucket(MultipartUploads):
             FluidModelError: the credentials may not, or the store does not answer.
         """
         self.call("delete", "delete_object", Key=key)
+
+
+def open_bucket(store: S3Store, name: str) -> Bucket:
+    """Return a bucket with few retries, for commands that a person waits for."""
+    return Bucket(store, name, retry_timeout=_SHORT_RETRY_TIMEOUT)
 
 
 def _read_body(response: Any) -> bytes:

@@ -17,15 +17,8 @@ from dataclasses import field
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.model.plan import StagingPlan
-from kubectl_fluidmodel.objects.access import (
-    Object,
-)
-from kubectl_fluidmodel.objects.plugin_pod import (
-    PodNetwork,
-    SecretKey,
-    build_container,
-    build_pod,
-)
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.objects.plugin_pod import PodNetwork, SecretKey, build_container, build_pod
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix
 from kubectl_fluidmodel.records import dataclass
@@ -85,7 +78,7 @@ def build_job(plan: StagingPlan, settings: JobSettings) -> Object:
         "metadata": {
             "name": f"{settings.name[:36]}-stage-{suffix}",
             "namespace": settings.namespace,
-            "labels": _labels(settings),
+            "labels": _labels(settings.name),
             "annotations": {
                 names.SOURCE_ANNOTATION: plan.uri,
                 names.COMMIT_ANNOTATION: plan.commit,
@@ -99,12 +92,11 @@ def build_job(plan: StagingPlan, settings: JobSettings) -> Object:
 
 def job_selector(name: str) -> str:
     """The label selector of a cache's staging Jobs."""
-    labels = {**names.managed_labels(name), STAGE_LABEL: "true"}
-    return ",".join(f"{key}={value}" for key, value in labels.items())
+    return ",".join(f"{key}={value}" for key, value in _labels(name).items())
 
 
-def _labels(settings: JobSettings) -> dict[str, str]:
-    return {**names.managed_labels(settings.name), STAGE_LABEL: "true"}
+def _labels(name: str) -> dict[str, str]:
+    return {**names.managed_labels(name), STAGE_LABEL: "true"}
 
 
 def _job_spec(plan: StagingPlan, settings: JobSettings) -> Object:
@@ -133,7 +125,10 @@ def _job_spec(plan: StagingPlan, settings: JobSettings) -> Object:
                 },
             ]
         },
-        "template": {"metadata": {"labels": _labels(settings)}, "spec": _pod_spec(plan, settings)},
+        "template": {
+            "metadata": {"labels": _labels(settings.name)},
+            "spec": _pod_spec(plan, settings),
+        },
     }
 
 
@@ -150,7 +145,7 @@ def _pod_spec(plan: StagingPlan, settings: JobSettings) -> Object:
                 "maxSkew": 1,
                 "topologyKey": "kubernetes.io/hostname",
                 "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": _labels(settings)},
+                "labelSelector": {"matchLabels": _labels(settings.name)},
             }
         ]
     return spec

@@ -7,11 +7,9 @@ from kubectl_fluidmodel.objectstore.layout import STATE_DIR, BucketPrefix, Stagi
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.stage import checkpoint as checkpoints
-from kubectl_fluidmodel.stage.bucket import Bucket, ObjectEntry
+from kubectl_fluidmodel.stage.bucket import Bucket, ObjectEntry, open_bucket
 from kubectl_fluidmodel.stage.checkpoint import UploadCheckpoint
 from kubectl_fluidmodel.stage.multipart import NoSuchUploadError, OperationUnavailableError
-
-_RETRY_TIMEOUT = 15.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def abort_stale_uploads(
         FluidModelError: the credentials may not list or abort uploads.
     """
     min_age = max(min_age, checkpoints.ACTIVE_FOR)
-    bucket = Bucket(store, destination.bucket, retry_timeout=_RETRY_TIMEOUT)
+    bucket = open_bucket(store, destination.bucket)
     prefix = f"{StagingLayout(destination, repo, '').model_prefix}/{STATE_DIR}/"
     uploads = []
     for listed in _list_objects(bucket, prefix):

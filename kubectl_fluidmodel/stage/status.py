@@ -6,13 +6,10 @@ from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.records import dataclass
-from kubectl_fluidmodel.stage.bucket import Bucket
+from kubectl_fluidmodel.stage.bucket import open_bucket
 from kubectl_fluidmodel.stage.multipart import NoSuchUploadError, OperationUnavailableError
 from kubectl_fluidmodel.stage.reuse import ReusableFiles
 from kubectl_fluidmodel.stage.staged_files import StagedFiles
-
-_RETRY_TIMEOUT = 15.0
-"""Seconds to try to reach the store."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ def read_status(store: S3Store, plan: StagingPlan, destination: BucketPrefix) ->
         FluidModelError: the store refuses a request.
         UnreachableError: the store does not respond.
     """
-    bucket = Bucket(store, destination.bucket, retry_timeout=_RETRY_TIMEOUT)
+    bucket = open_bucket(store, destination.bucket)
     if not bucket.exists():
         return StagingStatus(False, remaining_bytes=plan.bytes)
     layout = StagingLayout(destination, plan.repo, plan.commit)

@@ -10,12 +10,10 @@ from kubectl_fluidmodel.objectstore.layout import STATE_DIR, StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.records import dataclass
-from kubectl_fluidmodel.stage.bucket import Bucket
+from kubectl_fluidmodel.stage.bucket import Bucket, open_bucket
 from kubectl_fluidmodel.stage.file_hasher import FileHasher
 from kubectl_fluidmodel.stage.manifest import ManifestEntry, read_manifest
 from kubectl_fluidmodel.stage.multipart import OperationUnavailableError
-
-_RETRY_TIMEOUT = 15.0
 
 
 @dataclass
@@ -50,7 +48,7 @@ def verify_staged_model(
     Raises:
         FluidModelError: there is no manifest.
     """
-    bucket = Bucket(store, layout.destination.bucket, retry_timeout=_RETRY_TIMEOUT)
+    bucket = open_bucket(store, layout.destination.bucket)
     manifest = read_manifest(store, layout)
     if manifest is None:
         raise _not_staged_error(bucket, layout)

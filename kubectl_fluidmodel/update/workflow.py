@@ -15,6 +15,7 @@ from dataclasses import field, replace
 
 from kubectl_fluidmodel.cache import apply, removal
 from kubectl_fluidmodel.cache.hub_staging import HubStaging
+from kubectl_fluidmodel.cache.name_conflicts import require_own_secret
 from kubectl_fluidmodel.cache.summary import summary_text
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
@@ -23,7 +24,6 @@ from kubectl_fluidmodel.inventory.succession import replaced_name
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.kube.wait import wait_until_empty
-from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.plugin_pod import no_image_error
 from kubectl_fluidmodel.output.console import print_note, print_warning
@@ -169,13 +169,8 @@ class UpdateWorkflow:
         """
         namespace = self.client.namespace
         copy = {**secrets.build_secret(name, namespace, {}), "data": secret.get("data") or {}}
-        existing = self.client.get_or_none(kinds.SECRETS, name_of(copy), namespace)
-        if existing is not None and not names.is_managed(existing):
-            raise FluidModelError(
-                f"Secret {name_of(copy)} was not made by this plugin",
-                "it would be overwritten",
-                f"--s3-secret {name_of(secret)}",
-            )
+        hint = f"--s3-secret {name_of(secret)}"
+        require_own_secret(self.client, namespace, name_of(copy), hint)
         apply.apply_and_log(self.client, copy, self.log)
         return name_of(copy)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kubectl_fluidmodel.cache import deletion
 from kubectl_fluidmodel.cache.adoption.options import AdoptOptions
-from kubectl_fluidmodel.cache.hints import adopt
+from kubectl_fluidmodel.cache.hints import adopt, doctor
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import mount, names
 from kubectl_fluidmodel.inventory.cache import Cache
@@ -156,7 +156,7 @@ def require_adoptable(
         raise FluidModelError(
             f"Dataset {name} has {len(targets)} mounts",
             "an adopted cache holds one model, with one mount",
-            kubectl("fluidmodel", "doctor", Operand(name), namespace=namespace),
+            doctor(name, namespace),
         )
     if runtime is None:
         kind = get_path(dataset, "status", "runtimes", 0, "type", default="")

@@ -13,7 +13,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,9 +136,15 @@ def _find_weights(root: Path) -> list[tuple[str, int]]:
         ]
     except OSError as err:
         raise CannotReadError(f"cannot list {root}: {err.strerror}") from err
-    files = [(path, size) for path, size in sizes if size > 0]
+    files = _weights_or_all(sizes)
     if not files:
         raise CannotReadError(f"the claim is empty: there is no file below {root}")
+    return files
+
+
+def _weights_or_all(sizes: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Return the weight files among paths with sizes; without any, all files; none is empty."""
+    files = [(path, size) for path, size in sizes if size > 0]
     return [(path, size) for path, size in files if is_weights(path)] or files
 
 
@@ -276,8 +282,7 @@ def _measure_store(case: ReadCase, plan: BenchPlan, meter: _Meter) -> Measuremen
         keys = S3Credentials(os.environ[ACCESS_KEY], os.environ[SECRET_KEY], token)
     store = S3Store(target.endpoint, target.region, keys)
     listing = list_prefix(store, target.host, target.path)
-    files = [(file.path, file.size) for file in listing.files if is_weights(file.path)]
-    files = files or [(file.path, file.size) for file in listing.files if file.size]
+    files = _weights_or_all((file.path, file.size) for file in listing.files)
     if not files:
         raise CannotReadError("the store has no files there")
     segments = _SegmentSource(files, plan).take(case)

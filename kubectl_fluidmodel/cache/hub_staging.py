@@ -70,9 +70,7 @@ class HubStaging:
         if staging is None:
             raise UsageError(f"{source.uri} cannot be staged", "it is not a model of the Hub")
         hub_options = staging.hub
-        login = credentials.resolve_hub_credentials(
-            hub_options.endpoint, hub_options.secret, client, namespace
-        )
+        login = credentials.resolve_hub_credentials(hub_options, client, namespace)
         hub = HubClient(login, connections=staging.workers + 2)
         files = hub.plan(
             source.host, source.revision, include=hub_options.include, exclude=hub_options.exclude
@@ -160,14 +158,7 @@ class HubStaging:
 
     @contextmanager
     def _open_store(self) -> Iterator[S3Store]:
-        store_options = self.options.store
-        store = credentials.resolve_store(
-            store_options.endpoint,
-            store_options.region,
-            store_options.s3_secret,
-            self.client,
-            self.namespace,
-        )
+        store = credentials.resolve_store(self.options.store, self.client, self.namespace)
         with reachable_store(store, self.client, self.namespace) as reached:
             yield reached
 

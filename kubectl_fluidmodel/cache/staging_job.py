@@ -85,7 +85,7 @@ class StagingJob:
         """Return the Secrets that the Job refers to and that `cache` creates."""
         name, store, needed = self.options.name, self.options.store, []
         if not store.s3_secret:
-            keys = credentials.resolve_store(store.endpoint, store.region).credentials
+            keys = credentials.resolve_store(store).credentials
             if keys is not None:
                 needed.append(secrets.build_secret(name, self.namespace, keys.secret_data()))
         if self.hub.token and not self.staging.hub.secret:

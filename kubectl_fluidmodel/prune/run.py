@@ -103,14 +103,7 @@ class PruneCommand:
         """Return the stores to check, as reached from here, and the prefix in each."""
         options = self.options
         if options.from_prefix is not None:
-            store_options = options.store
-            store = resolve_store(
-                store_options.endpoint,
-                store_options.region,
-                store_options.s3_secret,
-                client,
-                client.namespace,
-            )
+            store = resolve_store(options.store, client, client.namespace)
             reachable = stack.enter_context(reachable_store(store, client, client.namespace))
             yield reachable, options.from_prefix
             return

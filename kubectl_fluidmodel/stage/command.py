@@ -184,17 +184,15 @@ class StageCommand:
         from kubectl_fluidmodel.stage.credentials import resolve_store
 
         store = self.options.store
-        client, namespace = self._cluster(store.s3_secret)
-        return resolve_store(store.endpoint, store.region, store.s3_secret, client, namespace)
+        return resolve_store(store, *self._cluster(store.s3_secret))
 
     def _connect_hub(self) -> HubClient:
         from kubectl_fluidmodel.hub.client import HubClient
         from kubectl_fluidmodel.stage.credentials import resolve_hub_credentials
 
         hub, transfer = self.options.hub, self.options.transfer
-        client, namespace = self._cluster(hub.secret)
         return HubClient(
-            resolve_hub_credentials(hub.endpoint, hub.secret, client, namespace),
+            resolve_hub_credentials(hub, *self._cluster(hub.secret)),
             stall_timeout=transfer.stall_timeout,
             retry_timeout=transfer.retry_timeout,
             connections=transfer.workers + 2,

@@ -8,10 +8,12 @@ from dataclasses import replace
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid.mount import SecretKeys
 from kubectl_fluidmodel.hub.http import HubCredentials, load_credentials
+from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import NotFoundError
 from kubectl_fluidmodel.objects.kinds import SECRETS
 from kubectl_fluidmodel.objectstore import s3, s3_credentials
+from kubectl_fluidmodel.objectstore.options import StoreOptions
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
 from kubectl_fluidmodel.output.shell import Command, Operand, command
@@ -28,18 +30,15 @@ TOKEN_KEYS = (
 
 
 def resolve_store(
-    endpoint: str | None,
-    region: str | None,
-    secret: str | None = None,
-    client: Client | None = None,
-    namespace: str = "",
+    options: StoreOptions, client: Client | None = None, namespace: str = ""
 ) -> S3Store:
-    """The store of the environment, with the keys of a Secret if one is named.
+    """The store of the options and the environment, with the keys of a Secret if one is named.
 
     Raises:
         FluidModelError: there are no credentials, or the Secret has none.
     """
-    store = s3.store_from_environment(endpoint, region)
+    secret = options.s3_secret
+    store = s3.store_from_environment(options.endpoint, options.region)
     if secret:
         credentials, _ = read_store_secret(secret, client, namespace)
         store = replace(store, credentials=credentials or store.credentials)
@@ -81,19 +80,17 @@ def read_store_secret(
 
 
 def resolve_hub_credentials(
-    endpoint: str | None,
-    secret: str | None = None,
-    client: Client | None = None,
-    namespace: str = "",
+    options: HubOptions, client: Client | None, namespace: str
 ) -> HubCredentials:
     """The Hub with the token of the environment, or of a Secret if one is named.
 
     Raises:
         FluidModelError: the Secret has no token.
     """
-    credentials = load_credentials(endpoint)
-    if secret and client is not None:
-        credentials = replace(credentials, token=read_hub_token(secret, client, namespace)[0])
+    credentials = load_credentials(options.endpoint)
+    if options.secret and client is not None:
+        token, _ = read_hub_token(options.secret, client, namespace)
+        credentials = replace(credentials, token=token)
     return credentials
 
 

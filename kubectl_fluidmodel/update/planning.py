@@ -123,10 +123,7 @@ def find_target(client: Client, options: UpdateOptions) -> Target:
     commit = _known_commit(candidates, options.revision)
     revision = commit or options.revision or revision_of(newest)
     if not commit:
-        hub = options.hub
-        login = credentials.resolve_hub_credentials(
-            hub.endpoint, hub.secret, client, client.namespace
-        )
+        login = credentials.resolve_hub_credentials(options.hub, client, client.namespace)
         commit = HubClient(login, connections=1).resolve_commit(repo, revision)
     state = find_state(caches, client.namespace, options.name, commit, in_place=options.in_place)
     return Target(state, repo, revision)

@@ -77,17 +77,19 @@ def immutable_changes(
         if all(hosts) and not _can_scale(set(hosts[0]), set(hosts[1]), set(kept_hosts)):
             changes.append(("nodes", ", ".join(hosts[0]), ", ".join(hosts[1])))
     if existing.runtime is not None:
-        old, new = (
-            "on" if fuse.uses_jnr_fuse(obj) else "off" for obj in (existing.runtime, runtime)
-        )
-        changes.append(("high concurrency", old, new))
-        tiers = (alluxio_runtime.parse_tier(obj) for obj in (existing.runtime, runtime))
-        changes += zip(("medium", "path", "quota"), *tiers, strict=True)
+        old, new = _runtime_settings(existing.runtime), _runtime_settings(runtime)
+        changes += [(setting, old[setting], new[setting]) for setting in old]
     return tuple(
         f"{setting}: {_abbreviate(before)} → {_abbreviate(after)}"
         for setting, before, after in changes
         if (before or None) != (after or None)
     )
+
+
+def _runtime_settings(runtime: Object) -> dict[str, Any]:
+    medium, path, quota = alluxio_runtime.parse_tier(runtime)
+    high_concurrency = "on" if fuse.uses_jnr_fuse(runtime) else "off"
+    return {"high concurrency": high_concurrency, "medium": medium, "path": path, "quota": quota}
 
 
 def _can_scale(before: set[str], after: set[str], kept_hosts: set[str]) -> bool:

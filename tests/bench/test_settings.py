@@ -91,23 +91,23 @@ def test_an_option_of_the_java_machine_is_added() -> None:
     ],
 )
 def test_what_is_no_change_is_told(text: str, reason: str) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as caught:
         parse_variant(text)
-    assert told.value.message == f"--set {text} is not valid"
-    assert told.value.reason == reason
+    assert caught.value.message == f"--set {text} is not valid"
+    assert caught.value.reason == reason
 
 
 def test_the_write_ups_objects_stay_as_they_are_but_for_what_has_to_fit() -> None:
     seed = {obj["kind"]: obj for obj in yaml.safe_load_all(SEED_FILE.read_text())}
-    made = seed_objects(seed, "c0", "ns", runtime())
-    assert made["Dataset"]["spec"] == {**seed["Dataset"]["spec"], "placement": "Shared"}
-    spec, before = made["AlluxioRuntime"]["spec"], seed["AlluxioRuntime"]["spec"]
+    objects = seed_objects(seed, "c0", "ns", runtime())
+    assert objects["Dataset"]["spec"] == {**seed["Dataset"]["spec"], "placement": "Shared"}
+    spec, before = objects["AlluxioRuntime"]["spec"], seed["AlluxioRuntime"]["spec"]
     assert spec["properties"] == before["properties"]
     [level], [was] = spec["tieredstore"]["levels"], before["tieredstore"]["levels"]
     assert level == {**was, "quota": "7Gi"}
     assert spec["worker"] == {"jvmOptions": ["-Xmx2g", "-XX:MaxDirectMemorySize=3g"]}
     assert set(spec) == {*before, "master", "worker", "fuse"}
-    assert {obj["metadata"]["name"] for obj in made.values()} == {"c0"}
+    assert {obj["metadata"]["name"] for obj in objects.values()} == {"c0"}
 
 
 def measured() -> Measured:

@@ -65,15 +65,15 @@ def test_nothing_is_wrong_if_the_order_and_the_share_come_out() -> None:
 
 
 def test_another_order_is_told_with_both() -> None:
-    [told] = problems(medians(hub=60, elsewhere=100, beside=110, whole=10))
-    assert told == (
+    [problem] = problems(medians(hub=60, elsewhere=100, beside=110, whole=10))
+    assert problem == (
         "the order is whole < hub < elsewhere < beside instead of whole < hub < beside < elsewhere"
     )
 
 
 def test_a_last_row_above_a_fifth_of_the_first_is_told() -> None:
-    [told] = problems(medians(hub=60, elsewhere=100, beside=80, whole=13))
-    assert told == "whole takes 0.22 of hub, more than 0.20"
+    [problem] = problems(medians(hub=60, elsewhere=100, beside=80, whole=13))
+    assert problem == "whole takes 0.22 of hub, more than 0.20"
 
 
 def test_preheating_is_compared_round_by_round() -> None:

@@ -30,25 +30,25 @@ class Objects:
     def add(self, kind: Kind, obj: Object) -> None:
         self.served[kind.path(namespace_of(obj) or None, name_of(obj))] = obj
 
-    def __call__(self, asked: HttpRequest) -> HttpResponse:
-        self.asked.append(asked)
-        if asked.path == SELF_SUBJECT_ACCESS_REVIEWS.path():
-            attributes = json.loads(asked.body)["spec"]["resourceAttributes"]
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        self.asked.append(request)
+        if request.path == SELF_SUBJECT_ACCESS_REVIEWS.path():
+            attributes = json.loads(request.body)["spec"]["resourceAttributes"]
             allowed = (attributes["verb"], attributes["resource"]) not in self.denied
             return json_response({"status": {"allowed": allowed}})
-        if asked.path in self.forbidden:
-            return status(403, f"{asked.path} is forbidden", "Forbidden")
-        if asked.method == "DELETE" and asked.path in self.served:
-            if "dryRun" in json.loads(asked.body or b"{}"):
-                return json_response(self.served[asked.path])
-            return json_response(self.served.pop(asked.path))
-        if asked.path in self.served:
-            return json_response(self.served[asked.path])
-        if asked.path in self.lists:
-            return listed(*self.lists[asked.path])
-        if asked.path in ("/api/v1/pods", "/api/v1/nodes"):
+        if request.path in self.forbidden:
+            return status(403, f"{request.path} is forbidden", "Forbidden")
+        if request.method == "DELETE" and request.path in self.served:
+            if "dryRun" in json.loads(request.body or b"{}"):
+                return json_response(self.served[request.path])
+            return json_response(self.served.pop(request.path))
+        if request.path in self.served:
+            return json_response(self.served[request.path])
+        if request.path in self.lists:
+            return listed(*self.lists[request.path])
+        if request.path in ("/api/v1/pods", "/api/v1/nodes"):
             return listed()
-        return status(404, f"{asked.path} not found", "NotFound")
+        return status(404, f"{request.path} not found", "NotFound")
 
 
 @pytest.fixture

@@ -43,9 +43,9 @@ def test_the_kind_of_what_we_make() -> None:
 
 
 def server_with(standing: Object | None, answer: HttpResponse | None = None) -> RequestHandler:
-    def respond(asked: HttpRequest) -> HttpResponse:
-        if asked.method == "PATCH":
-            return answer or json_response(asked.json)
+    def respond(request: HttpRequest) -> HttpResponse:
+        if request.method == "PATCH":
+            return answer or json_response(request.json)
         return json_response(standing) if standing else status(404, "not found", "NotFound")
 
     return respond

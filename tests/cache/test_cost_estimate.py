@@ -33,24 +33,24 @@ MEASURED = ReadRates("2026-11-01T00:00:00Z", "gpu-0", mapped=2.0 * GIB, store=1.
 
 def estimate(**given_: Any) -> CostEstimate:
     values: dict[str, Any] = {"copies": 1, "from_hub": True, "room": ROOM, **given_}
-    made = estimate_cost(values.pop("bytes", MODEL), values.pop("files", FILES), **values)
-    assert made is not None
-    return made
+    cost = estimate_cost(values.pop("bytes", MODEL), values.pop("files", FILES), **values)
+    assert cost is not None
+    return cost
 
 
-def rows(made: CostEstimate, price: float | None = None) -> dict[str, str]:
-    return dict(estimate_rows(made, price))
+def rows(cost: CostEstimate, price: float | None = None) -> dict[str, str]:
+    return dict(estimate_rows(cost, price))
 
 
 def test_a_model_of_the_hub_is_moved_twice() -> None:
-    made = estimate()
-    assert made.staging is not None
-    assert (made.staging.bytes, made.load.bytes, made.bytes) == (MODEL, MODEL, 2 * MODEL)
+    cost = estimate()
+    assert cost.staging is not None
+    assert (cost.staging.bytes, cost.load.bytes, cost.bytes) == (MODEL, MODEL, 2 * MODEL)
 
 
 def test_a_model_in_a_store_is_moved_once() -> None:
-    made = estimate(from_hub=False)
-    assert made.staging is None and made.bytes == MODEL
+    cost = estimate(from_hub=False)
+    assert cost.staging is None and cost.bytes == MODEL
 
 
 def test_each_node_loads_its_own_copy_at_the_same_time() -> None:
@@ -61,9 +61,9 @@ def test_each_node_loads_its_own_copy_at_the_same_time() -> None:
 
 
 def test_the_assumed_rates_give_the_times_of_the_write_up() -> None:
-    made = estimate()
-    assert made.direct_start == pytest.approx(9 * 60, rel=0.01)
-    assert made.cached_start == pytest.approx(80, rel=0.01)
+    cost = estimate()
+    assert cost.direct_start == pytest.approx(9 * 60, rel=0.01)
+    assert cost.cached_start == pytest.approx(80, rel=0.01)
 
 
 def test_a_measured_rate_replaces_the_assumed_one_and_is_named() -> None:
@@ -75,9 +75,9 @@ def test_a_measured_rate_replaces_the_assumed_one_and_is_named() -> None:
 
 
 def test_what_was_not_measured_stays_assumed() -> None:
-    made = estimate(rates=replace(MEASURED, store=None))
-    assert made.load.rate == Rate(ASSUMED_STORE_RATE)
-    assert made.cached == Rate(2.0 * GIB, "bench")
+    cost = estimate(rates=replace(MEASURED, store=None))
+    assert cost.load.rate == Rate(ASSUMED_STORE_RATE)
+    assert cost.cached == Rate(2.0 * GIB, "bench")
 
 
 def test_a_model_in_a_store_is_compared_with_pods_that_read_the_store() -> None:
@@ -93,31 +93,31 @@ class TestPaysOff:
         assert estimate(copies=3).starts_until_bytes_pay_off == 4
 
     def test_by_time_after_the_starts_that_save_the_preparation(self) -> None:
-        made = estimate()
-        starts = made.starts_until_time_pays_off
+        cost = estimate()
+        starts = cost.starts_until_time_pays_off
         assert starts is not None
-        saved = made.direct_start - made.cached_start
-        assert (starts - 1) * saved < made.seconds <= starts * saved
+        saved = cost.direct_start - cost.cached_start
+        assert (starts - 1) * saved < cost.seconds <= starts * saved
 
     def test_never_by_time_where_the_cache_is_as_slow_as_the_source(self) -> None:
         slow = replace(MEASURED, mapped=0.5 * GIB)
-        made = estimate(from_hub=False, rates=slow)
-        assert made.starts_until_time_pays_off is None
-        assert "never by time" in rows(made)["pays off"]
+        cost = estimate(from_hub=False, rates=slow)
+        assert cost.starts_until_time_pays_off is None
+        assert "never by time" in rows(cost)["pays off"]
 
 
 class TestRequests:
     def test_of_staging_are_parts_and_of_a_load_blocks(self) -> None:
-        made = estimate(bytes=1 * GIB, files=2)
-        assert made.staging is not None
-        assert made.staging.requests == 1024 // 16 + 2 + 2
-        assert made.staging.writes == 1024 // 16 + 2 + 2 * 2 + 1
-        assert made.load.requests == 1024 // 128 + 2 + 1
+        cost = estimate(bytes=1 * GIB, files=2)
+        assert cost.staging is not None
+        assert cost.staging.requests == 1024 // 16 + 2 + 2
+        assert cost.staging.writes == 1024 // 16 + 2 + 2 * 2 + 1
+        assert cost.load.requests == 1024 // 128 + 2 + 1
 
     def test_of_small_files_is_one_each(self) -> None:
-        made = estimate(bytes=1000, files=3)
-        assert made.staging is not None
-        assert (made.staging.writes, made.load.requests) == (3 + 1, 3 + 1)
+        cost = estimate(bytes=1000, files=3)
+        assert cost.staging is not None
+        assert (cost.staging.writes, cost.load.requests) == (3 + 1, 3 + 1)
 
 
 class TestMoney:
@@ -126,16 +126,16 @@ class TestMoney:
         assert "price" in rows(estimate(), 0.0)
 
     def test_is_of_the_bytes_that_are_moved(self) -> None:
-        made = estimate(bytes=100 * GIB, copies=2)
-        assert made.price(0.05) == pytest.approx(15.0)
-        assert rows(made, 0.05)["price"] == "15.00 once; 5.00 for each start that downloads"
+        cost = estimate(bytes=100 * GIB, copies=2)
+        assert cost.price(0.05) == pytest.approx(15.0)
+        assert rows(cost, 0.05)["price"] == "15.00 once; 5.00 for each start that downloads"
 
 
 class TestRoom:
     def test_of_what_cache_makes_is_what_it_computes(self) -> None:
-        made = plan({"replicas": 2, "medium": "SSD"})
-        room = room_of_runtime(made.runtime)
-        assert room == NodeRoom(2, "SSD", made.quota, 16 * GIB)
+        desired = plan({"replicas": 2, "medium": "SSD"})
+        room = room_of_runtime(desired.runtime)
+        assert room == NodeRoom(2, "SSD", desired.quota, 16 * GIB)
         text = rows(estimate(room=room))["room"]
         assert "of disk and" in text and "on each of 2 nodes" in text
 
@@ -176,8 +176,8 @@ def test_any_model_has_positive_numbers(
     size: int, files: int, copies: int, from_hub: bool, mapped: float | None
 ) -> None:
     rates = ReadRates("", "n", mapped=mapped)
-    made = estimate_cost(size, files, copies=copies, from_hub=from_hub, room=ROOM, rates=rates)
-    assert made is not None
-    assert made.seconds > 0 and made.bytes >= size and made.starts_until_bytes_pay_off >= 1
-    assert all(text for _, text in estimate_rows(made, 1.0))
+    cost = estimate_cost(size, files, copies=copies, from_hub=from_hub, room=ROOM, rates=rates)
+    assert cost is not None
+    assert cost.seconds > 0 and cost.bytes >= size and cost.starts_until_bytes_pay_off >= 1
+    assert all(text for _, text in estimate_rows(cost, 1.0))
     assert ASSUMED_CACHE_RATE > ASSUMED_HUB_RATE

@@ -84,10 +84,10 @@ class TestSecondRun:
             access=MountCredentials(endpoint="http://new:9000", keys=keys),
             existing=as_existing(first),
         )
-        shown = "; ".join(second.immutable_changes)
-        assert "http://old:9000" in shown
-        assert "http://new:9000" in shown
-        assert "a-secret" in shown
+        changes = "; ".join(second.immutable_changes)
+        assert "http://old:9000" in changes
+        assert "http://new:9000" in changes
+        assert "a-secret" in changes
 
     def test_server_side_defaults_are_no_change(self) -> None:
         """What Kubernetes and Fluid write into the objects besides is not ours to compare."""

@@ -98,16 +98,16 @@ def make_staging(
 
 
 def test_one_view_shows_all_steps(stager: HubStaging) -> None:
-    told = RecordingReporter()
-    assert stager.run(told, time.monotonic() + 60, wait=True)
+    reporter = RecordingReporter()
+    assert stager.run(reporter, time.monotonic() + 60, wait=True)
     size = sum(map(len, FILES.values()))
-    for view in told.updates:
+    for view in reporter.updates:
         assert [step.name for step in view.steps] == STEPS
         assert {step.state for step in view.steps[1:]} == {"waiting"}
         assert (view.total_bytes, view.remaining_after) == (size, size), (
             "the load moves as much again"
         )
-    last = told.updates[-1]
+    last = reporter.updates[-1]
     assert last.steps[0].state == "done" and last.done_bytes == size
     assert (stager.done_step.name, stager.done_step.detail) == ("stage", "2 files, 6.0 MiB")
 
@@ -165,12 +165,12 @@ def test_what_the_plan_shows_is_refused_before_a_byte_moves(
     keys = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "B", "AWS_SESSION_TOKEN": "C"}
     data = {name: base64.b64encode(value.encode()).decode() for name, value in keys.items()}
     objects.add(SECRETS, {"metadata": {"name": "loaned", "namespace": "ns"}, "data": data})
-    asked = make_options(MODEL, **flags)
-    staging = make_staging(s3, hub, asked, objects.client, "never-made", on=on, image="i:1")
+    requested = make_options(MODEL, **flags)
+    staging = make_staging(s3, hub, requested, objects.client, "never-made", on=on, image="i:1")
     with pytest.raises(FluidModelError, match=re.escape(message)):
         make_workflow(objects, staging).plan_ahead(NOTHING_EXISTS, staging)
     assert hub.body_bytes == 0
-    assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
+    assert not {request.method for request in objects.asked} & {"POST", "PATCH", "DELETE"}
     buckets = s3.client().list_buckets()["Buckets"]
     assert "never-made" not in {bucket["Name"] for bucket in buckets}
 
@@ -298,7 +298,7 @@ def test_what_the_job_refers_to_has_to_be_there(
     with pytest.raises(FluidModelError, match=message) as caught:
         make_workflow(objects, stager).plan_ahead(NOTHING_EXISTS, stager)
     assert way in caught.value.hint
-    assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
+    assert not {request.method for request in objects.asked} & {"POST", "PATCH", "DELETE"}
 
 
 def test_of_two_who_begin_at_once_the_later_one_yields(
@@ -318,8 +318,8 @@ def test_of_two_who_begin_at_once_the_later_one_yields(
     with pytest.raises(FluidModelError, match="name model is taken") as caught:
         stager.run(RecordingReporter(), time.monotonic() + 30, wait=True)
     assert "model-stage-1" in caught.value.reason
-    gone = [asked.path for asked in objects.asked if asked.method == "DELETE"]
-    assert gone == [JOBS.path("ns", ours["metadata"]["name"])]
+    deleted = [request.path for request in objects.asked if request.method == "DELETE"]
+    assert deleted == [JOBS.path("ns", ours["metadata"]["name"])]
     # The earlier one goes on.
     objects.add(JOBS, ours)
     theirs["metadata"]["creationTimestamp"] = "2026-01-01T00:00:06Z"
@@ -333,11 +333,11 @@ def test_following_a_job_requires_no_image(s3: S3Server, hub: FakeHub, objects: 
     )
     (running,) = there.job.objects()
     objects.lists[JOBS.path("ns")] = [running]
-    told = RecordingReporter()
+    reporter = RecordingReporter()
     again = make_staging(s3, hub, make_options(MODEL), objects.client, "followed", on="cluster")
-    assert again.run(told, time.monotonic() + 30, wait=False) is False
-    assert told.logged == [f"job.batch/{running['metadata']['name']} found running"]
-    assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
+    assert again.run(reporter, time.monotonic() + 30, wait=False) is False
+    assert reporter.logged == [f"job.batch/{running['metadata']['name']} found running"]
+    assert not {request.method for request in objects.asked} & {"POST", "PATCH", "DELETE"}
     elsewhere = make_staging(
         s3, hub, make_options(MODEL), objects.client, "elsewhere", on="cluster"
     )
@@ -402,8 +402,8 @@ def test_local_only_settings_are_reported(
     here, there, mine = (
         replace(staging, job=replace(staging.job, hub=public)) for staging in (here, there, mine)
     )
-    told = "\n".join(here.summary_lines())
-    assert "--stage-proxy" in told and "SSL_CERT_FILE" in told and "--stage-ca" in told
+    summary = "\n".join(here.summary_lines())
+    assert "--stage-proxy" in summary and "SSL_CERT_FILE" in summary and "--stage-ca" in summary
     for staging in (there, mine):
         assert "--stage-" not in "\n".join(staging.summary_lines())
 

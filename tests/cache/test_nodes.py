@@ -66,7 +66,7 @@ class TestNodes:
         assert candidates is not None
         (one,) = candidates.nodes
         assert (one.name, one.capacity.memory) == ("a", 70 * GIB)
-        assert [asked.query.get("fieldSelector") for asked in objects.asked] == [
+        assert [request.query.get("fieldSelector") for request in objects.asked] == [
             None,
             "spec.nodeName=a",
         ]
@@ -142,7 +142,7 @@ class TestCachesOnDisk:
 
     def test_without_caches_no_runtime_is_asked_for(self, objects: Objects) -> None:
         self.free(objects)
-        assert not any("alluxioruntimes" in asked.path for asked in objects.asked)
+        assert not any("alluxioruntimes" in request.path for request in objects.asked)
 
 
 class TestTaintsOfGraphs:
@@ -185,4 +185,4 @@ class TestTaintsOfGraphs:
             make_node("a", taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])
         ]
         survey(objects)
-        assert not any("nvidia.com" in asked.path for asked in objects.asked)
+        assert not any("nvidia.com" in request.path for request in objects.asked)

@@ -43,8 +43,10 @@ class TestNeeded:
         assert not any("dataloads" in permission for permission in permissions(load=False))
 
     def test_a_secret_is_made_for_s3(self) -> None:
-        made = {f"{verb} secrets in namespace ns" for verb in ("get", "create", "patch")}
-        assert permissions() == FLUID | CLAIMS | made
+        secret_permissions = {
+            f"{verb} secrets in namespace ns" for verb in ("get", "create", "patch")
+        }
+        assert permissions() == FLUID | CLAIMS | secret_permissions
 
     def test_an_existing_secret_is_only_read(self) -> None:
         required = permissions(s3_secret="keys")
@@ -317,8 +319,8 @@ class TestNameIsFree:
             check(objects.client)
 
     def test_fluids_own_claim_is_none(self, objects: Objects) -> None:
-        made = {"name": "llama", "namespace": "ns", "annotations": {"CreatedBy": "fluid"}}
-        objects.add(PVCS, {"metadata": made})
+        metadata = {"name": "llama", "namespace": "ns", "annotations": {"CreatedBy": "fluid"}}
+        objects.add(PVCS, {"metadata": metadata})
         check(objects.client)
 
     def test_a_foreign_secret(self, objects: Objects) -> None:

@@ -27,11 +27,11 @@ def volume(name: str, namespace: str) -> Object:
     return owned_object(PVS, name, spec={"claimRef": {"namespace": namespace}})
 
 
-def add_objects(objects: Objects, *made: tuple[Kind, Object]) -> None:
+def add_objects(objects: Objects, *kinds_and_objects: tuple[Kind, Object]) -> None:
     for kind in removal.OWNED_KINDS:
         objects.lists[kind.path("ns")] = []
     objects.lists[PODS.path("ns")] = []
-    for kind, obj in made:
+    for kind, obj in kinds_and_objects:
         objects.lists[kind.path("ns")].append(obj)
         objects.add(kind, obj)
 
@@ -61,7 +61,7 @@ def test_readers_go_before_what_they_read_and_the_dataset_last(objects: Objects)
     )
     ours_ = "app.kubernetes.io/managed-by=kubectl-fluidmodel,fluidmodel.io/model=demo"
     selectors = {
-        asked.query["labelSelector"] for asked in objects.asked[:-1] if "limit" in asked.query
+        request.query["labelSelector"] for request in objects.asked[:-1] if "limit" in request.query
     }
     assert selectors == {ours_, f"{ours_},fluidmodel.io/stage=true"}
 
@@ -119,7 +119,7 @@ def test_a_cache_that_others_refer_to_stays(objects: Objects, force: bool) -> No
         run(objects, force=force)
     assert caught.value.reason == "other namespaces refer to it: team-a/llama"
     assert "uncache llama -n team-a" in str(caught.value.hint)
-    assert not any(asked.method == "DELETE" for asked in objects.asked)
+    assert not any(request.method == "DELETE" for request in objects.asked)
 
 
 def test_references_that_are_gone_hold_nothing(objects: Objects) -> None:
@@ -150,7 +150,7 @@ class TestUncache:
         with pytest.raises(FluidModelError, match="pods read from cache demo: engine-0") as caught:
             run(objects)
         assert "--force" in caught.value.hint
-        assert not any(asked.method == "DELETE" for asked in objects.asked)
+        assert not any(request.method == "DELETE" for request in objects.asked)
         assert run(objects, force=True)[0] == ["dataset.data.fluid.io/demo deleted"]
 
     def test_what_an_nfs_source_has_besides_is_asked_for(self, objects: Objects) -> None:

@@ -33,9 +33,9 @@ def reader(name: str, node: str, claim: str = "demo", phase: str = "Running") ->
 
 
 def test_the_nodes_are_in_the_order_of_the_workers_numbers(objects: Objects) -> None:
-    made = [worker(10, "n10"), worker(2, "n2"), *(worker(n, f"n{n}") for n in (0, 1))]
-    made += [worker(n, f"n{n}") for n in range(3, 10)]
-    objects.lists[PODS.path("ns")] = made
+    workers = [worker(10, "n10"), worker(2, "n2"), *(worker(n, f"n{n}") for n in (0, 1))]
+    workers += [worker(n, f"n{n}") for n in range(3, 10)]
+    objects.lists[PODS.path("ns")] = workers
     nodes = resizing.worker_nodes(objects.client, "ns", "demo")
     assert nodes == tuple(f"n{n}" for n in range(11))
 

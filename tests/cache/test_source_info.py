@@ -29,11 +29,11 @@ BYTES = sum(map(len, MODEL.values()))
 XML = {"Content-Type": "application/xml"}
 
 
-def bucket(asked: HttpRequest) -> HttpResponse:
+def bucket(request: HttpRequest) -> HttpResponse:
     """A store that holds a small model below `llama/`."""
-    name = asked.path.rpartition("/")[2]
+    name = request.path.rpartition("/")[2]
     if name in MODEL:
-        first, _, last = asked.headers["Range"].removeprefix("bytes=").partition("-")
+        first, _, last = request.headers["Range"].removeprefix("bytes=").partition("-")
         part = MODEL[name][int(first) : int(last) + 1]
         return HttpResponse(
             206, part, {"Content-Range": f"bytes {first}-{last}/{len(MODEL[name])}"}
@@ -184,11 +184,11 @@ class TestQuotaInsteadOfMeasuring:
 def web(files: Mapping[str, bytes]) -> RequestHandler:
     """A server with an index of the files below `/m/`."""
 
-    def respond(asked: HttpRequest) -> HttpResponse:
-        if asked.path == "/m/":
+    def respond(request: HttpRequest) -> HttpResponse:
+        if request.path == "/m/":
             links = "".join(f"<a href='{name}'>x</a>" for name in files)
             return HttpResponse(200, links.encode(), {"Content-Type": "text/html"})
-        return HttpResponse(200, files[asked.path.removeprefix("/m/")])
+        return HttpResponse(200, files[request.path.removeprefix("/m/")])
 
     return respond
 
@@ -243,8 +243,8 @@ class TestJudging:
     def test_files_that_may_be_listed_but_not_read_are_reported(self) -> None:
         denied = HttpResponse(403, b"<Error><Code>AccessDenied</Code></Error>", XML)
 
-        def respond(asked: HttpRequest) -> HttpResponse:
-            return denied if asked.path.count("/") > 1 else bucket(asked)
+        def respond(request: HttpRequest) -> HttpResponse:
+            return denied if request.path.count("/") > 1 else bucket(request)
 
         with serve(respond) as server:
             info = look(endpoint=server.url, s3_secret="mine")

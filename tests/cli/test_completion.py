@@ -141,20 +141,20 @@ GRAPH = {
 OTHER = {"metadata": {"name": "other"}, "spec": {"components": [{"name": "x", "type": "worker"}]}}
 
 
-def answer(asked: HttpRequest) -> HttpResponse:
+def answer(request: HttpRequest) -> HttpResponse:
     space = "/namespaces/team"
-    if asked.path == f"/apis/data.fluid.io/v1alpha1{space}/datasets":
+    if request.path == f"/apis/data.fluid.io/v1alpha1{space}/datasets":
         columns = ["Name", "Ufs Total Size", "Cached Percentage", "Phase", "Age"]
         return table(columns, ["llama", "9GiB", "100.0%", "Bound", "1d"], ["qwen"] + [""] * 4)
-    if asked.path == f"/apis/nvidia.com/v1beta1{space}/dynamographdeployments":
-        if "as=Table" in asked.headers["Accept"]:
+    if request.path == f"/apis/nvidia.com/v1beta1{space}/dynamographdeployments":
+        if "as=Table" in request.headers["Accept"]:
             return table(["Name", "Ready", "Backend"], ["chat", "True", "vllm"])
         return json_response({"kind": "List", "items": [GRAPH, OTHER]})
-    if asked.path == "/api/v1/nodes":
+    if request.path == "/api/v1/nodes":
         return table(["Name", "Status"], ["gpu-0", "Ready"], ["gpu-1", "NotReady"])
-    if asked.path == "/api/v1/namespaces":
+    if request.path == "/api/v1/namespaces":
         return table(["Name", "Status"], ["default", "Active"], ["team", "Active"])
-    if asked.path == f"/api/v1{space}/secrets":
+    if request.path == f"/api/v1{space}/secrets":
         return table(["Name", "Type", "Data"], ["minio-keys", "Opaque", "2"])
     return status(404, "not found", "NotFound")
 
@@ -222,9 +222,9 @@ def test_files_are_left_to_the_shell() -> None:
 
 def test_the_data_of_secrets_are_not_asked_for(server: Server) -> None:
     complete("cache", "s3://b/m", "--s3-secret", "")
-    (asked,) = server.requests
-    assert asked.headers["Accept"].startswith("application/json;as=Table;v=v1;g=meta.k8s.io")
-    assert asked.query["includeObject"] == "None"
+    (request,) = server.requests
+    assert request.headers["Accept"].startswith("application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert request.query["includeObject"] == "None"
 
 
 class TestLogin:

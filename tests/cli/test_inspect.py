@@ -189,9 +189,9 @@ class TestOne:
         snapshot = samples.snapshot(
             *fleet.llama(), read_failures=[ReadFailure("nodes", "", "no", True)]
         )
-        shown = json.loads(run_on_bundle(tmp_path, snapshot, fleet.LLAMA, "-o", "json").out)
-        assert shown["kind"] == "Inspection"
-        assert shown["missing"][0]["resource"] == "nodes"
+        document = json.loads(run_on_bundle(tmp_path, snapshot, fleet.LLAMA, "-o", "json").out)
+        assert document["kind"] == "Inspection"
+        assert document["missing"][0]["resource"] == "nodes"
         listed = yaml.safe_load(run_on_bundle(tmp_path, snapshot, "-o", "yaml").out)
         assert listed["kind"] == "InspectionList"
         assert [cache["metadata"]["name"] for cache in listed["items"]] == [fleet.LLAMA]

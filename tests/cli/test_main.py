@@ -47,18 +47,18 @@ class TestHelp:
 
     @pytest.mark.parametrize("verb", ["cache", "uncache", "pin", "unpin"])
     def test_kubectls_connection_flags_are_there(self, verb: str) -> None:
-        shown = run(verb, "--help").out
+        help_text = run(verb, "--help").out
         flags = (
             "-n, --namespace --kubeconfig --context --cluster --user --as --as-group --token "
             "-s, --server --certificate-authority --insecure-skip-tls-verify --tls-server-name "
             "--request-timeout --dry-run"
         )
-        assert [flag for flag in flags.split() if flag not in shown] == []
+        assert [flag for flag in flags.split() if flag not in help_text] == []
 
     def test_no_flag_takes_a_credential_of_a_store(self) -> None:
-        shown = run("cache", "--help").out.lower()
-        assert "--access-key" not in shown
-        assert "--secret-key" not in shown
+        help_text = run("cache", "--help").out.lower()
+        assert "--access-key" not in help_text
+        assert "--secret-key" not in help_text
 
     def test_the_examples_of_cache_parse(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What help shows must be accepted: each as a dry run, offline.
@@ -181,7 +181,7 @@ class TestExitCodes:
     def cache(self, answer: HttpResponse, *more: str, version: bool = False) -> tuple[int, str]:
         """Run `cache` on a server that always gives one answer, but for its version."""
         responses = {"/version": json_response({"gitVersion": "v1.36.3"})} if version else {}
-        with serve(lambda asked: responses.get(asked.path, answer)) as server:
+        with serve(lambda request: responses.get(request.path, answer)) as server:
             ended = run("cache", "pvc://c/m", "--quota", "9Gi", "--server", server.url, *more)
         assert ended.out == ""
         return ended.code, ended.error
@@ -213,8 +213,8 @@ class TestExitCodes:
         assert self.cache(HttpResponse(200, b"<html>router</html>"))[0] == 3
 
     def test_permissions_are_missing(self) -> None:
-        def respond(asked: HttpRequest) -> HttpResponse:
-            if asked.method == "POST":
+        def respond(request: HttpRequest) -> HttpResponse:
+            if request.method == "POST":
                 return json_response({"status": {"allowed": False}}, 201)
             return json_response({"versions": [{"version": "v1alpha1"}]})
 

@@ -40,7 +40,7 @@ DRY = pytest.mark.parametrize("flag", ["--dry-run", "--dry-run=server"])
 
 
 def deletions(objects: Objects) -> list[bytes]:
-    return [asked.body for asked in objects.asked if asked.method == "DELETE"]
+    return [request.body for request in objects.asked if request.method == "DELETE"]
 
 
 @DRY
@@ -52,9 +52,9 @@ def test_a_dry_run_deletes_nothing(server: str, objects: Objects, flag: str) -> 
         f"dataset.data.fluid.io/demo deleted ({word} dry run)",
     ]
     assert len(objects.served) == 2
-    asked = deletions(objects)
-    assert len(asked) == (2 if word == "server" else 0), "the server is asked for real"
-    assert all(json.loads(body)["dryRun"] == ["All"] for body in asked)
+    bodies = deletions(objects)
+    assert len(bodies) == (2 if word == "server" else 0), "the server is asked for real"
+    assert all(json.loads(body)["dryRun"] == ["All"] for body in bodies)
 
 
 @pytest.mark.parametrize("flags", [[], ["--dry-run"], ["--dry-run=server"]])
@@ -104,9 +104,9 @@ def test_no_wait_names_what_continues(server: str) -> None:
 
 
 def adopted_object(kind: Kind, name: str = "demo") -> Object:
-    made = owned_object(kind, name)
-    made["metadata"]["labels"][names.ADOPTED_LABEL] = "true"
-    return made
+    obj = owned_object(kind, name)
+    obj["metadata"]["labels"][names.ADOPTED_LABEL] = "true"
+    return obj
 
 
 class TestAdopted:
@@ -140,8 +140,8 @@ class TestAdopted:
             "alluxioruntime.data.fluid.io/demo released",
             "dataset.data.fluid.io/demo released",
         ]
-        patches = [asked for asked in objects.asked if asked.method == "PATCH"]
-        assert [json.loads(asked.body)["metadata"] for asked in patches] == [
+        patches = [request for request in objects.asked if request.method == "PATCH"]
+        assert [json.loads(request.body)["metadata"] for request in patches] == [
             {"name": "demo", "namespace": "ns"}
         ] * 2
         assert len(deletions(objects)) == 1

@@ -71,8 +71,8 @@ class Repo:
             name: content if isinstance(content, Blob) else blob(content)
             for name, content in sorted(files.items())
         }
-        told = "".join(f"{name} {content.sha256}\n" for name, content in blobs.items())
-        sha = hashlib.sha1(f"{self.name} {len(self.commits)}\n{told}".encode()).hexdigest()
+        listing = "".join(f"{name} {content.sha256}\n" for name, content in blobs.items())
+        sha = hashlib.sha1(f"{self.name} {len(self.commits)}\n{listing}".encode()).hexdigest()
         self.commits[sha] = blobs
         self.branches[branch] = sha
         return sha

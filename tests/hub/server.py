@@ -95,9 +95,9 @@ class FakeHub:
 
     def add_fault(self, kind: str, match: str = "", **settings: Any) -> Fault:
         """Switch a fault on."""
-        made = Fault(kind, match, **settings)
-        self.faults.append(made)
-        return made
+        fault = Fault(kind, match, **settings)
+        self.faults.append(fault)
+        return fault
 
     def requests_matching(self, match: str = "", on: str = "any") -> list[Request]:
         return [

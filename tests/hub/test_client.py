@@ -116,8 +116,8 @@ def test_a_refusal_is_translated_without_another_http_library(
         monkeypatch.setitem(sys.modules, name, None)
     answer = urllib3.HTTPResponse(status=code, headers=headers)
     who = HubCredentials("https://hub.example.com", "")
-    told = error_from_response(who, "o/m", "main", "https://hub.example.com/o/m", answer)
-    assert message in told.message
+    error = error_from_response(who, "o/m", "main", "https://hub.example.com/o/m", answer)
+    assert message in error.message
 
 
 def test_transient_errors_are_retried_after_the_requested_delay(server: Server) -> None:

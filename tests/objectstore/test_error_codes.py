@@ -142,12 +142,13 @@ def test_doctor_knows_it_by_the_same_table(recorded: tuple[HttpResponse, str, st
 def test_by_how_much_a_clock_is_off() -> None:
     theirs = email.utils.formatdate(time.time() + 7200, usegmt=True)
     meta = {"HTTPHeaders": {"Date": theirs}, "HTTPStatusCode": 403}
-    told = error_codes.parse_error(
+    details = error_codes.parse_error(
         {"Error": {"Code": "RequestTimeTooSkewed"}, "ResponseMetadata": meta}, "x"
     )
-    assert 7190 < told.skew < 7210
+    assert 7190 < details.skew < 7210
     assert (
-        "clock is off by 7" in error_codes.explain_error(told, "AWS", "b", has_credentials=True)[0]
+        "clock is off by 7"
+        in error_codes.explain_error(details, "AWS", "b", has_credentials=True)[0]
     )
     assert (
         error_codes.parse_clock_skew({"date": "yesterday"}) == error_codes.parse_clock_skew({}) == 0

@@ -51,8 +51,8 @@ def test_links_below(page: str, directories: list[str], files: list[str]) -> Non
 def tree(files: dict[str, bytes], *, lengths: bool = True) -> RequestHandler:
     """A server that shows an index of every directory."""
 
-    def respond(asked: HttpRequest) -> HttpResponse:
-        path = asked.path
+    def respond(request: HttpRequest) -> HttpResponse:
+        path = request.path
         if path.endswith("/"):
             rests = [name[len(path) :] for name in files if name.startswith(path)]
             below = {rest[: rest.find("/") + 1] or rest for rest in rests}
@@ -82,7 +82,7 @@ MODEL = {
 def test_a_tree_is_listed_with_sizes(tail: str) -> None:
     with serve(tree(MODEL)) as server:
         listing = list_directory(f"{server.url}/m{tail}")
-        methods = {(asked.method, asked.path) for asked in server.requests}
+        methods = {(request.method, request.path) for request in server.requests}
     assert listing.files == (
         SourceFile("config.json", 2),
         SourceFile("original/params.json", 3),
@@ -117,7 +117,7 @@ def test_a_file_without_a_size() -> None:
 
 
 def test_directories_that_link_in_a_circle_end() -> None:
-    def respond(asked: HttpRequest) -> HttpResponse:
+    def respond(request: HttpRequest) -> HttpResponse:
         return HttpResponse(200, b"<a href='again/'>x</a>", {"Content-Type": "text/html"})
 
     with serve(respond) as server, pytest.raises(FluidModelError, match="is too large"):
@@ -174,10 +174,10 @@ def test_a_page_is_parsed_in_time(worst: str) -> None:
 def test_parts_of_files_are_read(ranges: bool) -> None:
     content = bytes(range(256)) * 100
 
-    def respond(asked: HttpRequest) -> HttpResponse:
+    def respond(request: HttpRequest) -> HttpResponse:
         if not ranges:
             return HttpResponse(200, content)
-        first, _, last = asked.headers["Range"].removeprefix("bytes=").partition("-")
+        first, _, last = request.headers["Range"].removeprefix("bytes=").partition("-")
         return HttpResponse(206, content[int(first) : int(last) + 1])
 
     with serve(respond) as server:

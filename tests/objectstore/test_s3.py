@@ -22,9 +22,9 @@ KEYS = S3Credentials("AKIATEST", "hidden-value")
 
 
 def test_keys_are_not_in_a_repr() -> None:
-    shown = repr(S3Store("http://s3", "", S3Credentials("AKIATEST", "hidden-value", "token-value")))
+    text = repr(S3Store("http://s3", "", S3Credentials("AKIATEST", "hidden-value", "token-value")))
     for secret in ("AKIATEST", "hidden-value", "token-value"):
-        assert secret not in shown
+        assert secret not in text
 
 
 @pytest.mark.parametrize(
@@ -222,8 +222,8 @@ def test_without_keys_requests_are_unsigned() -> None:
 def test_an_empty_snapshot_of_a_hub_cache_is_detected_by_its_blobs() -> None:
     sha, top = "ab" * 20, "hub/models--acme--tiny"
 
-    def respond(asked: HttpRequest) -> HttpResponse:
-        inside = asked.query["prefix"] == f"{top}/blobs/"
+    def respond(request: HttpRequest) -> HttpResponse:
+        inside = request.query["prefix"] == f"{top}/blobs/"
         entry = f"<Contents><Key>{top}/blobs/x</Key><Size>9</Size></Contents>" if inside else ""
         body = f"<ListBucketResult>{entry}</ListBucketResult>"
         return HttpResponse(200, body.encode(), {"Content-Type": "application/xml"})
@@ -240,8 +240,8 @@ def test_an_empty_snapshot_of_a_hub_cache_is_detected_by_its_blobs() -> None:
     ("key", "folder"), [("models/q.gguf", "s3://b123/models"), ("q.gguf", "s3://b123")]
 )
 def test_one_object_is_distinguished_from_an_empty_prefix(key: str, folder: str) -> None:
-    def respond(asked: HttpRequest) -> HttpResponse:
-        inside = asked.query["prefix"] == key
+    def respond(request: HttpRequest) -> HttpResponse:
+        inside = request.query["prefix"] == key
         entry = f"<Contents><Key>{key}</Key><Size>9</Size></Contents>" if inside else ""
         body = f"<ListBucketResult>{entry}</ListBucketResult>"
         return HttpResponse(200, body.encode(), {"Content-Type": "application/xml"})
@@ -253,8 +253,8 @@ def test_one_object_is_distinguished_from_an_empty_prefix(key: str, folder: str)
 
 
 def test_files_are_read_in_part() -> None:
-    def respond(asked: HttpRequest) -> HttpResponse:
-        assert asked.path == "/b123/p/a b.bin" and asked.headers["Range"] == "bytes=2-4"
+    def respond(request: HttpRequest) -> HttpResponse:
+        assert request.path == "/b123/p/a b.bin" and request.headers["Range"] == "bytes=2-4"
         return HttpResponse(206, b"234", {"Content-Range": "bytes 2-4/9"})
 
     with serve(respond) as server:

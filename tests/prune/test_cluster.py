@@ -44,9 +44,9 @@ def job(days: float, condition: str = "Complete", **more: Any) -> Object:
 
 
 def cache(days: float = 20, **parts: Any) -> list[Object]:
-    made = samples.cache(labels=parts.pop("labels", OURS), **parts)
-    made[0]["metadata"]["creationTimestamp"] = stamp(days)
-    return made
+    objects = samples.cache(labels=parts.pop("labels", OURS), **parts)
+    objects[0]["metadata"]["creationTimestamp"] = stamp(days)
+    return objects
 
 
 def state(*objects: Object, owned: list[Object] | None = None, **more: Any) -> ClusterState:

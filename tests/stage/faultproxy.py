@@ -60,9 +60,9 @@ class FaultProxy:
     def add_fault(
         self, kind: str, method: str = "", match: str = "", **settings: Any
     ) -> StoreFault:
-        made = StoreFault(kind, match, method, **settings)
-        self.faults.append(made)
-        return made
+        fault = StoreFault(kind, match, method, **settings)
+        self.faults.append(fault)
+        return fault
 
     def count(self, method: str, match: str = "") -> int:
         return sum(1 for m, path in self.requests if m == method and re.search(match, path))

@@ -100,27 +100,27 @@ def test_the_deadline_grows_with_the_plan() -> None:
 def test_temporary_keys_are_passed_with_their_session_token() -> None:
     names = {variable["name"] for variable in container(build_job(PLAN, SETTINGS))["env"]}
     assert "AWS_SESSION_TOKEN" not in names
-    made = build_job(PLAN, replace(SETTINGS, session_token=SecretKey("keys", "token")))
-    env = {variable["name"]: variable for variable in container(made)["env"]}
+    job = build_job(PLAN, replace(SETTINGS, session_token=SecretKey("keys", "token")))
+    env = {variable["name"]: variable for variable in container(job)["env"]}
     reference = env["AWS_SESSION_TOKEN"]["valueFrom"]["secretKeyRef"]
     assert reference == {"name": "keys", "key": "token"}
 
 
 def test_nothing_is_installed_into_a_pod_with_keys() -> None:
-    made = container(build_job(PLAN, replace(SETTINGS, image="registry/own:1")))
-    assert made["image"] == "registry/own:1"
-    assert made["command"] == ["python", "-m", "kubectl_fluidmodel", "stage"]
-    assert "pip" not in json.dumps(made) and "PYTHONPATH" not in json.dumps(made)
+    spec = container(build_job(PLAN, replace(SETTINGS, image="registry/own:1")))
+    assert spec["image"] == "registry/own:1"
+    assert spec["command"] == ["python", "-m", "kubectl_fluidmodel", "stage"]
+    assert "pip" not in json.dumps(spec) and "PYTHONPATH" not in json.dumps(spec)
 
 
 def test_the_container_runs_this_package(tmp_path: Path) -> None:
     """The container's own words, run by the Python of the tests: the plan is that of the Job."""
     with FakeHub(Repo("org/model", {"config.json": b"{}", "model.safetensors": b"x" * 99})) as hub:
         plan = HubClient(HubCredentials(hub.endpoint, "")).plan("org/model")
-        made = container(build_job(plan, replace(SETTINGS, endpoint_hub=hub.endpoint)))
-        arguments = [sys.executable, *made["command"][1:], *made["args"]]
+        spec = container(build_job(plan, replace(SETTINGS, endpoint_hub=hub.endpoint)))
+        arguments = [sys.executable, *spec["command"][1:], *spec["args"]]
         env = {
-            variable["name"]: variable["value"] for variable in made["env"] if "value" in variable
+            variable["name"]: variable["value"] for variable in spec["env"] if "value" in variable
         }
         done = subprocess.run(
             [*(word.replace("$(FLUIDMODEL_SHARD)", "0") for word in arguments), "--dry-run=client"],
@@ -167,8 +167,8 @@ class TestNetwork:
         return dict(build_job(PLAN, self.settings(**flags))["spec"]["template"]["spec"])
 
     def env(self, **flags: Any) -> dict[str, str]:
-        made = self.pod(**flags)["containers"][0]["env"]
-        return {variable["name"]: variable.get("value", "") for variable in made}
+        variables = self.pod(**flags)["containers"][0]["env"]
+        return {variable["name"]: variable.get("value", "") for variable in variables}
 
     def test_no_network_settings_by_default(self) -> None:
         assert not {"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"} & set(self.env())
@@ -183,9 +183,9 @@ class TestNetwork:
 
     @pytest.mark.parametrize("kind", ["configmap", "secret"])
     def test_certificates_are_mounted_and_trusted(self, kind: str) -> None:
-        made = self.pod(ca=f"{kind}/corp:bundle.pem")
-        volumes = {volume["name"]: volume for volume in made["volumes"]}
-        mounts = {mount["name"]: mount for mount in made["containers"][0]["volumeMounts"]}
+        spec = self.pod(ca=f"{kind}/corp:bundle.pem")
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        mounts = {mount["name"]: mount for mount in spec["containers"][0]["volumeMounts"]}
         assert "corp" in json.dumps(volumes["ca"])
         assert mounts["ca"]["readOnly"]
         env = self.env(ca=f"{kind}/corp:bundle.pem")
@@ -234,6 +234,6 @@ class TestImage:
             require_image(None, {"FLUIDMODEL_IMAGE": name})
 
     def test_the_error_without_an_image_names_both_alternatives(self) -> None:
-        told = no_image_error()
+        error = no_image_error()
         for part in ("docker build -t ", "docker push ", "--image ", "--stage-on client"):
-            assert part in told.hint
+            assert part in error.hint

@@ -174,8 +174,8 @@ def test_a_slow_copy_is_active(
         wait_until(lambda: slow.hits > 0)
         time.sleep(1.5)
         store = harness.s3.store()
-        seen = abort_stale_uploads(store, harness.destination, MODEL, 0.0)
-        assert [upload.aborted for upload in seen] == [False]
+        uploads = abort_stale_uploads(store, harness.destination, MODEL, 0.0)
+        assert [upload.aborted for upload in uploads] == [False]
     finally:
         done.set()
         thread.join()

@@ -56,11 +56,11 @@ def documented(*names: str) -> list[Statement]:
 
 def without(right: str) -> list[Statement]:
     """What is advised for `stage`, less one right."""
-    made = [
+    statements = [
         {**statement, "Action": [action for action in statement["Action"] if action != right]}
         for statement in documented("StageAll", "StageList")
     ]
-    return [statement for statement in made if statement["Action"]]
+    return [statement for statement in statements if statement["Action"]]
 
 
 Allowed = Callable[[list[Statement]], S3Store]

@@ -70,11 +70,11 @@ def test_invalid_checkpoints_are_not_parsed(change: dict[str, object]) -> None:
 
 
 def test_a_manifest_survives_json() -> None:
-    made = Manifest(
+    original = Manifest(
         "a/b", "c" * 40, (ManifestEntry(FILE, "etag"),), staged_at="2026-01-01T00:00:00Z"
     )
-    assert manifest.parse_manifest(made.to_json()) == made
-    assert made.covers((FILE,)) and made.bytes == 100
+    assert manifest.parse_manifest(original.to_json()) == original
+    assert original.covers((FILE,)) and original.bytes == 100
 
 
 @dataclass(frozen=True)
@@ -143,9 +143,9 @@ def test_other_documents_are_no_manifest(text: str) -> None:
 
 
 def test_a_manifest_with_a_wrong_byte_count_is_refused() -> None:
-    made = json.loads(Manifest("a/b", "c" * 40, (ManifestEntry(FILE, "e"),)).to_json())
+    document = json.loads(Manifest("a/b", "c" * 40, (ManifestEntry(FILE, "e"),)).to_json())
     with pytest.raises(ValueError, match="bytes"):
-        manifest.parse_manifest(json.dumps({**made, "bytes": 99}))
+        manifest.parse_manifest(json.dumps({**document, "bytes": 99}))
 
 
 def test_a_layout_keeps_its_state_outside_the_mounted_files() -> None:

@@ -103,7 +103,7 @@ def cache(
 
 def chat(pinned_to: str = "llama", name: str = "chat", **metadata: Any) -> dict[str, Any]:
     """A graph with two workers, pinned to a cache; empty for one that mounts it by hand."""
-    made = graph(
+    obj = graph(
         "ns",
         name,
         component("Front", "frontend", gpus=0),
@@ -111,7 +111,7 @@ def chat(pinned_to: str = "llama", name: str = "chat", **metadata: Any) -> dict[
         **metadata,
     )
     request = PinRequest(pinned_to or "llama", f"fluid.io/s-ns-{pinned_to}")
-    pinned = pin_graph(made, request).object
+    pinned = pin_graph(obj, request).object
     if not pinned_to:
         del pinned["metadata"]["annotations"]
     return pinned

@@ -125,14 +125,14 @@ def test_later_updates_follow_the_branch_that_was_asked_for(followed, asked, rec
 def test_the_globs_of_the_first_staging_are_kept():
     recorded = {"include": '["*.safetensors"]', "exclude": '["a b/*"]'}
     state = find_state([cache("llama", OLD, **recorded)], "ns", "llama", NEW)
-    made = cache_options(parse("llama"), state, "main")
-    assert made.staging is not None
-    hub = made.staging.hub
+    new = cache_options(parse("llama"), state, "main")
+    assert new.staging is not None
+    hub = new.staging.hub
     assert (hub.include, hub.exclude) == (("*.safetensors",), ("a b/*",))
     options = replace(parse("llama"), hub=HubOptions(exclude=("*.bin",)))
-    made = cache_options(options, state, "main")
-    assert made.staging is not None
-    assert (made.staging.hub.include, made.staging.hub.exclude) == ((), ("*.bin",))
+    new = cache_options(options, state, "main")
+    assert new.staging is not None
+    assert (new.staging.hub.include, new.staging.hub.exclude) == ((), ("*.bin",))
 
 
 def test_high_concurrency_is_kept():
@@ -144,8 +144,8 @@ def test_high_concurrency_is_kept():
         is False
     )
     old.runtimes[0]["spec"]["properties"] = {"alluxio.fuse.jnifuse.enabled": "false"}
-    made = cache_options(parse("llama"), find_state([old], "ns", "llama", NEW), "main")
-    assert made.high_concurrency is True
+    new = cache_options(parse("llama"), find_state([old], "ns", "llama", NEW), "main")
+    assert new.high_concurrency is True
 
 
 def test_another_run_gets_the_same_hub_store_and_way_of_staging():

@@ -86,15 +86,15 @@ def test_what_is_left(case):
 def test_the_new_cache_takes_its_settings_from_the_old_one_until_it_exists():
     old = cache("llama", OLD)
     assert find_state([old], "ns", "llama", NEW).template is old
-    made = new()
-    assert find_state([old, made], "ns", "llama", NEW).template is made
-    made.runtimes.clear()
-    assert find_state([old, made], "ns", "llama", NEW).template is old
+    target = new()
+    assert find_state([old, target], "ns", "llama", NEW).template is target
+    target.runtimes.clear()
+    assert find_state([old, target], "ns", "llama", NEW).template is old
 
 
 def test_the_way_back_is_an_update_to_the_old_commit():
-    old, made = cache("llama", OLD), new(graphs=(chat(LLAMA),))
-    state = find_state([old, made], "ns", LLAMA, OLD)
+    old, target = cache("llama", OLD), new(graphs=(chat(LLAMA),))
+    state = find_state([old, target], "ns", LLAMA, OLD)
     assert (state.name, [old.name for old in state.old]) == ("llama", [LLAMA])
     assert state.is_cached and not state.is_done
     assert [graph.reference for graph in state.old[0].graphs] == ["chat"]
@@ -190,7 +190,7 @@ def test_a_bucket_that_was_filled_by_hand_gets_the_way_to_commits():
 
 
 def test_a_cache_that_is_being_deleted_is_not_complete():
-    made = new()
-    dataset = copy.deepcopy(made.dataset)
+    target = new()
+    dataset = copy.deepcopy(target.dataset)
     dataset["metadata"]["deletionTimestamp"] = "2026-03-01T00:00:00Z"
-    assert not find_state([replace(made, dataset=dataset)], "ns", "llama", NEW).is_cached
+    assert not find_state([replace(target, dataset=dataset)], "ns", "llama", NEW).is_cached

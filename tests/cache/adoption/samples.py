@@ -51,11 +51,11 @@ def hand_made(
     loads: list[Object] | None = None,
 ) -> HandMadeCache:
     """A cache of a fixture; arguments are merged into its mount and the specs of its objects."""
-    made, engine, *settings = load_fixture(name)
-    made["spec"]["mounts"][0].update(mount or {})
-    made["spec"].update(dataset or {})
-    engine["spec"].update(runtime or {})
-    return require_adoptable(made, engine, settings if loads is None else loads)
+    dataset_object, runtime_object, *own_loads = load_fixture(name)
+    dataset_object["spec"]["mounts"][0].update(mount or {})
+    dataset_object["spec"].update(dataset or {})
+    runtime_object["spec"].update(runtime or {})
+    return require_adoptable(dataset_object, runtime_object, own_loads if loads is None else loads)
 
 
 def desired(cache: HandMadeCache, listing: FileListing | None = MODEL) -> DesiredCache:
@@ -73,8 +73,10 @@ def desired(cache: HandMadeCache, listing: FileListing | None = MODEL) -> Desire
 
 def differences(cache: HandMadeCache, listing: FileListing | None = MODEL) -> dict[str, Difference]:
     """The differences of a cache, by setting."""
-    made = find_differences(cache, desired(cache, listing), listing.bytes if listing else None)
-    return {difference.setting: difference for difference in made}
+    found_differences = find_differences(
+        cache, desired(cache, listing), listing.bytes if listing else None
+    )
+    return {difference.setting: difference for difference in found_differences}
 
 
 def adoption(

@@ -19,9 +19,9 @@ def tier(**fields: Any) -> dict[str, Any]:
 
 
 def load(**spec: Any) -> list[Object]:
-    made: Object = load_fixture("full")[2]
-    made["spec"].update(spec)
-    return [made]
+    load_object: Object = load_fixture("full")[2]
+    load_object["spec"].update(spec)
+    return [load_object]
 
 
 def affinity(key: str, value: str) -> dict[str, Any]:
@@ -197,20 +197,20 @@ def test_what_has_a_consequence_comes_first() -> None:
 def test_a_cache_as_this_plugin_makes_it_has_no_difference() -> None:
     """So a rule that finds a difference where there is none fails here."""
     by_hand = hand_made()
-    made = desired(by_hand)
-    assert made.load is not None
+    desired_cache = desired(by_hand)
+    assert desired_cache.load is not None
     same = {
-        **made.dataset,
+        **desired_cache.dataset,
         "metadata": by_hand.dataset["metadata"],
-        "spec": {**made.dataset["spec"], **affinity("kubernetes.io/hostname", "gpu-0")},
+        "spec": {**desired_cache.dataset["spec"], **affinity("kubernetes.io/hostname", "gpu-0")},
     }
     level = {"mediumtype": "MEM", "path": "/dev/shm", "quota": "141Gi", "volumeType": "hostPath"}
     runtime = {
-        **made.runtime,
+        **desired_cache.runtime,
         "metadata": by_hand.runtime["metadata"],
-        "spec": {**made.runtime["spec"], "tieredstore": {"levels": [level]}},
+        "spec": {**desired_cache.runtime["spec"], "tieredstore": {"levels": [level]}},
     }
-    load_ = {**made.load, "metadata": {"name": "l", "namespace": "ns"}}
+    load_ = {**desired_cache.load, "metadata": {"name": "l", "namespace": "ns"}}
     assert differences(require_adoptable(same, runtime, [load_])) == {}
 
 

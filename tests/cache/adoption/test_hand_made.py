@@ -37,8 +37,8 @@ def managed(obj: Object, **more: str) -> Object:
 
 
 def with_mounts(*points: str) -> Object:
-    made = dataset()
-    return {**made, "spec": {"mounts": [{"mountPoint": point} for point in points]}}
+    plain_dataset = dataset()
+    return {**plain_dataset, "spec": {"mounts": [{"mountPoint": point} for point in points]}}
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ def test_a_cache_that_cannot_be_adopted_is_refused_with_the_reason(row: NotAdopt
 
 
 def test_another_type_of_runtime_is_named() -> None:
-    made = {**dataset(), "status": {"runtimes": [{"type": "juicefs"}]}}
+    other = {**dataset(), "status": {"runtimes": [{"type": "juicefs"}]}}
     with pytest.raises(FluidModelError, match="no AlluxioRuntime") as caught:
-        require_adoptable(made, None, [])
+        require_adoptable(other, None, [])
     assert "of type juicefs" in caught.value.reason
 
 
@@ -102,8 +102,8 @@ class TestBySource:
 
     @pytest.mark.parametrize("point", ["s3://models/acme/llama/", "s3a://models/acme/llama"])
     def test_other_spellings_are_the_same_source(self, point: str) -> None:
-        made = with_mounts(point)
-        assert select_by_source([made], SOURCE, "ns") == made
+        spelled = with_mounts(point)
+        assert select_by_source([spelled], SOURCE, "ns") == spelled
 
     def test_none_is_an_error_that_lists_them(self) -> None:
         with pytest.raises(FluidModelError, match="no Dataset in namespace ns") as caught:
@@ -143,9 +143,9 @@ class TestInTheCluster:
         assert caught.value.hint == "kubectl get datasets -n ns"
 
     def test_a_cache_that_is_being_deleted_is_left_alone(self, objects: Objects) -> None:
-        made = dataset()
-        made["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-        objects.add(names.DATASETS, made)
+        deleting = dataset()
+        deleting["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        objects.add(names.DATASETS, deleting)
         with pytest.raises(FluidModelError, match="is being deleted"):
             find_cache(objects.client, "ns", AdoptOptions(name="llama-by-hand"))
 

@@ -22,8 +22,8 @@ BY_TOTAL = Verification(True, None, 131 * GIB, 131 * GIB)
 
 @pytest.mark.parametrize("name", ["full", "small"])
 def test_the_table_fits_80_columns(name: str) -> None:
-    made = adoption(hand_made(name), PROVEN)
-    text = report.differences_text(made) + "\n" + report.summary_text(made)
+    planned = adoption(hand_made(name), PROVEN)
+    text = report.differences_text(planned) + "\n" + report.summary_text(planned)
     assert max(map(len, text.splitlines())) <= 80
     file = FIXTURES / f"{name}-80.txt"
     if os.environ.get("GOLDEN") == "write":

@@ -112,7 +112,7 @@ def source(**changes: Any) -> Object:
     }
 
 
-def serve(objects: Objects, made: Object | None = None) -> None:
+def serve(objects: Objects, served_dataset: Object | None = None) -> None:
     """A cluster with Fluid, and a cache in another namespace."""
     versions = [{"groupVersion": "data.fluid.io/v1alpha1", "version": "v1alpha1"}]
     objects.served["/apis"] = {
@@ -123,7 +123,7 @@ def serve(objects: Objects, made: Object | None = None) -> None:
         "kind": "APIGroup", "name": "data.fluid.io", "versions": versions,
     }  # fmt: skip
     objects.add(kinds.NAMESPACES, {"metadata": {"name": "default"}})
-    objects.add(names.DATASETS, made or source())
+    objects.add(names.DATASETS, served_dataset or source())
 
 
 def refused(objects: Objects, options: ReferenceOptions = OPTIONS) -> FluidModelError:
@@ -211,14 +211,17 @@ def test_fluid_without_the_controller_of_references_is_refused(objects: Objects)
 
 
 def planned() -> workflow.Reference:
-    made = build_reference("llama", "team-a", ("models", "llama"))
-    return workflow.Reference("team-a", OPTIONS, made, source())
+    dataset = build_reference("llama", "team-a", ("models", "llama"))
+    return workflow.Reference("team-a", OPTIONS, dataset, source())
 
 
 def bind(objects: Objects) -> None:
     """Fluid has bound the reference."""
-    made = {**build_reference("llama", "team-a", ("models", "llama")), "status": {"phase": "Bound"}}
-    objects.add(names.DATASETS, made)
+    dataset = {
+        **build_reference("llama", "team-a", ("models", "llama")),
+        "status": {"phase": "Bound"},
+    }
+    objects.add(names.DATASETS, dataset)
     claim = {"metadata": {"name": "llama", "namespace": "team-a"}, "status": {"phase": "Bound"}}
     objects.add(kinds.PVCS, claim)
 
@@ -267,12 +270,12 @@ def test_each_file_of_the_masters_list_has_to_be_cached(
     objects: Objects, monkeypatch: pytest.MonkeyPatch, cached: int, files: int, reason: str
 ) -> None:
     """Fluid's totals are rounded: 99% of one file can look complete."""
-    made = source()
-    made["metadata"]["annotations"] = {
+    dataset = source()
+    dataset["metadata"]["annotations"] = {
         "fluidmodel.io/files": str(files),
         "fluidmodel.io/bytes": str(10 << 30),
     }
-    serve(objects, made)
+    serve(objects, dataset)
     bind(objects)
 
     def run(_: Any, namespace: str, pod: str, _container: str, command: list[str], **__: Any):

@@ -139,7 +139,7 @@ class HubStaging:
             FluidModelError: names the obstacle; the same command resumes.
         """
         with self._open_store() as store:
-            if self._has_manifest(store, hidden=True):
+            if self._has_manifest(store, missing_if_denied=True):
                 reporter.log(f"already staged at {self.layout.uri} with a valid manifest")
                 return True
             if self.staging.on == "client":
@@ -162,8 +162,8 @@ class HubStaging:
         with reachable_store(store, self.client, self.namespace) as reached:
             yield reached
 
-    def _has_manifest(self, store: S3Store, *, hidden: bool = False) -> bool:
-        recorded = manifest.read_manifest(store, self.layout, missing_if_denied=hidden)
+    def _has_manifest(self, store: S3Store, *, missing_if_denied: bool = False) -> bool:
+        recorded = manifest.read_manifest(store, self.layout, missing_if_denied=missing_if_denied)
         return recorded is not None and recorded.covers(self.files.files)
 
     def _run_on_client(self, store: S3Store, reporter: ProgressReporter) -> None:

@@ -24,12 +24,8 @@ from kubectl_fluidmodel.output.goyaml import MAX_BYTES
 from kubectl_fluidmodel.output.serialize import format_objects, to_yaml
 from kubectl_fluidmodel.output.shell import Operand, command, kubectl
 from kubectl_fluidmodel.pin.options import PinOptions
-from kubectl_fluidmodel.pin.pinning import (
-    NoWorkersError,
-    PinRequest,
-    PinResult,
-    unpin_graph,
-)
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import NoWorkersError, PinResult, unpin_graph
 from kubectl_fluidmodel.pin.replacement import NotPinnedError, pin_or_replace
 from kubectl_fluidmodel.pin.request_advice import request_advice
 from kubectl_fluidmodel.records import dataclass

@@ -11,7 +11,8 @@ from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid.names import node_label_keys
 from kubectl_fluidmodel.objects.access import Object, namespace_of
 from kubectl_fluidmodel.output.shell import Operand, kubectl
-from kubectl_fluidmodel.pin.pinning import PinRequest, PinResult, pin_graph, unpin_graph
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import PinResult, pin_graph, unpin_graph
 
 
 class NotPinnedError(FluidModelError):

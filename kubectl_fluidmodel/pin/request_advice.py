@@ -8,7 +8,7 @@ from kubectl_fluidmodel.dynamo.deployment_request import (
     request_patch,
 )
 from kubectl_fluidmodel.objects.access import Object
-from kubectl_fluidmodel.pin.pinning import DEFAULT_MOUNT_PATH, PinRequest
+from kubectl_fluidmodel.pin.pin_request import DEFAULT_MOUNT_PATH, PinRequest
 
 
 def request_advice(obj: Object, request: PinRequest) -> tuple[Object, list[str]]:

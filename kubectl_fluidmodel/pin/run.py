@@ -14,7 +14,7 @@ import click
 from kubectl_fluidmodel.kube.config import context_namespace
 from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.pin.diff import print_diff
-from kubectl_fluidmodel.pin.pinning import PinRequest
+from kubectl_fluidmodel.pin.pin_request import PinRequest
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.pin.manifest_files import ManifestResult

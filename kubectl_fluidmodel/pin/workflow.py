@@ -28,11 +28,8 @@ from kubectl_fluidmodel.pin.graph_patch import (
 from kubectl_fluidmodel.pin.graph_reader import read_graph
 from kubectl_fluidmodel.pin.options import PinOptions
 from kubectl_fluidmodel.pin.output import PinPrinter, for_each_graph
-from kubectl_fluidmodel.pin.pinning import (
-    PinRequest,
-    PinResult,
-    unpin_graph,
-)
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import unpin_graph
 from kubectl_fluidmodel.pin.preflight.context import CacheInfo, PreflightContext
 from kubectl_fluidmodel.pin.replacement import pin_or_replace
 from kubectl_fluidmodel.pin.request_advice import request_advice
@@ -65,7 +62,9 @@ def pin_graphs(request: PinRequest, options: PinOptions, watchdog: Watchdog) -> 
             if served.kind.name == REQUEST:
                 _print_request_patch(served.object, reference, full)
             preflight.require_cache_label(info)
-            change = GraphChange.of(served, functools.partial(_pin, full), options.cache)
+            change = GraphChange.of(
+                served, lambda obj, schema: pin_or_replace(obj, full, schema), options.cache
+            )
             autoscalers, unread = read_autoscalers(client, change.result.graph)
             context = PreflightContext(info, change.before, change.result, full, autoscalers)
             findings = preflight.run_preflight(context)
@@ -90,7 +89,10 @@ def unpin_graphs(options: PinOptions) -> None:
         def unpin_one(reference: str) -> None:
             client.requests = 0
             served = read_graph(client, reference, client.namespace)
-            change = GraphChange.of(served, functools.partial(_unpin, options))
+            change = GraphChange.of(
+                served,
+                lambda obj, schema: unpin_graph(obj, options.cache, options.components, schema),
+            )
             findings = preflight.unpin_findings(change.before, change.result)
             _change_graph(client, options, printer, change, findings)
 
@@ -171,11 +173,3 @@ def _print_request_patch(obj: Object, reference: str, request: PinRequest) -> No
     for conflict in conflicts:
         print_warning(f"{REQUEST} {reference}: {conflict}")
     print_note(to_yaml(patch).rstrip("\n"))
-
-
-def _pin(request: PinRequest, obj: Object, schema: str | None) -> PinResult:
-    return pin_or_replace(obj, request, schema)
-
-
-def _unpin(options: PinOptions, obj: Object, schema: str | None) -> PinResult:
-    return unpin_graph(obj, options.cache, options.components, schema)

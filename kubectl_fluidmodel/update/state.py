@@ -22,7 +22,7 @@ from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.output.shell import Operand, command, kubectl
-from kubectl_fluidmodel.pin.pinning import PinRequest
+from kubectl_fluidmodel.pin.pin_request import PinRequest
 from kubectl_fluidmodel.pin.replacement import replace_pin
 from kubectl_fluidmodel.records import dataclass
 

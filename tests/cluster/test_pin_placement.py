@@ -15,7 +15,8 @@ from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.pin.cluster_reader import MAX_REQUESTS, CountingClient, read_cache
 from kubectl_fluidmodel.pin.graph_patch import GraphChange, apply_change, dry_run_on_server
 from kubectl_fluidmodel.pin.graph_reader import read_graph
-from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import pin_graph
 from kubectl_fluidmodel.pin.preflight import REFUSE, PreflightContext, run_preflight
 from tests.cluster import fleet
 from tests.cluster.api import ApiError, Object

@@ -16,7 +16,7 @@ from kubectl_fluidmodel.inventory.read_rates import ReadRates
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.pin import pinning
-from kubectl_fluidmodel.pin.pinning import PinRequest
+from kubectl_fluidmodel.pin.pin_request import PinRequest
 from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b

@@ -11,7 +11,8 @@ import yaml
 from kubectl_fluidmodel.dynamo.deployment_request import request_patch
 from kubectl_fluidmodel.dynamo.graph import NotPinnableError, open_graph
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import pin_graph, unpin_graph
 from tests.dynamo.conftest import FIXTURES
 
 REQUEST = PinRequest("llama", "fluid.io/s-ns-llama")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import pin_graph, unpin_graph
 
 REQUEST = PinRequest("llama", "fluid.io/s-ns-llama", use_model_path=True)
 SHELL = ["/bin/sh", "-c"]

@@ -14,7 +14,8 @@ from kubectl_fluidmodel.dynamo.yaml.editor import edit_document
 from kubectl_fluidmodel.dynamo.yaml_stream import split_documents
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.output.goyaml import GoLoader, load_yaml
-from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import pin_graph, unpin_graph
 from kubectl_fluidmodel.pin.replacement import replace_pin
 from tests.dynamo import strategies as gen
 from tests.dynamo.conftest import FIXTURES

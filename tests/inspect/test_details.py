@@ -13,7 +13,8 @@ from kubectl_fluidmodel.inspect.details import (
     LiveDetails,
     describe_caches,
 )
-from kubectl_fluidmodel.inspect.details_view import DetailsPage, _source_section
+from kubectl_fluidmodel.inspect.details_page import DetailsPage
+from kubectl_fluidmodel.inspect.details_view import _source_section
 from kubectl_fluidmodel.inventory import master_report
 from kubectl_fluidmodel.inventory.usage import CacheUsage
 from kubectl_fluidmodel.objects.access import Object

@@ -13,7 +13,8 @@ from kubectl_fluidmodel.dynamo.graph import open_graph
 from kubectl_fluidmodel.dynamo.pin_annotation import read_pins
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects.node_selector import terms_of
-from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import pin_graph, unpin_graph
 from tests.dynamo import strategies as gen
 from tests.pin.test_by_hand import BY_HAND, KEY, NOT_BY_HAND, graph, request, required, term
 

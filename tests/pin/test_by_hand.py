@@ -14,7 +14,8 @@ from kubectl_fluidmodel.fluid.names import cache_label, node_label_keys
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.pin.graph_patch import GraphChange, dropped_fields
 from kubectl_fluidmodel.pin.graph_reader import ServedGraph
-from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import pin_graph, unpin_graph
 from kubectl_fluidmodel.pin.request_advice import request_advice
 from tests.cache.adoption.samples import load_fixture
 

@@ -15,7 +15,8 @@ from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.pin.cluster_reader import CountingClient
 from kubectl_fluidmodel.pin.graph_patch import ATTEMPTS, GraphChange, apply_change
 from kubectl_fluidmodel.pin.graph_reader import ServedGraph
-from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import pin_graph
 from tests.dynamo.patching import apply_patch
 
 KIND = Kind("nvidia.com", "v1beta1", "DynamoGraphDeployment", "dynamographdeployments")

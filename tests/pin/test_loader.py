@@ -17,7 +17,8 @@ from kubectl_fluidmodel.dynamo.weight_loader import (
     loading_engines,
     parallel_reads,
 )
-from kubectl_fluidmodel.pin.pinning import PinRequest, PinResult, pin_graph, unpin_graph
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import PinResult, pin_graph, unpin_graph
 from tests.dynamo.test_weight_loader import graph, worker
 
 REQUEST = PinRequest("llama", "fluid.io/s-prod-llama", node_gpus=8)

@@ -13,7 +13,8 @@ from kubectl_fluidmodel.dynamo.component import Role
 from kubectl_fluidmodel.dynamo.graph import open_graph
 from kubectl_fluidmodel.dynamo.json_patch import make_patch
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import pin_graph, unpin_graph
 from tests.dynamo import strategies as gen
 from tests.dynamo.nodes import all_nodes, allowed
 from tests.dynamo.patching import apply_patch

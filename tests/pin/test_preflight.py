@@ -9,7 +9,8 @@ import pytest
 
 from kubectl_fluidmodel.dynamo import scheduling
 from kubectl_fluidmodel.fluid.names import cache_label, node_label_keys
-from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import pin_graph
 from kubectl_fluidmodel.pin.preflight import NOTE, REFUSE, WARN, PreflightContext, run_preflight
 from kubectl_fluidmodel.pin.preflight.context import CacheInfo
 from tests.cache.adoption.samples import load_fixture

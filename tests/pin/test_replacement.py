@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from kubectl_fluidmodel.dynamo.graph import open_graph
 from kubectl_fluidmodel.dynamo.pin_annotation import read_pins
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import pin_graph, unpin_graph
 from kubectl_fluidmodel.pin.replacement import NotPinnedError, replace_pin
 from tests.cache.adoption.samples import load_fixture
 from tests.cluster.pinning import component, graph

@@ -6,7 +6,8 @@ from typing import Any
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import Cache, ReaderPod
-from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import pin_graph
 from tests.cluster.pinning import component, graph
 
 OLD, NEW, NEWER = "1a2b3c4" + "0" * 33, "9f8e7d6" + "1" * 33, "5555555" + "2" * 33

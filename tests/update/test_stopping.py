@@ -11,7 +11,8 @@ import pytest
 
 from kubectl_fluidmodel.dynamo.graph import open_graph
 from kubectl_fluidmodel.output.shell import Command
-from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import pin_graph
 from kubectl_fluidmodel.update.stopping import GraphStop, graph_stops, stop_texts
 from tests.update.samples import OLD, cache, chat
 

@@ -20,7 +20,8 @@ from kubectl_fluidmodel.objects.access import (
     namespace_of,
 )
 from kubectl_fluidmodel.objects.gpus import allocatable_gpus
-from kubectl_fluidmodel.pin.pinning import PinRequest, PinResult
+from kubectl_fluidmodel.pin.pin_request import PinRequest
+from kubectl_fluidmodel.pin.pinning import PinResult
 from kubectl_fluidmodel.records import dataclass
 
 REFUSE, WARN, NOTE = "refuse", "warning", "note"

@@ -118,8 +118,8 @@ class CacheDetails(CacheSummary):
     @property
     def quota(self) -> int | None:
         """Bytes per worker, over all tiers."""
-        found = [tier.quota for tier in self.tiers if tier.quota is not None]
-        return sum(found) if found else None
+        quotas = [tier.quota for tier in self.tiers if tier.quota is not None]
+        return sum(quotas) if quotas else None
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _describe_cache(
             for condition in get_list(dataset, "status", "conditions")
         ),
         runtime=runtimes.display_name(runtime),
-        runtime_kinds=tuple(str(each.get("kind", "")) for each in cache.runtimes),
+        runtime_kinds=tuple(str(obj.get("kind", "")) for obj in cache.runtimes),
         runtime_note=traits.note if runtime is not None and cache.origin is None else "",
         high_concurrency=uses_jnr_fuse(cache.fuse_runtime),
         replicas=runtimes.wanted_replicas(runtime),

@@ -110,8 +110,8 @@ def files_section(page: DetailsPage, details: CacheDetails) -> str:
         return page.format_text(details.files_reason, "dim") if details.files_reason else ""
     if not details.files:
         return page.format_text("the master lists no file", "warn")
-    short = [file for file in details.files if file.percent < 100 and file.bytes]
-    shown = [*short, *(file for file in details.files if file not in short)][:_MAX_FILES]
+    incomplete = [file for file in details.files if file.percent < 100 and file.bytes]
+    shown = [*incomplete, *(file for file in details.files if file not in incomplete)][:_MAX_FILES]
     shown.sort(key=lambda file: (-file.bytes, file.path))
     rows = []
     for file in shown:
@@ -130,9 +130,11 @@ def files_section(page: DetailsPage, details: CacheDetails) -> str:
     )
     body = page.format_table(heads, rows)
     hidden = len(details.files) - len(shown)
-    omitted = len(short) - sum(file in short for file in shown)
+    hidden_incomplete = len(incomplete) - sum(file in incomplete for file in shown)
     if hidden:
-        state = f", {omitted} of them incomplete" if omitted else ", all complete"
+        state = (
+            f", {hidden_incomplete} of them incomplete" if hidden_incomplete else ", all complete"
+        )
         body += page.format_text(f"and {pluralize(hidden, 'more file')}{state}", "dim")
     return body
 
@@ -141,8 +143,8 @@ def readers_section(page: DetailsPage, details: CacheDetails) -> str:
     if details.readers is None:
         return page.format_text(f"{UNKNOWN}: pods could not be read", "dim")
     if not details.readers:
-        named = ", ".join(details.graphs)
-        text = f"none yet; {named} will mount it" if named else "none"
+        graphs = ", ".join(details.graphs)
+        text = f"none yet; {graphs} will mount it" if graphs else "none"
         return page.format_text(text, "dim")
     heads = (
         Column("POD", min_width=14, kept_part="ends"),

@@ -18,7 +18,7 @@ from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 def describe_with_warnings(context: ViewContext) -> list[CacheDetails]:
     """The caches of a view in depth, in the order in which they are shown."""
     options = context.options
-    found = describe_caches(
+    caches = describe_caches(
         context.snapshot,
         warnings=warnings_by_cache(
             context.snapshot, namespace=context.namespace, name=options.name or ""
@@ -26,7 +26,7 @@ def describe_with_warnings(context: ViewContext) -> list[CacheDetails]:
         live=context.live,
         caches=context.caches,
     )
-    return sort_caches(found, options.sort_by)
+    return sort_caches(caches, options.sort_by)
 
 
 def warnings_by_cache(
@@ -38,15 +38,15 @@ def warnings_by_cache(
     objects that were not read for missing.
     """
     checks = [check for check in REGISTRY.in_code_order() if _was_fully_read(check, snapshot)]
-    found: dict[tuple[str, str], list[DoctorWarning]] = {}
+    warnings: dict[tuple[str, str], list[DoctorWarning]] = {}
     for problem in diagnose(snapshot, checks, namespace=namespace, name=name).roots:
         if problem.cache is not None and not problem.silenced:
-            found.setdefault(problem.cache, []).append(_to_warning(problem))
-    return found
+            warnings.setdefault(problem.cache, []).append(_to_warning(problem))
+    return warnings
 
 
 def _was_fully_read(check: Check, snapshot: Snapshot) -> bool:
-    requested = {*snapshot.objects, *(each.resource for each in snapshot.read_failures)}
+    requested = {*snapshot.objects, *(failure.resource for failure in snapshot.read_failures)}
     complete = requested - set(snapshot.selectors)
     of_fluid = (
         k.DEPLOYMENTS.resource in requested

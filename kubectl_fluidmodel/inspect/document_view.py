@@ -40,7 +40,7 @@ def list_document(caches: Sequence[CacheDetails], snapshot: Snapshot) -> Documen
         "kind": "InspectionList",
         "namespace": snapshot.namespace,
         "items": [_cache_document(cache) for cache in caches],
-        "missing": [_missing_document(each) for each in snapshot.read_failures],
+        "missing": [_missing_document(failure) for failure in snapshot.read_failures],
     }
 
 
@@ -52,16 +52,16 @@ def detail_document(
         "apiVersion": API_VERSION,
         "kind": "Inspection",
         **_cache_document(details, price_per_gib),
-        "missing": [_missing_document(each) for each in snapshot.read_failures],
+        "missing": [_missing_document(failure) for failure in snapshot.read_failures],
     }
 
 
-def _missing_document(each: ReadFailure) -> Document:
+def _missing_document(failure: ReadFailure) -> Document:
     return {
-        "resource": each.resource,
-        "namespace": each.namespace or None,
-        "why": each.reason,
-        "forbidden": each.forbidden,
+        "resource": failure.resource,
+        "namespace": failure.namespace or None,
+        "why": failure.reason,
+        "forbidden": failure.forbidden,
     }
 
 
@@ -122,7 +122,7 @@ def _cache_document(details: CacheDetails, price_per_gib: float | None = None) -
         ],
         "readers": None
         if details.readers is None
-        else [_reader_document(row) for row in details.readers],
+        else [_reader_document(reader) for reader in details.readers],
         "graphs": list(details.graphs),
         "placement": {
             "verdict": details.startup.code,
@@ -235,17 +235,17 @@ def _page_cache_document(measured: PageCache | None) -> Document | None:
     }
 
 
-def _reader_document(row: ReaderStatus) -> Document:
+def _reader_document(reader: ReaderStatus) -> Document:
     return {
-        "pod": row.pod,
-        "graph": row.graph or None,
-        "component": row.component or None,
-        "node": row.node or None,
-        "state": row.state,
-        "local": row.is_local,
-        "gpus": row.gpus,
-        "mounts": [{"container": name, "path": path} for name, path in row.mounts],
-        "trouble": row.problem or None,
+        "pod": reader.pod,
+        "graph": reader.graph or None,
+        "component": reader.component or None,
+        "node": reader.node or None,
+        "state": reader.state,
+        "local": reader.is_local,
+        "gpus": reader.gpus,
+        "mounts": [{"container": name, "path": path} for name, path in reader.mounts],
+        "trouble": reader.problem or None,
     }
 
 

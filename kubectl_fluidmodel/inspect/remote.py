@@ -81,12 +81,12 @@ def read_staging_manifest(cache: Cache, client: Client) -> StagedModel | None:
     Uses the cache's own credentials from its Secret, or those of the environment if you may not
     read the Secret.
     """
-    known, layout = staging_status.staged_model(cache), staging_status.staging_layout(cache)
-    if known is None or layout is None:
-        return known
+    staged, layout = staging_status.staged_model(cache), staging_status.staging_layout(cache)
+    if staged is None or layout is None:
+        return staged
     from kubectl_fluidmodel.cache.mounted_store import mounted_store
     from kubectl_fluidmodel.objectstore.s3 import store_from_environment
-    from kubectl_fluidmodel.stage import manifest
+    from kubectl_fluidmodel.stage.manifest import read_manifest
 
     target = mount_targets(cache)[0]
     try:
@@ -95,17 +95,19 @@ def read_staging_manifest(cache: Cache, client: Client) -> StagedModel | None:
         except ForbiddenError:
             store = store_from_environment(target.endpoint or None, target.region or None)
         with reachable_store(store, client, cache.namespace) as reachable:
-            found = manifest.read_manifest(reachable, layout)
+            manifest = read_manifest(reachable, layout)
     except FluidModelError as err:
         # A manifest that was read and is invalid is a result; a store that refuses is not.
         damaged = err.message.startswith("the manifest ")
-        return replace(known, verified=False if damaged else None, reason=err.reason or err.message)
-    if found is None:
-        return replace(known, verified=False, reason="there is no manifest beside it")
+        return replace(
+            staged, verified=False if damaged else None, reason=err.reason or err.message
+        )
+    if manifest is None:
+        return replace(staged, verified=False, reason="there is no manifest beside it")
     return replace(
-        known,
+        staged,
         verified=True,
-        files=len(found.entries),
-        bytes=found.bytes,
-        staged_at=found.staged_at,
+        files=len(manifest.entries),
+        bytes=manifest.bytes,
+        staged_at=manifest.staged_at,
     )

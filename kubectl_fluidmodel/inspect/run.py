@@ -43,11 +43,11 @@ class InspectCommand:
         selector = self.options.selector
         matches = parse_selector(selector) if selector else None
         return [
-            each
-            for each in build_caches(snapshot)
-            if (self.namespace is None or each.namespace == self.namespace)
-            and (not self.options.name or each.name == self.options.name)
-            and (matches is None or matches(labels_of(each.dataset or each.runtime or {})))
+            cache
+            for cache in build_caches(snapshot)
+            if (self.namespace is None or cache.namespace == self.namespace)
+            and (not self.options.name or cache.name == self.options.name)
+            and (matches is None or matches(labels_of(cache.dataset or cache.runtime or {})))
         ]
 
     def require_caches(self, snapshot: Snapshot) -> list[Cache]:
@@ -56,15 +56,15 @@ class InspectCommand:
         Raises:
             FluidModelError: there is no cache with that name.
         """
-        found = self.select_caches(snapshot)
-        if self.options.name and not found:
+        caches = self.select_caches(snapshot)
+        if self.options.name and not caches:
             raise FluidModelError(
                 f"there is no cache {self.options.name}"
                 + (f" in namespace {self.namespace}" if self.namespace else ""),
                 "neither a Dataset nor a runtime has that name",
                 kubectl("fluidmodel", "inspect", namespace=self.namespace or ""),
             )
-        return found
+        return caches
 
     def render(self, context: ViewContext) -> Rendering:
         return load_view(self.options).render(context)

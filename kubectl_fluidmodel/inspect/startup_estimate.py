@@ -73,15 +73,16 @@ def estimate_startup(
         improvement = f"pinned workers would run on {location} and start in {WHOLE_ON_NODE}"
         text = "no pod reads from it yet"
         return StartupEstimate("unread", INFO, text, improvement=improvement, command=pin)
-    loading = [each for each in readers if each.gpus]
-    loading = loading or [each for each in readers if each.pod in workers]
+    loading = [reader for reader in readers if reader.gpus] or [
+        reader for reader in readers if reader.pod in workers
+    ]
     counted, noun = (loading, "worker") if loading else (list(readers), "reader")
     complete = {node.name for node in nodes if node.is_complete}
-    remote = [each for each in counted if each.is_local is False]
-    partial = [each for each in counted if each.is_local and each.node not in complete]
-    waiting = [each for each in counted if each.is_local is None]
+    remote = [reader for reader in counted if reader.is_local is False]
+    partial = [reader for reader in counted if reader.is_local and reader.node not in complete]
+    waiting = [reader for reader in counted if reader.is_local is None]
     if remote:
-        remote_names = ", ".join(sorted({each.node for each in remote})[:3])
+        remote_names = ", ".join(sorted({reader.node for reader in remote})[:3])
         pinned = WHOLE_ON_NODE if complete else SPREAD_ON_NODE
         return StartupEstimate(
             "off-node",
@@ -110,7 +111,7 @@ def _estimate_partial(
     """Return the readers on nodes that hold, as far as is known, only part of the cache."""
     node = next(node for node in nodes if node.name == partial[0].node)
     holding = "with only a part" if node.is_complete is False else "that may hold only a part"
-    several = len({each.node for each in counted if each.node}) > 1
+    several = len({reader.node for reader in counted if reader.node}) > 1
     location = "each of these nodes" if several else "that node"
     return StartupEstimate(
         "spread-on-node",
@@ -129,6 +130,6 @@ def _pin_command(name: str, namespace: str, graphs: Sequence[str]) -> str:
 
 def _graphs_to_pin(remote: Sequence[ReaderStatus], graphs: Sequence[str]) -> list[str]:
     """Return the graphs of the readers on other nodes, as `pin` takes them; else all."""
-    names = {each.graph for each in remote}
-    found = [each for each in graphs if each.removeprefix("dcd/") in names]
-    return found or sorted(names - {""}) or list(graphs)
+    names = {reader.graph for reader in remote}
+    remote_graphs = [graph for graph in graphs if graph.removeprefix("dcd/") in names]
+    return remote_graphs or sorted(names - {""}) or list(graphs)

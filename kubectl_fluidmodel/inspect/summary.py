@@ -66,14 +66,14 @@ class CacheSummary:
 Summary = TypeVar("Summary", bound=CacheSummary)
 
 _SORT_KEYS: dict[str, Callable[[CacheSummary], Any]] = {
-    "name": lambda one: (one.name, one.namespace),
-    "namespace": lambda one: (one.namespace, one.name),
-    "size": lambda one: one.usage.source_bytes or -1,
-    "cached": lambda one: -1.0 if one.usage.percent is None else one.usage.percent,
-    "nodes": lambda one: len(one.nodes or ()),
-    "phase": lambda one: one.phase,
-    "readers": lambda one: len(one.readers or ()),
-    "age": lambda one: one.age or 0.0,
+    "name": lambda cache: (cache.name, cache.namespace),
+    "namespace": lambda cache: (cache.namespace, cache.name),
+    "size": lambda cache: cache.usage.source_bytes or -1,
+    "cached": lambda cache: -1.0 if cache.usage.percent is None else cache.usage.percent,
+    "nodes": lambda cache: len(cache.nodes or ()),
+    "phase": lambda cache: cache.phase,
+    "readers": lambda cache: len(cache.readers or ()),
+    "age": lambda cache: cache.age or 0.0,
 }
 """The values of `--sort-by`; smallest first."""
 
@@ -85,8 +85,8 @@ def sort_caches(caches: Iterable[Summary], key: str | None) -> list[Summary]:
 
 def summarize_caches(context: ViewContext) -> list[CacheSummary]:
     """Return the caches of a view in display order."""
-    found = (summarize_cache(context.snapshot, cache) for cache in context.caches)
-    return sort_caches(found, context.options.sort_by)
+    summaries = (summarize_cache(context.snapshot, cache) for cache in context.caches)
+    return sort_caches(summaries, context.options.sort_by)
 
 
 def summarize_cache(snapshot: Snapshot, cache: Cache) -> CacheSummary:

@@ -31,8 +31,8 @@ class TreeNode:
 
 def render(context: ViewContext) -> Rendering:
     """One tree for each cache."""
-    found = describe_caches(context.snapshot, caches=context.caches)
-    trees = cache_trees(sort_caches(found, context.options.sort_by))
+    caches = describe_caches(context.snapshot, caches=context.caches)
+    trees = cache_trees(sort_caches(caches, context.options.sort_by))
     return Rendering(format_tree(trees, width=context.width, color=context.color))
 
 
@@ -47,7 +47,7 @@ def cache_tree(details: CacheDetails, *, namespace: bool = False) -> TreeNode:
     dataset = TreeNode("Dataset", dataset_name, details.phase)
     dataset.level = GOOD if details.phase == "Bound" else BAD if details.phase == "Failed" else WARN
     if usage.percent is not None:
-        dataset.state += f", {_percent(usage.percent)} cached"
+        dataset.state += f", {usage.percent:g}% cached"
         dataset.level = WARN if dataset.level == GOOD and not usage.is_complete else dataset.level
     elif usage.cached_bytes is not None:
         dataset.state += f", {format_bytes(usage.cached_bytes)} cached"
@@ -71,24 +71,24 @@ def _runtime_node(details: CacheDetails) -> TreeNode:
             _remote_readers(details.readers or ()),
         )
     kinds = ", ".join(details.runtime_kinds)
-    found = TreeNode(kinds, details.name, details.medium)
+    runtime = TreeNode(kinds, details.name, details.medium)
+    node_branches = [_node_branch(node, details) for node in details.nodes or ()]
     for part in details.components:
         branch = _component_node(part)
         if part.name == "worker":
-            branch.children = [_node_branch(node, details) for node in details.nodes or ()]
-        found.children.append(branch)
-    if not any(part.name == "worker" for part in details.components):
-        found.children += [_node_branch(node, details) for node in details.nodes or ()]
+            branch.children, node_branches = node_branches, []
+        runtime.children.append(branch)
+    runtime.children += node_branches  # without workers
     cache_nodes = {node.name for node in details.nodes or ()}
-    found.children += _remote_readers(
-        [row for row in details.readers or () if row.node not in cache_nodes]
+    runtime.children += _remote_readers(
+        [reader for reader in details.readers or () if reader.node not in cache_nodes]
     )
-    known = [
-        branch.level for branch in found.children if branch.kind in ("master", "worker", "fuse")
+    levels = [
+        branch.level for branch in runtime.children if branch.kind in ("master", "worker", "fuse")
     ]
-    if known:
-        found.level = next((level for level in (BAD, WARN) if level in known), GOOD)
-    return found
+    if levels:
+        runtime.level = next((level for level in (BAD, WARN) if level in levels), GOOD)
+    return runtime
 
 
 def _component_node(component: RuntimeComponent) -> TreeNode:
@@ -109,33 +109,33 @@ def _node_branch(node: NodeCache, details: CacheDetails) -> TreeNode:
     level = (
         WARN if node.problem or node.is_complete is False else GOOD if node.is_complete else UNKNOWN
     )
-    found = TreeNode("node", node.name, ", ".join(filter(None, parts)), level)
-    found.children = [_reader_node(row) for row in details.readers or () if row.node == node.name]
-    return found
+    branch = TreeNode("node", node.name, ", ".join(filter(None, parts)), level)
+    branch.children = [
+        _reader_node(reader) for reader in details.readers or () if reader.node == node.name
+    ]
+    return branch
 
 
-def _reader_node(row: ReaderStatus) -> TreeNode:
-    owner = "/".join(filter(None, (row.graph, row.component)))
-    state = ", ".join(filter(None, (owner, ",".join(mount_paths(row)), row.state, row.problem)))
-    return TreeNode("reader", row.pod, state, GOOD if row.state == "Ready" else WARN)
+def _reader_node(reader: ReaderStatus) -> TreeNode:
+    owner = "/".join(filter(None, (reader.graph, reader.component)))
+    state = ", ".join(
+        filter(None, (owner, ",".join(mount_paths(reader)), reader.state, reader.problem))
+    )
+    return TreeNode("reader", reader.pod, state, GOOD if reader.state == "Ready" else WARN)
 
 
-def _remote_readers(rows: Iterable[ReaderStatus]) -> list[TreeNode]:
+def _remote_readers(readers: Iterable[ReaderStatus]) -> list[TreeNode]:
     """Group the readers on nodes without the cache by node."""
     by_node: dict[str, list[ReaderStatus]] = {}
-    for row in rows:
-        by_node.setdefault(row.node, []).append(row)
-    found = []
-    for name, listed in sorted(by_node.items()):
+    for reader in readers:
+        by_node.setdefault(reader.node, []).append(reader)
+    branches = []
+    for name, readers_on_node in sorted(by_node.items()):
         state = "holds nothing of it" if name else ""
         branch = TreeNode("node" if name else "without a node", name, state, WARN)
-        branch.children = [_reader_node(row) for row in listed]
-        found.append(branch)
-    return found
-
-
-def _percent(value: float) -> str:
-    return f"{value:g}%"
+        branch.children = [_reader_node(reader) for reader in readers_on_node]
+        branches.append(branch)
+    return branches
 
 
 def cache_trees(caches: Sequence[CacheDetails]) -> list[TreeNode]:

@@ -112,9 +112,9 @@ class Cache:
         """
         if self.origin is not None:
             return self.origin.node_label
-        found = names.cache_label_of_pvc(self.claim) if self.claim else None
-        if found and not self.refers_to:
-            return found
+        claim_label = names.cache_label_of_pvc(self.claim) if self.claim else None
+        if claim_label and not self.refers_to:
+            return claim_label
         try:
             if self.refers_to:
                 return names.cache_label(*self.refers_to)
@@ -138,74 +138,74 @@ class Cache:
             for pod in self.pods.get(WORKER, [])
             if get_path(pod, "status", "phase") not in ENDED_PHASES
         }
-        found = sorted(by_pod - {""} or {name_of(node) for node in self.nodes})
-        return self.origin.node_names if not found and self.origin is not None else found
+        node_names = sorted(by_pod - {""} or {name_of(node) for node in self.nodes})
+        return self.origin.node_names if not node_names and self.origin is not None else node_names
 
 
 def build_caches(snapshot: Snapshot) -> list[Cache]:
     """Return every cache of a snapshot, by namespace and name."""
-    found: dict[tuple[str, str], Cache] = {}
+    caches: dict[tuple[str, str], Cache] = {}
 
-    def cache(obj: Mapping[str, Any]) -> Cache:
+    def cache_of(obj: Mapping[str, Any]) -> Cache:
         key = (namespace_of(obj), name_of(obj))
-        return found.setdefault(key, Cache(*key))
+        return caches.setdefault(key, Cache(*key))
 
     for dataset in snapshot.of_kind(names.DATASETS):
-        cache(dataset).dataset = dataset
+        cache_of(dataset).dataset = dataset
     for kind in names.RUNTIME_KINDS:
         for runtime in snapshot.of_kind(kind):
-            cache(runtime).runtimes.append(runtime)
-    _attach_loads(snapshot, found)
-    _attach_workloads(snapshot, found)
-    for each in found.values():
-        each.claim = snapshot.get(kinds.PVCS, each.name, each.namespace)
-        bound = str(get_path(each.claim, "spec", "volumeName", default=""))
-        volume = bound or names.volume_name(each.namespace, each.name)
-        each.volume = snapshot.get(kinds.PVS, volume)
-        target = found.get(each.refers_to) if each.refers_to else None
-        if target is not None and target.refers_to is None:  # Fluid follows only one reference
-            each.origin = target
-    _attach_nodes(snapshot, found.values())
-    _attach_readers(snapshot, found)
-    _attach_graphs(snapshot, found)
-    return [found[key] for key in sorted(found)]
+            cache_of(runtime).runtimes.append(runtime)
+    _attach_loads(snapshot, caches)
+    _attach_workloads(snapshot, caches)
+    for cache in caches.values():
+        cache.claim = snapshot.get(kinds.PVCS, cache.name, cache.namespace)
+        bound = str(get_path(cache.claim, "spec", "volumeName", default=""))
+        volume = bound or names.volume_name(cache.namespace, cache.name)
+        cache.volume = snapshot.get(kinds.PVS, volume)
+        origin = caches.get(cache.refers_to) if cache.refers_to else None
+        if origin is not None and origin.refers_to is None:  # Fluid follows only one reference
+            cache.origin = origin
+    _attach_nodes(snapshot, caches.values())
+    _attach_readers(snapshot, caches)
+    _attach_graphs(snapshot, caches)
+    return [caches[key] for key in sorted(caches)]
 
 
-def _attach_loads(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) -> None:
+def _attach_loads(snapshot: Snapshot, caches: Mapping[tuple[str, str], Cache]) -> None:
     for load in snapshot.of_kind(names.DATA_LOADS):
         namespace = str(get_path(load, "spec", "dataset", "namespace") or namespace_of(load))
-        cache = found.get((namespace, str(get_path(load, "spec", "dataset", "name", default=""))))
+        cache = caches.get((namespace, str(get_path(load, "spec", "dataset", "name", default=""))))
         if cache is not None:
             cache.loads.append(load)
-    for each in found.values():
-        each.loads.sort(
+    for cache in caches.values():
+        cache.loads.sort(
             key=lambda load: str(get_path(load, "metadata", "creationTimestamp", default=""))
         )
 
 
-def _attach_workloads(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) -> None:
+def _attach_workloads(snapshot: Snapshot, caches: Mapping[tuple[str, str], Cache]) -> None:
     """Group StatefulSets, DaemonSets, Jobs and pods by the labels of Fluid's charts."""
     for kind in (kinds.STATEFUL_SETS, names.ADVANCED_SETS, kinds.DAEMON_SETS):
         for obj in snapshot.of_kind(kind):
-            cache, role = _owner_and_role(obj, found)
+            cache, role = _owner_and_role(obj, caches)
             if cache is not None and role:
                 cache.workloads[role] = obj
     for pod in snapshot.of_kind(kinds.PODS):
-        cache, role = _owner_and_role(pod, found)
+        cache, role = _owner_and_role(pod, caches)
         if cache is not None and role:
             cache.pods.setdefault(role, []).append(pod)
         target = labels_of(pod).get("targetDataset", "")
-        loaded = found.get((namespace_of(pod), target))
+        loaded = caches.get((namespace_of(pod), target))
         if target and loaded is not None:
             loaded.load_pods.append(pod)
     for job in snapshot.of_kind(kinds.JOBS):
-        cache = found.get((namespace_of(job), labels_of(job).get(names.MODEL_LABEL, "")))
+        cache = caches.get((namespace_of(job), labels_of(job).get(names.MODEL_LABEL, "")))
         if cache is not None:
             cache.staging_jobs.append(job)
 
 
 def _owner_and_role(
-    obj: Object, found: Mapping[tuple[str, str], Cache]
+    obj: Object, caches: Mapping[tuple[str, str], Cache]
 ) -> tuple[Cache | None, str]:
     labels = labels_of(obj)
     name, role = labels.get("release", ""), labels.get("role", "")
@@ -214,7 +214,7 @@ def _owner_and_role(
         role = labels.get(names.CACHE_COMPONENT_LABEL, "").removeprefix(name)
         role = FUSE if role.endswith(_CLIENT_COMPONENT) else role
     part = next((part for part in (MASTER, WORKER, FUSE) if role.endswith(part)), "")
-    return found.get((namespace_of(obj), name)), part
+    return caches.get((namespace_of(obj), name)), part
 
 
 def _attach_nodes(snapshot: Snapshot, caches: Iterable[Cache]) -> None:
@@ -223,12 +223,12 @@ def _attach_nodes(snapshot: Snapshot, caches: Iterable[Cache]) -> None:
         for key, value in labels_of(node).items():
             if key.startswith("fluid.io/s-") and value == "true":
                 by_key[key].append(node)
-    for each in caches:
-        each.nodes = by_key.get(each.node_label, [])
+    for cache in caches:
+        cache.nodes = by_key.get(cache.node_label, [])
 
 
-def _attach_readers(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) -> None:
-    cache_nodes = {key: set(cache.node_names) for key, cache in found.items()}
+def _attach_readers(snapshot: Snapshot, caches: Mapping[tuple[str, str], Cache]) -> None:
+    cache_nodes = {key: set(cache.node_names) for key, cache in caches.items()}
     graphs: dict[str, dict[str, Object]] = defaultdict(dict)
     for graph in _graph_objects(snapshot):
         graphs[namespace_of(graph)][name_of(graph)] = graph
@@ -237,11 +237,11 @@ def _attach_readers(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) 
             continue
         for claim in dict.fromkeys(claim_names(pod)):
             key = (namespace_of(pod), claim)
-            if key in found:
+            if key in caches:
                 node = str(get_path(pod, "spec", "nodeName", default=""))
                 local = node in cache_nodes[key] if node else None
                 owner = _graph_and_component(pod, graphs[namespace_of(pod)])
-                found[key].readers.append(ReaderPod(pod, _claim_mounts(pod, claim), local, *owner))
+                caches[key].readers.append(ReaderPod(pod, _claim_mounts(pod, claim), local, *owner))
 
 
 def _graph_and_component(pod: Object, graphs: Mapping[str, Object]) -> tuple[str, str]:
@@ -254,17 +254,17 @@ def _graph_and_component(pod: Object, graphs: Mapping[str, Object]) -> tuple[str
     component = labels.get(dynamo.COMPONENT_LABEL, "")
     if graph or not selector or selector in graphs:
         return graph or selector, component
-    own = [name for name in graphs if selector.startswith(f"{name}-")]
-    if not own:
+    candidates = [name for name in graphs if selector.startswith(f"{name}-")]
+    if not candidates:
         return selector, component
-    graph = max(own, key=len)
+    graph = max(candidates, key=len)
     spec = get_path(graphs[graph], "spec")
-    named = [
+    components = [
         *get_map(spec, "services"),
-        *(each.get("name") for each in get_list(spec, "components")),
+        *(entry.get("name") for entry in get_list(spec, "components")),
     ]
-    part = selector.removeprefix(f"{graph}-")
-    return graph, next((str(name) for name in named if str(name).lower() == part), component)
+    suffix = selector.removeprefix(f"{graph}-")
+    return graph, next((str(name) for name in components if str(name).lower() == suffix), component)
 
 
 def _claim_mounts(pod: Object, claim: str) -> tuple[tuple[str, str], ...]:
@@ -281,10 +281,10 @@ def _claim_mounts(pod: Object, claim: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _attach_graphs(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) -> None:
+def _attach_graphs(snapshot: Snapshot, caches: Mapping[tuple[str, str], Cache]) -> None:
     for graph in _graph_objects(snapshot):
         for name in sorted(claims_in(graph.get("spec"))):
-            cache = found.get((namespace_of(graph), name))
+            cache = caches.get((namespace_of(graph), name))
             if cache is not None:
                 cache.graphs.append(graph)
 
@@ -301,19 +301,19 @@ def _graph_objects(snapshot: Snapshot) -> list[Object]:
 
 def claims_in(value: Any) -> set[str]:
     """Return every claim that a graph's spec mounts, in any shape: volumes, pvcs, service pvc."""
-    found: set[str] = set()
+    claims: set[str] = set()
     if isinstance(value, list):
         for item in value:
-            found |= claims_in(item)
+            claims |= claims_in(item)
     elif isinstance(value, dict):
         claim = get_path(value, "persistentVolumeClaim", "claimName") or get_path(
             value, "pvc", "name"
         )
         if isinstance(claim, str):
-            found.add(claim)
+            claims.add(claim)
         for entry in [*get_list(value, "pvcs"), *get_list(value, "volumeMounts")]:
             if isinstance(entry.get("name"), str):
-                found.add(entry["name"])
+                claims.add(entry["name"])
         for item in value.values():
-            found |= claims_in(item)
-    return found
+            claims |= claims_in(item)
+    return claims

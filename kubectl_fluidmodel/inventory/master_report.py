@@ -41,12 +41,12 @@ def listed_files(snapshot: Snapshot, namespace: str, name: str) -> tuple[CachedF
     text = snapshot.command_outputs.get(command_key(namespace, name, LIST_COMMAND))
     if text is None:
         return None
-    found = [
-        CachedFile(each.path, each.size, each.cached_percent)
-        for each in alluxio.parse_listing(text)
-        if not junk_owner(each.path)
+    files = [
+        CachedFile(entry.path, entry.size, entry.cached_percent)
+        for entry in alluxio.parse_listing(text)
+        if not junk_owner(entry.path)
     ]
-    return tuple(sorted(found, key=lambda file: (-file.bytes, file.path)))
+    return tuple(sorted(files, key=lambda file: (-file.bytes, file.path)))
 
 
 def refine_usage(usage: CacheUsage, listed: Sequence[CachedFile]) -> CacheUsage:
@@ -66,7 +66,7 @@ def refine_usage(usage: CacheUsage, listed: Sequence[CachedFile]) -> CacheUsage:
 def lost_workers(snapshot: Snapshot, namespace: str, name: str) -> list[str]:
     """Return the workers that the master lists without a heartbeat."""
     text = snapshot.command_outputs.get(command_key(namespace, name, CAPACITY_COMMAND), "")
-    return [each.name for each in alluxio.parse_capacity_report(text) if not each.is_live]
+    return [worker.name for worker in alluxio.parse_capacity_report(text) if not worker.is_live]
 
 
 def worker_usage(

@@ -123,10 +123,10 @@ def mount_targets(cache: Cache) -> list[MountTarget]:
     """The mounts of a cache's Dataset, in its order."""
     if cache.dataset is None:
         return []
-    found = []
-    for index, mount in enumerate(get_list(cache.dataset, "spec", "mounts")):
-        found.append(_mount_target(cache, cache.dataset, mount, first=index == 0))
-    return found
+    return [
+        _mount_target(cache, cache.dataset, mount, first=index == 0)
+        for index, mount in enumerate(get_list(cache.dataset, "spec", "mounts"))
+    ]
 
 
 def mounted_sources(dataset: Object) -> Iterator[str]:
@@ -159,7 +159,11 @@ def plaintext_keys(options: Any) -> list[str]:
     """The names of options whose values are secrets in plain text."""
     if not isinstance(options, Mapping):
         return []
-    return [str(n) for n, v in options.items() if v and is_secret_name(str(n), variable=True)]
+    return [
+        str(name)
+        for name, value in options.items()
+        if value and is_secret_name(str(name), variable=True)
+    ]
 
 
 def secret_key_refs(cache: Cache, mount: Mapping[str, Any]) -> Iterator[SecretKeyRef]:
@@ -240,10 +244,10 @@ def region_of(options: Mapping[str, str]) -> str:
 
 def endpoint_url(options: Mapping[str, str]) -> str:
     """The endpoint as a URL; without a scheme it is completed as Alluxio does."""
-    found = raw_endpoint(options).rstrip("/")
-    if not found or "://" in found:
-        return found
-    return f"{default_scheme(options)}://{found}"
+    endpoint = raw_endpoint(options).rstrip("/")
+    if not endpoint or "://" in endpoint:
+        return endpoint
+    return f"{default_scheme(options)}://{endpoint}"
 
 
 def raw_endpoint(options: Mapping[str, str]) -> str:

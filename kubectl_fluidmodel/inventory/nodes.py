@@ -57,15 +57,15 @@ def describe_nodes(
     lost = master_report.lost_workers(snapshot, cache.namespace, cache.name)
     count = len(by_node) or len(names)
     pages = page_caches(snapshot, cache)
-    found = []
+    tiers = runtimes.storage_tiers(cache.runtime)
+    quotas = [tier.quota for tier in tiers if tier.quota is not None]
+    node_caches = []
     for name in names:
         pod, node = by_node.get(name), labelled.get(name)
         used, precision = _used_bytes(name, pod, node, reported, usage, count)
         if _worker_aliases(name, pod, node) & {*lost} or (pod is not None and is_gone(pod)):
             used, precision = 0, 0
-        tiers = runtimes.storage_tiers(cache.runtime)
-        quotas = [tier.quota for tier in tiers if tier.quota is not None]
-        found.append(
+        node_caches.append(
             NodeCache(
                 name=name,
                 pod=name_of(pod) if pod else "",
@@ -80,7 +80,7 @@ def describe_nodes(
                 page_cache=pages.get(name),
             )
         )
-    return tuple(found)
+    return tuple(node_caches)
 
 
 def _worker_aliases(name: str, pod: Object | None, node: Object | None) -> set[str]:
@@ -134,24 +134,23 @@ def _node_problem(
     node = snapshot.get(kinds.NODES, name)
     if node is None and snapshot.was_read(kinds.NODES):
         return "the node does not exist"
-    found = []
+    problems = []
     if node is not None:
         if is_terminating(node):
-            found.append("the node is being deleted")
+            problems.append("the node is being deleted")
         elif not pod_problems.is_ready(node):
-            found.append("the node is not ready")
+            problems.append("the node is not ready")
         elif get_path(node, "spec", "unschedulable") is True:
-            found.append("the node is cordoned")
+            problems.append("the node is cordoned")
     if pod is not None and not pod_problems.is_ready(pod):
-        problems = pod_problems.find_pod_problems(pod)
-        found.append(problems[0] if problems else "its worker is not ready")
+        problems += pod_problems.find_pod_problems(pod)[:1] or ["its worker is not ready"]
     if pod is None and pods_seen and cache.origin is None:
-        found.append("it has the label, but no worker")
-    labelled = any(name_of(each) == name for each in cache.nodes)
+        problems.append("it has the label, but no worker")
+    has_label = any(name_of(labelled) == name for labelled in cache.nodes)
     readable = (
         snapshot.read_failure(kinds.NODES) is None and kinds.NODES.resource in snapshot.objects
     )
     needs_label = runtimes.runtime_traits(cache.runtime).labels_nodes and cache.origin is None
-    if pod is not None and readable and needs_label and not labelled and cache.node_label:
-        found.append("it does not have Fluid's label")
-    return "; ".join(found)
+    if pod is not None and readable and needs_label and not has_label and cache.node_label:
+        problems.append("it does not have Fluid's label")
+    return "; ".join(problems)

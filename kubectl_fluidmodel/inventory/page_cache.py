@@ -56,7 +56,7 @@ def page_caches(snapshot: Snapshot, cache: Cache) -> dict[str, PageCache]:
         return {}
     pods = cache.pods.get(FUSE, [])
     clients = fuse_clients(pods) if snapshot.was_read(kinds.PODS, cache.namespace) else None
-    found = {
+    measurements = {
         node: PageCache(
             record.resident_bytes,
             record.bytes,
@@ -70,10 +70,10 @@ def page_caches(snapshot: Snapshot, cache: Cache) -> dict[str, PageCache]:
     }
     rates = read_rates(cache.dataset)
     if rates is None or rates.resident_bytes is None or not rates.total_bytes:
-        return found
-    before = found.get(rates.node)
+        return measurements
+    before = measurements.get(rates.node)
     if before is None or parse_time(before.measured_at) < parse_time(rates.measured_at):
-        found[rates.node] = PageCache(
+        measurements[rates.node] = PageCache(
             rates.resident_bytes,
             rates.total_bytes,
             rates.measured_at,
@@ -82,7 +82,7 @@ def page_caches(snapshot: Snapshot, cache: Cache) -> dict[str, PageCache]:
             clients is not None
             and not _was_running(pods, rates.node, parse_time(rates.measured_at)),
         )
-    return found
+    return measurements
 
 
 def is_read_again(cache: Cache, node: str) -> bool:

@@ -37,13 +37,13 @@ def fuse_clients(pods: Iterable[Object]) -> dict[str, str]:
 
     A restarted container is another client.
     """
-    found = {}
+    clients = {}
     for pod in pods:
         statuses = get_list(pod, "status", "containerStatuses")
-        restarts = sum(int(each.get("restartCount") or 0) for each in statuses)
+        restarts = sum(int(container.get("restartCount") or 0) for container in statuses)
         node = str(get_path(pod, "spec", "nodeName", default=""))
-        found[node] = f"{get_path(pod, 'metadata', 'uid')}/{restarts}"
-    return found
+        clients[node] = f"{get_path(pod, 'metadata', 'uid')}/{restarts}"
+    return clients
 
 
 def preheat_records(dataset: Mapping[str, Any] | None) -> dict[str, PreheatRecord]:

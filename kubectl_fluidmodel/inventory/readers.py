@@ -9,7 +9,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import pod_problems
 from kubectl_fluidmodel.inventory.cache import Cache, ReaderPod
 from kubectl_fluidmodel.objects import gpus, kinds
-from kubectl_fluidmodel.objects.access import get_path
+from kubectl_fluidmodel.objects.access import name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
@@ -38,11 +38,11 @@ def describe_readers(snapshot: Snapshot, cache: Cache) -> tuple[ReaderStatus, ..
     """Return the readers by graph, component and pod; None if the pods could not be read."""
     if not snapshot.was_read(kinds.PODS, cache.namespace):
         return None
-    found = []
+    statuses = []
     for reader in cache.readers:
         pod = reader.pod
         problems = pod_problems.find_pod_problems(pod)
-        found.append(
+        statuses.append(
             ReaderStatus(
                 pod=reader.name,
                 graph=reader.graph,
@@ -55,7 +55,7 @@ def describe_readers(snapshot: Snapshot, cache: Cache) -> tuple[ReaderStatus, ..
                 problem=problems[0] if problems else "",
             )
         )
-    return tuple(sorted(found, key=lambda row: (row.graph, row.component, row.pod)))
+    return tuple(sorted(statuses, key=lambda reader: (reader.graph, reader.component, reader.pod)))
 
 
 def _state(reader: ReaderPod, is_deleted: bool) -> str:
@@ -66,23 +66,22 @@ def _state(reader: ReaderPod, is_deleted: bool) -> str:
     return "Starting" if reader.node else "Pending"
 
 
-def count_local(rows: Iterable[ReaderStatus]) -> int:
+def count_local(readers: Iterable[ReaderStatus]) -> int:
     """Return how many of them run on a node of the cache."""
-    return sum(row.is_local is True for row in rows)
+    return sum(reader.is_local is True for reader in readers)
 
 
-def mount_paths(row: ReaderStatus) -> list[str]:
+def mount_paths(reader: ReaderStatus) -> list[str]:
     """Return the distinct mount paths of the model in a pod."""
-    return list(dict.fromkeys(path for _, path in row.mounts))
+    return list(dict.fromkeys(path for _, path in reader.mounts))
 
 
 def graph_names(cache: Cache) -> list[str]:
     """Return the graphs that mount the claim; components have the prefix that `pin` expects."""
-    found = []
-    for graph in cache.graphs:
-        prefix = "" if graph.get("kind") == "DynamoGraphDeployment" else "dcd/"
-        found.append(f"{prefix}{get_path(graph, 'metadata', 'name', default='')}")
-    return sorted(found)
+    return sorted(
+        ("" if graph.get("kind") == "DynamoGraphDeployment" else "dcd/") + name_of(graph)
+        for graph in cache.graphs
+    )
 
 
 def worker_pods(cache: Cache) -> set[str]:
@@ -94,6 +93,9 @@ def worker_pods(cache: Cache) -> set[str]:
     for obj in cache.graphs:
         with suppress(FluidModelError):  # other objects create its pods
             graph = open_graph(obj)
-            parts = [each.name for each in graph.components if each.role is Role.WORKER]
-            workers |= {(graph.name, name) for name in parts}
-    return {each.name for each in cache.readers if (each.graph, each.component) in workers}
+            workers |= {
+                (graph.name, component.name)
+                for component in graph.components
+                if component.role is Role.WORKER
+            }
+    return {reader.name for reader in cache.readers if (reader.graph, reader.component) in workers}

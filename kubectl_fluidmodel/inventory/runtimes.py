@@ -78,42 +78,42 @@ class StorageTier:
 
 def storage_tiers(runtime: Object | None) -> list[StorageTier]:
     """Return the tiers of a worker, fastest first, as in the runtime's spec."""
-    found = []
+    tiers = []
     for level in get_list(runtime, "spec", "tieredstore", "levels"):
         quota = quantity_to_int(level.get("quota"))
-        listed = [
+        quotas = [
             quantity_to_int(part) or 0 for part in str(level.get("quotaList") or "").split(",")
         ]
         path, medium = str(level.get("path") or ""), str(level.get("mediumtype") or "")
         empty = level.get("volumeType") == "emptyDir"
-        found.append(StorageTier(medium, path, sum(listed) or quota, empty))
+        tiers.append(StorageTier(medium, path, sum(quotas) or quota, empty))
     for level in get_list(runtime, "spec", "worker", "tieredStore", "levels"):
-        found += _cache_runtime_tiers(level)
-    return found
+        tiers += _cache_runtime_tiers(level)
+    return tiers
 
 
 def _cache_runtime_tiers(level: Object) -> list[StorageTier]:
     """A level of a CacheRuntime."""
-    found = []
+    tiers = []
     for key, medium in (("processMemory", "MEM"), ("emptyDir", "emptyDir")):
         if get_path(level, key):
             in_memory = get_path(level, key, "medium") == "Memory"
             quota = quantity_to_int(get_path(level, key, "quota"))
             empty = key == "emptyDir"
-            found.append(StorageTier("MEM" if in_memory else medium, "", quota, empty))
+            tiers.append(StorageTier("MEM" if in_memory else medium, "", quota, empty))
     if get_path(level, "hostPath"):
         paths = get_path(level, "hostPath", "paths", default=[])
         quotas = get_path(level, "hostPath", "quotas", default=[])
-        total = sum(quantity_to_int(each) or 0 for each in quotas if isinstance(quotas, list))
+        total = sum(quantity_to_int(quota) or 0 for quota in quotas if isinstance(quotas, list))
         joined = ",".join(str(path) for path in paths) if isinstance(paths, list) else ""
-        found.append(StorageTier("hostPath", joined, total or None))
-    return found
+        tiers.append(StorageTier("hostPath", joined, total or None))
+    return tiers
 
 
 def quota_per_worker(runtime: Object | None) -> int | None:
     """Bytes of cache per worker over all tiers; None if a quota is not set."""
-    found = [tier.quota for tier in storage_tiers(runtime)]
-    return sum(quota or 0 for quota in found) if found and all(found) else None
+    quotas = [tier.quota for tier in storage_tiers(runtime)]
+    return sum(quota or 0 for quota in quotas) if quotas and all(quotas) else None
 
 
 def memory_tier_bytes(runtime: Object | None) -> int:
@@ -167,12 +167,8 @@ def runtime_components(cache: Cache) -> list[RuntimeComponent]:
     Fluid's own status is second choice: it reports every FUSE as Ready (pkg/ctrl/fuse.go), and
     keeps the last state of workers that died.
     """
-    found = []
-    for name in (MASTER, WORKER, FUSE):
-        part = _component(cache, name)
-        if part is not None:
-            found.append(part)
-    return found
+    components = (_component(cache, name) for name in (MASTER, WORKER, FUSE))
+    return [component for component in components if component is not None]
 
 
 def _component(cache: Cache, name: str) -> RuntimeComponent | None:
@@ -194,12 +190,12 @@ def _component(cache: Cache, name: str) -> RuntimeComponent | None:
         if not phase:
             return None
         # Unknown without the DaemonSet: Fluid's own status of a FUSE is not a count.
-        known = (
+        counts = (
             (None, None)
             if name == FUSE and not isinstance(component_status, dict)
             else (ready, desired)
         )
-        return RuntimeComponent(name, *known, str(phase), "", str(reason or ""))
+        return RuntimeComponent(name, *counts, str(phase), "", str(reason or ""))
     status, spec = workload.get("status"), workload.get("spec")
     if workload.get("kind") == "DaemonSet":
         ready = _non_negative(get_path(status, "numberReady", default=0))

@@ -70,10 +70,10 @@ def glob_annotations(include: Sequence[str], exclude: Sequence[str]) -> dict[str
 
 def _globs(text: str | None) -> tuple[str, ...]:
     try:
-        found = json.loads(text or "[]")
+        globs = json.loads(text or "[]")
     except ValueError:
         return ()
-    return tuple(map(str, found)) if isinstance(found, list) else ()
+    return tuple(map(str, globs)) if isinstance(globs, list) else ()
 
 
 def staged_model(cache: Cache) -> StagedModel | None:

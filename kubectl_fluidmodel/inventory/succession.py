@@ -66,7 +66,7 @@ def model_caches(caches: Sequence[Cache], namespace: str, name: str) -> list[Cac
     candidates = [
         cache for cache in caches if cache.namespace == namespace and cache.dataset is not None
     ]
-    found = [
+    matches = [
         candidate
         for candidate in candidates
         if candidate.name == name
@@ -76,40 +76,36 @@ def model_caches(caches: Sequence[Cache], namespace: str, name: str) -> list[Cac
         )
     ]
     while True:
-        known = {each.name for each in found}
-        linked = known | {replaced_name(each) for each in found}
-        older = [
+        known_names = {cache.name for cache in matches}
+        linked_names = known_names | {replaced_name(cache) for cache in matches}
+        linked = [
             candidate
             for candidate in candidates
-            if candidate.name not in known
-            and (candidate.name in linked or replaced_name(candidate) in known)
+            if candidate.name not in known_names
+            and (candidate.name in linked_names or replaced_name(candidate) in known_names)
         ]
-        if not older:
+        if not linked:
             break
-        found += older
-    return sorted(found, key=lambda each: (_created(each), each.name))
+        matches += linked
+    return sorted(matches, key=lambda cache: (_creation_time(cache.dataset or {}), cache.name))
 
 
 def successor_of(dataset: Object, datasets: Sequence[Object]) -> str:
     """Return the name of the newest Dataset that replaces another one; empty if there is none."""
-    found = [
-        each
-        for each in datasets
-        if namespace_of(each) == namespace_of(dataset)
-        and annotations_of(each).get(names.REPLACES_ANNOTATION) == name_of(dataset)
+    successors = [
+        candidate
+        for candidate in datasets
+        if namespace_of(candidate) == namespace_of(dataset)
+        and annotations_of(candidate).get(names.REPLACES_ANNOTATION) == name_of(dataset)
     ]
-    return name_of(max(found, key=_creation_time)) if found else ""
+    return name_of(max(successors, key=_creation_time)) if successors else ""
 
 
 def predecessor_of(dataset: Object, datasets: Sequence[Object]) -> str:
     """Return the name of the Dataset that another one replaces; empty if there is none any more."""
     name = annotations_of(dataset).get(names.REPLACES_ANNOTATION, "")
-    known = {(namespace_of(each), name_of(each)) for each in datasets}
-    return name if (namespace_of(dataset), name) in known else ""
-
-
-def _created(cache: Cache) -> str:
-    return _creation_time(cache.dataset or {})
+    existing = {(namespace_of(candidate), name_of(candidate)) for candidate in datasets}
+    return name if (namespace_of(dataset), name) in existing else ""
 
 
 def _creation_time(obj: Mapping[str, Any]) -> str:

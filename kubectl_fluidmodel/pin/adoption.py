@@ -75,11 +75,11 @@ def _adopt_label(
 
 def _emptied_containers(component: Component, pin: Pin, pins: ComponentPins) -> list[str]:
     """Return the containers that removing the adopted pin leaves empty, which are then removed."""
-    pod = component.pod_path
-    affinity = (*pod, "affinity")
+    pod_path = component.pod_path
+    affinity = (*pod_path, "affinity")
     required = (*affinity, "nodeAffinity", REQUIRED)
-    candidates: list[Path] = [required, required[:-1], affinity, (*pod, "nodeSelector")]
-    candidates += [(*pod, "volumes"), ("volumeMounts",)]
+    candidates: list[Path] = [required, required[:-1], affinity, (*pod_path, "nodeSelector")]
+    candidates += [(*pod_path, "volumes"), ("volumeMounts",)]
     candidates += [(*path, "volumeMounts") for path in component.container_paths()]
     after = component.copy()
     undo_edits(after.spec, pin.edits)

@@ -134,10 +134,10 @@ def read_autoscalers(client: Client, graph: Graph) -> tuple[tuple[Object, ...], 
 
 def _namespaces_with_dataset(client: Client, name: str) -> tuple[str, ...]:
     try:
-        found = client.list_objects(names.DATASETS, fields=f"metadata.name={name}")
+        datasets = client.list_objects(names.DATASETS, fields=f"metadata.name={name}")
     except KubeError:
         return ()
-    return tuple(sorted(namespace_of(obj) for obj in found))
+    return tuple(sorted(namespace_of(dataset) for dataset in datasets))
 
 
 def _label_on_claim(client: Client, claim: Object | None) -> str:
@@ -165,7 +165,9 @@ def _label_on_claim(client: Client, claim: Object | None) -> str:
 def _read_pods(client: CountingClient, nodes: list[Object]) -> dict[str, list[Object]]:
     """Return the pods by node, for as many cache nodes as the remaining requests allow."""
     remaining = max(1, MAX_REQUESTS - _RESERVED_REQUESTS - client.requests)
-    by_gpus = sorted(nodes, key=lambda n: (-sum(gpus.allocatable_gpus(n).values()), name_of(n)))
+    by_gpus = sorted(
+        nodes, key=lambda node: (-sum(gpus.allocatable_gpus(node).values()), name_of(node))
+    )
     node_names = [name_of(node) for node in by_gpus[:remaining]]
 
     def read(node: str) -> list[Object]:

@@ -53,7 +53,7 @@ def _ordered_like(value: Any, model: Any) -> Any:
         ]
         return {key: _ordered_like(value[key], model.get(key)) for key in keys}
     if isinstance(value, list) and isinstance(model, list):
-        named = {each["name"]: each for each in model if isinstance(each, dict) and "name" in each}
+        named = {item["name"]: item for item in model if isinstance(item, dict) and "name" in item}
         return [
             _ordered_like(item, named.get(item.get("name")) if isinstance(item, dict) else None)
             if named

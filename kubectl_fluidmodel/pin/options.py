@@ -50,27 +50,37 @@ class PinOptions:
         if self.filename is None and not self.graphs:
             raise UsageError("no graph given", "pass a graph, or a file with -f", "kubectl get dgd")
         if self.filename is not None:
-            for is_given, flag in (
-                (self.dry_run == "server", "a server dry run"),
-                (self.wait, "--wait"),
-                (self.probe_budget, "--probe-budget, which needs the size of the model"),
-            ):
-                if is_given:
-                    raise UsageError("-f uses only the file", f"it cannot be combined with {flag}")
+            _refuse_combinations(
+                "-f uses only the file",
+                {
+                    "a server dry run": self.dry_run == "server",
+                    "--wait": self.wait,
+                    "--probe-budget, which needs the size of the model": self.probe_budget,
+                },
+            )
         if self.replaces == self.cache:
             raise UsageError(f"--replace {self.cache}", "it is the cache to pin to")
         if self.adopt:
-            for is_given, flag in (
-                (self.mount_path is not None, "--mount-path"),
-                (self.use_model_path, "--use-model-path"),
-                (self.preferred, "--preferred"),
-                (self.recreate, "--recreate"),
-                (self.probe_budget, "--probe-budget"),
-                (self.loader is not None, "--loader"),
-                (self.replaces is not None, "--replace"),
-            ):
-                if is_given:
-                    raise UsageError(
-                        "--adopt only records the existing state",
-                        f"it cannot be combined with {flag}",
-                    )
+            _refuse_combinations(
+                "--adopt only records the existing state",
+                {
+                    "--mount-path": self.mount_path is not None,
+                    "--use-model-path": self.use_model_path,
+                    "--preferred": self.preferred,
+                    "--recreate": self.recreate,
+                    "--probe-budget": self.probe_budget,
+                    "--loader": self.loader is not None,
+                    "--replace": self.replaces is not None,
+                },
+            )
+
+
+def _refuse_combinations(message: str, is_set: dict[str, bool]) -> None:
+    """Refuse the first flag that is set.
+
+    Raises:
+        UsageError: `message`, and the flag.
+    """
+    for flag, value in is_set.items():
+        if value:
+            raise UsageError(message, f"it cannot be combined with {flag}")

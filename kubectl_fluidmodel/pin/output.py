@@ -69,7 +69,7 @@ class PinPrinter:
             FluidModelError: the first refusal, unless `force` turns it into a warning.
         """
         changed = change.result.changed
-        refusals = [f for f in findings if f.level == REFUSE and not force]
+        refusals = [finding for finding in findings if finding.level == REFUSE and not force]
         for finding in findings:
             if finding.level == NOTE:
                 print_note(f"note: {finding}")
@@ -79,7 +79,7 @@ class PinPrinter:
                 print_warning(str(finding))
         if changed and self.options.output != "patch" and detect_gitops_tool(change.before):
             print_note(report.kustomization([_patch(change)]).rstrip("\n"))
-        if not refusals or not (changed or any(f.even_if_pinned for f in refusals)):
+        if not refusals or not (changed or any(refusal.even_if_pinned for refusal in refusals)):
             return
         if self.options.dry_run != "none":
             self.print_diff(change, change.result.object)
@@ -121,7 +121,7 @@ class PinPrinter:
         self.patches.append(_patch(change))
 
     def print_wait_hint(self, change: GraphChange) -> None:
-        """Return the command that waits for the roll-out."""
+        """Print the command that waits for the roll-out."""
         kind, _, name = change.reference.partition("/")
         arguments = shell.operands(
             [self.options.cache, name if kind == "dgd" else change.reference]

@@ -31,22 +31,22 @@ def rollout_table(status: RolloutStatus) -> str:
     """Format the pods of a roll-out, followed by the messages about those with a problem."""
     rows = [
         (
-            row.name,
-            row.component,
-            row.node or "-",
-            _pod_state(row),
-            {True: "yes", False: "no", None: "<unknown>"}[row.on_cache_node],
+            pod.name,
+            pod.component,
+            pod.node or "-",
+            _pod_state(pod),
+            {True: "yes", False: "no", None: "<unknown>"}[pod.on_cache_node],
         )
-        for row in status.pods
+        for pod in status.pods
     ]
     text = format_plain_table(("POD", "COMPONENT", "NODE", "STATE", "LOCAL"), rows)
-    for row in status.pods:
-        if row.problem:
-            text += f"{row.name}: {one_line(row.problem, 400)}\n"
+    for pod in status.pods:
+        if pod.problem:
+            text += f"{pod.name}: {one_line(pod.problem, 400)}\n"
     return text
 
 
-def _pod_state(row: PodStatus) -> str:
-    if row.ready:
+def _pod_state(pod: PodStatus) -> str:
+    if pod.ready:
         return "Ready"
-    return "Pending" if not row.node else "Starting"
+    return "Pending" if not pod.node else "Starting"

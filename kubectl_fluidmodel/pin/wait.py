@@ -55,7 +55,10 @@ class RolloutTarget:
     @staticmethod
     def of(change: GraphChange, stored: Object, cache: CacheInfo) -> RolloutTarget:
         """All pods of the components that are pinned."""
-        modes = {each.component: each.mode for each in change.result.changes}
+        modes = {
+            component_change.component: component_change.mode
+            for component_change in change.result.changes
+        }
         components = change.result.graph.components
         return RolloutTarget(
             change=change,

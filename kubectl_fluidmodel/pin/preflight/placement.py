@@ -51,8 +51,8 @@ def check_placement(context: PreflightContext) -> Iterator[PreflightFinding]:
     if not all(suitable.values()):
         return
     spread = list(_check_multinode(workers, suitable, level))
-    found = spread or list(_check_gpus(context, workers, suitable, level))
-    yield from found or _check_growth(context, workers, suitable)
+    obstacles = spread or list(_check_gpus(context, workers, suitable, level))
+    yield from obstacles or _check_growth(context, workers, suitable)
 
 
 def _suitable_nodes(
@@ -146,10 +146,10 @@ def _check_gpus(
         if name in nodes
     }
     free = {name: gpus.free_gpus(nodes[name], listed) for name, listed in other_pods.items()}
-    known = [
+    pods_on_read_nodes = [
         (name, needs, tuple(n for n in candidates if n in free)) for name, needs, candidates in pods
     ]
-    unplaced = Counter(pack_pods(known, free))
+    unplaced = Counter(pack_pods(pods_on_read_nodes, free))
     if unplaced:
         yield _gpus_in_use(unplaced, other_pods, len(nodes), level)
 
@@ -184,10 +184,10 @@ def _too_few_gpus(
     for worker in workers:
         if worker.name in unplaced:
             nodes = worker.nodes_per_replica
-            each = f" of {pluralize(nodes, 'node')} each" if nodes > 1 else ""
+            span = f" of {pluralize(nodes, 'node')} each" if nodes > 1 else ""
             parts.append(
                 f"{worker.name} needs {pluralize(worker.replicas * nodes, 'pod')} with "
-                f"{_gpu_text(worker.gpus())} ({pluralize(worker.replicas, 'replica')}{each}), "
+                f"{_gpu_text(worker.gpus())} ({pluralize(worker.replicas, 'replica')}{span}), "
                 f"{unplaced[worker.name]} too many"
             )
     total = pluralize(sum(sum(offered.values()) for offered in allocatable.values()), "GPU")

@@ -8,7 +8,7 @@ term that has expressions, and an empty term stays as it is. Results share nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.object_paths import deep_copy
@@ -74,10 +74,9 @@ def replace_dead_keys(
     if not requirements or result is None:
         return add_requirements(result, requirements)
     for term in result:
-        listed = term.get("matchExpressions") or []
-        kept = [each for each in listed if each.get("key") not in removed_keys]
-        if len(kept) != len(listed):
-            term["matchExpressions"] = kept or [requirements[0].to_expression()]
+        remaining = _expressions_without(term, removed_keys)
+        if len(remaining) != len(term.get("matchExpressions") or []):
+            term["matchExpressions"] = remaining or [requirements[0].to_expression()]
     return add_requirements(result, requirements)
 
 
@@ -90,24 +89,26 @@ def required_key(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> str:
         Empty if it requires none.
     """
     selector = pod_spec.get("nodeSelector")
-    listed = list(keys)
-    for key in listed:
+    candidates = list(keys)
+    for key in candidates:
         if isinstance(selector, Mapping) and selector.get(key) == "true":
             return key
     terms = [term for term in terms_of(pod_spec.get("affinity")) or [] if not is_empty(term)]
-    found = [next((key for key in listed if _term_requires_key(term, key)), "") for term in terms]
-    return found[0] if found and all(found) else ""
+    required = [
+        next((key for key in candidates if _term_requires_key(term, key)), "") for term in terms
+    ]
+    return required[0] if required and all(required) else ""
 
 
 def mentioned_keys(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
     """Return those of these node labels that a pod's required affinity mentions."""
-    found = {
+    mentioned = {
         expression.get("key")
         for term in terms_of(pod_spec.get("affinity")) or []
         for expression in term.get("matchExpressions") or []
         if isinstance(expression, Mapping)
     }
-    return [key for key in keys if key in found]
+    return [key for key in keys if key in mentioned]
 
 
 def _term_requires_key(term: Any, key: str) -> bool:
@@ -128,15 +129,18 @@ def without_keys(terms: Terms, keys: Iterable[str]) -> Terms | None:
     removed = set(keys)
     result: Terms = []
     for term in terms:
-        listed = term.get("matchExpressions") or []
-        kept = [each for each in listed if each.get("key") not in removed]
-        remaining = {**term, "matchExpressions": kept}
-        if not kept:
+        expressions = _expressions_without(term, removed)
+        remaining = {**term, "matchExpressions": expressions}
+        if not expressions:
             del remaining["matchExpressions"]
         if is_empty(remaining) and not is_empty(term):
             return None
         result.append(deep_copy(remaining))
     return result
+
+
+def _expressions_without(term: Term, keys: Container[str]) -> list[dict[str, Any]]:
+    return [item for item in term.get("matchExpressions") or [] if item.get("key") not in keys]
 
 
 def remove_requirement(
@@ -169,7 +173,7 @@ def remove_requirement(
 
 def _expression_index(term: Any, requirement: LabelRequirement) -> int | None:
     """Index of the requirement among a term's expressions; the last one if there are several."""
-    found = None
+    last_index = None
     if isinstance(term, Mapping):
         for index, expression in enumerate(term.get("matchExpressions") or []):
             if (
@@ -178,8 +182,8 @@ def _expression_index(term: Any, requirement: LabelRequirement) -> int | None:
                 and expression.get("operator") == "In"
                 and sorted(expression.get("values") or []) == sorted(requirement.values)
             ):
-                found = index
-    return found
+                last_index = index
+    return last_index
 
 
 def _without_requirement(term: Any, requirement: LabelRequirement) -> Term:
@@ -196,5 +200,5 @@ def _without_requirement(term: Any, requirement: LabelRequirement) -> Term:
 def node_preferences(affinity: Any) -> list[dict[str, Any]]:
     """The node preferences of a pod's affinity."""
     node = affinity.get("nodeAffinity") if isinstance(affinity, Mapping) else None
-    found = node.get(PREFERRED) if isinstance(node, Mapping) else None
-    return found if isinstance(found, list) else []
+    preferences = node.get(PREFERRED) if isinstance(node, Mapping) else None
+    return preferences if isinstance(preferences, list) else []

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.component import Component
+from kubectl_fluidmodel.dynamo.component import Component, command_words
 from kubectl_fluidmodel.dynamo.graph import Graph
 from kubectl_fluidmodel.dynamo.scheduling import pack_pods
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of, namespace_of
@@ -68,14 +68,14 @@ def replica_limit(
         component: one of its workers.
         autoscalers: the HorizontalPodAutoscalers of the cluster or the namespace.
     """
-    found = [ReplicaLimit(component.replicas, "the graph")]
+    limits = [ReplicaLimit(component.replicas, "the graph")]
     if is_autoscaled(component):
-        found += _autoscaler_limits(graph, component, autoscalers)
+        limits += _autoscaler_limits(graph, component, autoscalers)
     gpus = sum(component.gpus().values()) * component.nodes_per_replica
     budget = _gpu_budget(graph)
     if gpus and budget is not None:
-        found.append(ReplicaLimit(budget // gpus, f"the planner's max_gpu_budget of {budget}"))
-    return max(found, key=lambda limit: limit.replicas)
+        limits.append(ReplicaLimit(budget // gpus, f"the planner's max_gpu_budget of {budget}"))
+    return max(limits, key=lambda limit: limit.replicas)
 
 
 def shortfall(
@@ -112,15 +112,15 @@ def _autoscaler_limits(
     graph: Graph, component: Component, autoscalers: Iterable[Object]
 ) -> Iterator[ReplicaLimit]:
     adapter = f"{graph.name}-{component.name.lower()}"
-    for each in autoscalers:
-        target = get_path(each, "spec", "scaleTargetRef", default={})
-        maximum = get_path(each, "spec", "maxReplicas")
+    for autoscaler in autoscalers:
+        target = get_path(autoscaler, "spec", "scaleTargetRef", default={})
+        maximum = get_path(autoscaler, "spec", "maxReplicas")
         if (
-            namespace_of(each) == graph.namespace
+            namespace_of(autoscaler) == graph.namespace
             and (target.get("kind"), target.get("name")) == (ADAPTER, adapter)
             and isinstance(maximum, int)
         ):
-            yield ReplicaLimit(maximum, f"HorizontalPodAutoscaler {name_of(each)}")
+            yield ReplicaLimit(maximum, f"HorizontalPodAutoscaler {name_of(autoscaler)}")
 
 
 def _gpu_budget(graph: Graph) -> int | None:
@@ -131,9 +131,7 @@ def _gpu_budget(graph: Graph) -> int | None:
     for component in graph.components:
         if component.declared_type != "planner":
             continue
-        main = component.main_container()
-        arguments = [str(word) for field in ("command", "args") for word in main.get(field) or []]
-        command = " ".join(arguments)
+        command = " ".join(command_words(component.main_container()))
         flag = _BUDGET_FLAG.search(command)
         if flag:
             return _budget(int(flag[1]))

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from kubectl_fluidmodel.dynamo.object_paths import (
-    MISSING,
     EditLog,
     Path,
     deep_copy,
@@ -29,6 +28,8 @@ from kubectl_fluidmodel.records import dataclass
 
 GPU_REASON = "it requests GPUs"
 """A reason for a role that is not reported, because it is obvious in the graph."""
+COMMAND_FIELDS = ("command", "args")
+"""The fields of a container in the order in which they make up its command line."""
 ENGINE_MODULE = re.compile(r"(?<![\w.-])dynamo\.(vllm|sglang|trtllm)(?![\w.-])")
 """An engine's module, as a command starts it."""
 
@@ -105,7 +106,7 @@ class Component(ABC):
             return Role.OTHER, ""
         if self.gpus() or self._has_gpus_in_deployment_config():
             return Role.WORKER, GPU_REASON
-        command = " ".join(str(w) for f in ("command", "args") for w in self._command_words(f))
+        command = " ".join(command_words(self.main_container()))
         engine = ENGINE_MODULE.search(command)
         if engine:
             return Role.WORKER, f"it starts {engine[0]}"
@@ -118,10 +119,6 @@ class Component(ABC):
         if self.name.lower() in ("frontend", "processor"):
             return Role.FRONTEND, "by its name"
         return Role.OTHER, ""
-
-    def _command_words(self, field: str) -> list[Any]:
-        found = self.main_container().get(field)
-        return found if isinstance(found, list) else []
 
     def _has_gpus_in_deployment_config(self) -> bool:
         """Whether the graph's DYN_DEPLOYMENT_CONFIG (up to 0.5) gives it GPUs."""
@@ -138,14 +135,14 @@ class Component(ABC):
 
     @property
     def replicas(self) -> int:
-        found = self.spec.get("replicas")
-        return found if isinstance(found, int) else 1
+        replicas = self.spec.get("replicas")
+        return replicas if isinstance(replicas, int) else 1
 
     @property
     def nodes_per_replica(self) -> int:
         """Pods, each on a separate node, that make up one replica."""
-        found = get_path(self.spec, "multinode", "nodeCount")
-        return found if isinstance(found, int) and found > 1 else 1
+        nodes = get_path(self.spec, "multinode", "nodeCount")
+        return nodes if isinstance(nodes, int) and nodes > 1 else 1
 
     def gpus(self) -> dict[str, int]:
         """GPUs that one pod requests, by resource name."""
@@ -164,16 +161,17 @@ class Component(ABC):
 
     def pod_spec(self) -> dict[str, Any]:
         """The pod spec in the graph; empty if there is none."""
-        found = value_at(self.spec, self.pod_path)
-        return found if isinstance(found, dict) else {}
+        return self._map_at(self.pod_path)
 
     def pod_annotations(self) -> dict[str, str]:
-        found = value_at(self.spec, self.annotations_path)
-        return found if isinstance(found, dict) else {}
+        return self._map_at(self.annotations_path)
 
     def main_container(self) -> dict[str, Any]:
-        found = value_at(self.spec, self.main_path)
-        return found if isinstance(found, dict) else {}
+        return self._map_at(self.main_path)
+
+    def _map_at(self, path: Path) -> dict[str, Any]:
+        value = value_at(self.spec, path)
+        return value if isinstance(value, dict) else {}
 
     def containers(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         """The containers in the graph with their paths, the main one first."""
@@ -234,31 +232,29 @@ class Component(ABC):
 
     def claims_by_volume(self) -> dict[str, str]:
         """Volume name to claim name (empty if it is not a claim), as the pod will have them."""
-        found: dict[str, str] = {}
-        for volume in self.pod_spec().get("volumes") or []:
-            if isinstance(volume, dict):
-                claim = get_path(volume, "persistentVolumeClaim", "claimName", default="")
-                found[str(volume.get("name"))] = str(claim)
-        return found
+        return {
+            str(volume.get("name")): str(
+                get_path(volume, "persistentVolumeClaim", "claimName", default="")
+            )
+            for volume in get_list(self.pod_spec(), "volumes")
+        }
+
+    def _volumes_of(self, claim: str) -> list[str]:
+        return [volume for volume, name in self.claims_by_volume().items() if name == claim]
 
     def container_mounts(self, path: Path) -> list[tuple[str, str]]:
         """Volume and mount path of one container's mounts."""
-        container = value_at(self.spec, path)
-        listed = container.get("volumeMounts") if isinstance(container, dict) else None
         return [
             (str(mount.get("name")), str(mount.get("mountPath")))
-            for mount in listed or []
-            if isinstance(mount, dict)
+            for mount in get_list(value_at(self.spec, path), "volumeMounts")
         ]
 
     def subpath_mounts(self, path: Path) -> set[str]:
         """Mount paths of one container that show only a subdirectory of their volume."""
-        container = value_at(self.spec, path)
-        listed = container.get("volumeMounts") if isinstance(container, dict) else None
         return {
             str(mount.get("mountPath"))
-            for mount in listed or []
-            if isinstance(mount, dict) and (mount.get("subPath") or mount.get("subPathExpr"))
+            for mount in get_list(value_at(self.spec, path), "volumeMounts")
+            if mount.get("subPath") or mount.get("subPathExpr")
         }
 
     def find_claim_mount(self, claim: str, path: Path) -> ClaimMount | None:
@@ -284,15 +280,15 @@ class Component(ABC):
         """
         paths = self.paths_without_mount(claim)
         for path in paths:
-            self.require_free_path(path, mount_path)
-        return self._add_volume_mount(log, claim, mount_path, paths)
+            self._require_free_path(path, mount_path)
+        return self._add_mounts(log, claim, mount_path, paths)
 
     def claim_edits(self, claim: str) -> list[dict[str, Any]]:
         """Return the edits, as an `EditLog` records them, that would create the existing mount.
 
         A volume that is also mounted elsewhere (an init container, a `subPath`) is not included.
         """
-        volumes = {name for name, found in self.claims_by_volume().items() if found == claim}
+        volumes = set(self._volumes_of(claim))
         edits: list[dict[str, Any]] = []
         shared: set[str] = set()
         paths = self.container_paths()
@@ -313,7 +309,7 @@ class Component(ABC):
                 edits.append({"add": join_path((*self.pod_path, "volumes")), "item": volume})
         return edits
 
-    def require_free_path(self, path: Path, mount_path: str) -> None:
+    def _require_free_path(self, path: Path, mount_path: str) -> None:
         """Refuse a mount path that a container already uses."""
         for volume, used in self.container_mounts(path):
             if used.rstrip("/") == mount_path.rstrip("/"):
@@ -323,15 +319,20 @@ class Component(ABC):
                     "--mount-path with another path",
                 )
 
-    def _add_volume_mount(
+    def _add_mounts(
         self, log: EditLog, claim: str, mount_path: str, paths: list[Path]
     ) -> list[str]:
-        """The mount as a volume of the pod, read-only, for containers that lack it."""
+        """Add the mount to these containers, as the shape does; return remarks for the user."""
+        self._add_volume_mounts(log, claim, mount_path, paths)
+        return []
+
+    def _add_volume_mounts(
+        self, log: EditLog, claim: str, mount_path: str, paths: list[Path]
+    ) -> None:
+        """Add the mount as a volume of the pod, read-only, to these containers."""
         if not paths:
-            return []
-        volume = next(
-            (name for name, found in self.claims_by_volume().items() if found == claim), ""
-        )
+            return
+        volume = next(iter(self._volumes_of(claim)), "")
         if not volume:
             volume = _free_volume_name(claim, self.claims_by_volume())
             source = {"claimName": claim, "readOnly": True}
@@ -347,16 +348,20 @@ class Component(ABC):
                 "mountPropagation": "HostToContainer",
             }
             log.append((*path, "volumeMounts"), mount)
-        return []
+
+
+def command_words(container: Any) -> list[str]:
+    """The words of a container's command line."""
+    lists = (get_path(container, field) for field in COMMAND_FIELDS)
+    return [str(word) for words in lists if isinstance(words, list) for word in words]
 
 
 def env_entries(spec: Any, path: Path) -> dict[str, tuple[Path, Any]]:
-    listed = value_at(spec, path)
-    if listed is MISSING or not isinstance(listed, list):
-        return {}
+    """The environment at a path by name: where each variable is set, and its entry."""
+    entries = value_at(spec, path)
     return {
         str(entry["name"]): ((*path, f"[{entry['name']}]"), entry)
-        for entry in listed
+        for entry in (entries if isinstance(entries, list) else [])
         if isinstance(entry, Mapping) and "name" in entry
     }
 
@@ -365,7 +370,8 @@ def _requires_cache_nodes(pod_spec: Mapping[str, Any]) -> bool:
     """Return whether a pod's affinity or node selector has a label of Fluid's caches."""
     keys = [str(key) for key in pod_spec.get("nodeSelector") or {}]
     for term in terms_of(pod_spec.get("affinity")) or []:
-        keys += [str(e.get("key")) for e in term.get("matchExpressions") or [] if e]
+        expressions = term.get("matchExpressions") or []
+        keys += [str(expression.get("key")) for expression in expressions if expression]
     return any(key.startswith("fluid.io/s-") for key in keys)
 
 

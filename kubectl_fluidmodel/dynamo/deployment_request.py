@@ -16,8 +16,8 @@ _MOUNT_PATHS = (
 
 def request_mount_path(obj: Object) -> str:
     """Where a request has its model mounted; empty if it does not say."""
-    found = [value_at(obj, path) for path in _MOUNT_PATHS]
-    return next((path for path in found if isinstance(path, str)), "")
+    mount_paths = [value_at(obj, path) for path in _MOUNT_PATHS]
+    return next((path for path in mount_paths if isinstance(path, str)), "")
 
 
 def request_patch(obj: Object, cache: str, mount_path: str, subpath: str = "") -> Object:

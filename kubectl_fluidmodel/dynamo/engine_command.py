@@ -12,11 +12,9 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.component import ENGINE_MODULE
+from kubectl_fluidmodel.dynamo.component import COMMAND_FIELDS, ENGINE_MODULE
 from kubectl_fluidmodel.records import dataclass
 
-_FIELDS = ("command", "args")
-"""The fields of a container in the order in which they make up its command line."""
 _SERVE_PROGRAMS = ("vllm", "vllm-rs")
 _SERVE = re.compile(r"(?<![\w.-])(?:vllm|vllm-rs)[ \t]+serve(?![\w.-])")
 _BLANK = re.compile(r"(?:[ \t]|\\\n)+")
@@ -26,8 +24,8 @@ _VARIABLE = re.compile(r"""["']?\$(?:\{(\w+)\}|\((\w+)\)|(\w+))["']?""")
 
 def variable_name(raw: str) -> str:
     """The name of the variable that a word is (`$NAME`, `${NAME}`, `$(NAME)`), or empty."""
-    found = _VARIABLE.fullmatch(raw)
-    return next((group for group in found.groups() if group), "") if found else ""
+    match = _VARIABLE.fullmatch(raw)
+    return next((group for group in match.groups() if group), "") if match else ""
 
 
 def unquoted(raw: str) -> str:
@@ -90,12 +88,12 @@ class EngineCommand:
 
     def flags(self, names: Iterable[str]) -> list[FlagValue]:
         """The flags of these names, each with the word that follows as its value."""
-        return [found for found in self._flags() if found.name in names]
+        return [flag for flag in self._flags() if flag.name in names]
 
     def value(self, names: Sequence[str]) -> str:
         """Return the value of the last of these flags; empty if none is set."""
-        found = self.flags(names)
-        return (found[-1].value or "") if found else ""
+        flags = self.flags(names)
+        return (flags[-1].value or "") if flags else ""
 
     def _flags(self) -> Iterator[FlagValue]:
         for index, word in enumerate(self.words):
@@ -128,13 +126,13 @@ class EngineCommand:
             script = str(self.lists[field][item])
             added_text = f" {shlex.join(added)}" if added else ""
             script = script[:offset] + added_text + script[offset:]
-            for word in sorted(removed, key=lambda each: -each.start):
+            for word in sorted(removed, key=lambda word: -word.start):
                 script = script[: word.before] + script[word.end :]
             return self._with_item(field, item, [script])
         removed_positions = {(word.field, word.index) for word in removed}
         changed = {
             name: [
-                each for index, each in enumerate(items) if (name, index) not in removed_positions
+                item for index, item in enumerate(items) if (name, index) not in removed_positions
             ]
             for name, items in self.lists.items()
         }
@@ -150,7 +148,11 @@ def find_command(container: Any) -> EngineCommand | None:
     """The engine that a container starts; None if that is not clear, or there are several."""
     if not isinstance(container, dict):
         return None
-    lists = {field: container[field] for field in _FIELDS if isinstance(container.get(field), list)}
+    lists = {
+        field: container[field]
+        for field in COMMAND_FIELDS
+        if isinstance(container.get(field), list)
+    }
     return _find_in_lists(lists) or _find_in_shell(lists)
 
 
@@ -163,27 +165,28 @@ def _find_in_lists(lists: dict[str, list[Any]]) -> EngineCommand | None:
     for position, word in enumerate(words):
         module = ENGINE_MODULE.fullmatch(word.raw)
         program = words[position - 1].raw.rpartition("/")[2] if position else ""
-        served = word.raw == "serve" and program in _SERVE_PROGRAMS
-        if module or served:
+        is_served = word.raw == "serve" and program in _SERVE_PROGRAMS
+        if module or is_served:
             engine = module.group(1) if module else program
             after = tuple(words[position + 1 :])
-            return EngineCommand(engine, served, after, False, "", (list(lists)[-1], 0, 0), lists)
+            end = (list(lists)[-1], 0, 0)
+            return EngineCommand(engine, is_served, after, False, "", end, lists)
     return None
 
 
 def _find_in_shell(lists: dict[str, list[Any]]) -> EngineCommand | None:
     starts = [
-        (field, index, str(item), found)
+        (field, index, str(item), match)
         for field, items in lists.items()
         for index, item in enumerate(items)
         for pattern in (ENGINE_MODULE, _SERVE)
-        for found in pattern.finditer(str(item))
+        for match in pattern.finditer(str(item))
     ]
     if len(starts) != 1:
         return None
-    field, index, script, found = starts[0]
-    served = found.re is _SERVE
-    words, position = [], found.end()
+    field, index, script, match = starts[0]
+    is_served = match.re is _SERVE
+    words, position = [], match.end()
     while blank := _BLANK.match(script, position):
         word = _WORD.match(script, blank.end())
         if word is None or word[0].startswith("#"):
@@ -192,7 +195,7 @@ def _find_in_shell(lists: dict[str, list[Any]]) -> EngineCommand | None:
             break  # the number of a redirected stream
         words.append(Word(word[0], field, index, position, word.start(), word.end()))
         position = word.end()
-    engine = found[0].split()[0] if served else found[1]
+    engine = match[0].split()[0] if is_served else match[1]
     return EngineCommand(
-        engine, served, tuple(words), True, script[position:], (field, index, position), lists
+        engine, is_served, tuple(words), True, script[position:], (field, index, position), lists
     )

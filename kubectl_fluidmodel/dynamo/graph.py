@@ -63,7 +63,7 @@ class Graph:
         return annotations_of(self.object)
 
     def component(self, name: str) -> Component | None:
-        return next((found for found in self.components if found.name == name), None)
+        return next((component for component in self.components if component.name == name), None)
 
 
 def open_graph(obj: Object, schema: str | None = None) -> Graph:
@@ -134,7 +134,7 @@ def require_pinnable(obj: Object) -> None:
             "its spec is immutable once profiling starts, and the graph is generated from it",
             "add the patch printed with this to the request, and pin the graph that it makes",
         )
-    if kind == LPX or (kind not in (GRAPH, COMPONENT)):
+    if kind not in (GRAPH, COMPONENT):
         raise NotPinnableError(
             f"cannot pin {kind} {name}",
             "its pods are made from roles[].podTemplate"

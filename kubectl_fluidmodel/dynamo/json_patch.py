@@ -61,6 +61,7 @@ def _patch_lists(before: list[Any], after: list[Any], at: str) -> list[Operation
 
 
 def escape_key(key: str) -> str:
+    """Escape a key for a JSON pointer (RFC 6901)."""
     return key.replace("~", "~0").replace("/", "~1")
 
 

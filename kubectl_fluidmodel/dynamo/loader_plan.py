@@ -95,15 +95,15 @@ class NodeReads:
     """Reads at once that were measured to be the best there, 1 where parallel reads do not pay; 0
     if that was not measured."""
 
-    def wanted(self, default: int) -> int:
+    def best_threads(self, default: int) -> int:
         """Threads for each process that together give the best number of reads, else a default."""
         return -(-self.best // self.ranks) or default
 
     def threads(self, requested: int, unsettable: int = 0) -> int:
-        """Threads for each process, at most as many as wanted; 0 where not even one is allowed.
+        """Threads for each process, at most as many as requested; 0 where none is allowed.
 
         Args:
-            requested: the loader's default.
+            requested: threads that would be best.
             unsettable: reads of each process that come on top.
         """
         if not self.is_limited:
@@ -116,7 +116,7 @@ class LoaderPlan:
     """The loader of one component."""
 
     loader: str = ""
-    """One of `LOADERS`; empty for the flags that the graph's author wrote, or none."""
+    """One of `loader_names.LOADERS`; empty for the flags of the graph's author, or none."""
     threads: int = 0
     """For each process."""
     note: str = ""
@@ -265,17 +265,14 @@ def _option(engine: LoadingEngine, loader: str, node: NodeReads) -> _Option:
 def _threads(engine: LoadingEngine, loader: str, node: NodeReads) -> int:
     """Threads for each process; 0 where no number is both possible and allowed."""
     if loader == RUNAI:
-        return node.threads(node.wanted(STREAMER_THREADS))
+        return node.threads(node.best_threads(STREAMER_THREADS))
     if loader == FASTSAFETENSORS:
-        return (
-            node.threads(FASTSAFETENSORS_THREADS)
-            // FASTSAFETENSORS_THREADS
-            * (FASTSAFETENSORS_THREADS)
-        )
+        fixed = FASTSAFETENSORS_THREADS
+        return fixed if node.threads(fixed) == fixed else 0
     default = PREFETCH_THREADS[engine.command.engine]
     if not _can_set_prefetch_threads(engine):
         return default if node.threads(default, unsettable=1) == default else 0
-    return node.threads(node.wanted(default), unsettable=1)
+    return node.threads(node.best_threads(default), unsettable=1)
 
 
 def _can_set_prefetch_threads(engine: LoadingEngine) -> bool:

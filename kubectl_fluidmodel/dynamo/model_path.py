@@ -16,7 +16,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.component import Component, env_entries
+from kubectl_fluidmodel.dynamo.component import Component, command_words, env_entries
 from kubectl_fluidmodel.dynamo.engine_command import (
     EngineCommand,
     Word,
@@ -25,7 +25,6 @@ from kubectl_fluidmodel.dynamo.engine_command import (
 )
 from kubectl_fluidmodel.dynamo.object_paths import EditLog, Path, value_at
 from kubectl_fluidmodel.model.source import HUB_ID
-from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.records import dataclass
 
 OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -76,7 +75,8 @@ class EngineModel:
 
 def is_within(path: str, mount: str) -> bool:
     """Whether a path is the mount or below it."""
-    return path.rstrip("/") == mount or path.startswith(mount.rstrip("/") + "/")
+    directory = mount.rstrip("/")
+    return path.rstrip("/") == directory or path.startswith(f"{directory}/")
 
 
 def reads_hub(component: Component, engine: EngineModel, mount: str) -> bool:
@@ -102,11 +102,8 @@ def hub_cache_variable(
 def command_mentions(component: Component, engine: EngineModel, mount: str) -> bool:
     """Whether the command mentions the mount anywhere, such as for a draft model."""
     container = value_at(component.spec, engine.container_path)
-    arguments = [
-        str(w) for part in ("command", "args") for w in get_path(container, part, default=[])
-    ]
     pattern = re.compile(rf"(?<![\w/.-]){re.escape(mount)}(?![\w.-])")
-    return any(pattern.search(word) for word in arguments)
+    return any(map(pattern.search, command_words(container)))
 
 
 def engine_models(component: Component) -> list[EngineModel]:
@@ -115,9 +112,9 @@ def engine_models(component: Component) -> list[EngineModel]:
     Commands that are not recognized, and values from elsewhere (a ConfigMap), are skipped.
     """
     return [
-        EngineModel(path, value, found.has_served_name)
-        for path, found in _engine_arguments(component)
-        if (value := _resolve_word(component, found.value))
+        EngineModel(path, value, argument.has_served_name)
+        for path, argument in _engine_arguments(component)
+        if (value := _resolve_word(component, argument.value))
     ]
 
 
@@ -125,9 +122,9 @@ def _engine_arguments(component: Component) -> Iterator[tuple[Path, _ModelArgume
     """The containers that start an engine, each with its model."""
     for path in component.reader_paths():
         command = find_command(value_at(component.spec, path))
-        found = _find_model(command) if command is not None else None
-        if found is not None:
-            yield path, found
+        argument = _find_model(command) if command is not None else None
+        if argument is not None:
+            yield path, argument
 
 
 def _resolve_word(component: Component, word: str) -> str:
@@ -157,28 +154,24 @@ def set_model_path(component: Component, log: EditLog, target: str) -> list[str]
     Returns:
         Remarks: the required manual changes.
     """
-    done = False
-    remarks: list[str] = []
-    for path, found in list(_engine_arguments(component)):
-        if _replace_model(component, log, path, found, target):
+    is_set = False
+    for path, argument in list(_engine_arguments(component)):
+        if _replace_model(component, log, path, argument, target):
             _set_offline(component, log, path)
-            done = True
-    if not done:
-        remarks.append(
-            f"component {component.name}: its command cannot be rewritten automatically; make the "
-            f"engine read {target}, keep {SERVED_NAME_FLAG}, and set "
-            + " ".join(f"{name}=1" for name in OFFLINE_VARIABLES)
-        )
-    return remarks
+            is_set = True
+    if is_set:
+        return []
+    return [
+        f"component {component.name}: its command cannot be rewritten automatically; make the "
+        f"engine read {target}, keep {SERVED_NAME_FLAG}, and set "
+        + " ".join(f"{name}=1" for name in OFFLINE_VARIABLES)
+    ]
 
 
 def hf_home_warnings(component: Component, mount_path: str) -> list[str]:
     """Warn about a Hugging Face cache in the read-only mount."""
     value = env_value(component, "HF_HOME")
-    inside = value.rstrip("/") == mount_path.rstrip("/") or value.startswith(
-        mount_path.rstrip("/") + "/"
-    )
-    if not inside:
+    if not is_within(value, mount_path):
         return []
     return [
         f"component {component.name} sets HF_HOME={value}, which is in the read-only cache: "
@@ -190,30 +183,33 @@ def _find_model(command: EngineCommand) -> _ModelArgument | None:
     """The model that a command names; None if it names none, or a shell string several."""
     if command.is_served:
         first = command.words[0] if command.words else None
-        named = first is not None and not first.text.startswith("-")
-        return _ModelArgument(command, first, "") if first is not None and named else None
+        if first is None or first.text.startswith("-"):
+            return None
+        return _ModelArgument(command, first, "")
     flags = _FLAGS[command.engine]
-    flagged = [flag for flag in command.flags(flags) if flag.value]
-    if not flagged or (command.is_shell and len(flagged) > 1):
+    model_flags = [flag for flag in command.flags(flags) if flag.value]
+    if not model_flags or (command.is_shell and len(model_flags) > 1):
         return None
-    found = min(flagged, key=lambda each: flags.index(each.name))
-    word = found.words[-1]
-    return _ModelArgument(command, word, f"{found.name}=" if len(found.words) == 1 else "")
+    model_flag = min(model_flags, key=lambda flag: flags.index(flag.name))
+    word = model_flag.words[-1]
+    return _ModelArgument(
+        command, word, f"{model_flag.name}=" if len(model_flag.words) == 1 else ""
+    )
 
 
 def _replace_model(
-    component: Component, log: EditLog, path: Path, found: _ModelArgument, target: str
+    component: Component, log: EditLog, path: Path, argument: _ModelArgument, target: str
 ) -> bool:
     """Change the word, or the value of its variable.
 
     Returns:
         False if the variable's value is not in the graph.
     """
-    name = variable_name(found.value)
+    name = variable_name(argument.value)
     if not name:
-        model = found.value.strip("\"'")
+        model = argument.value.strip("\"'")
         if model != target:
-            _set_fields(log, path, found.replace(target, _name_to_serve(found, model)))
+            _set_fields(log, path, argument.replace(target, _name_to_serve(argument, model)))
         return True
     entry_path, entry = component.env_by_name().get(
         name, ((*component.new_env_path, f"[{name}]"), None)
@@ -223,15 +219,15 @@ def _replace_model(
     value = str(entry["value"]) if entry is not None else _graph_env(component, name)
     if not value:
         return False
-    served = _name_to_serve(found, value)
+    served = _name_to_serve(argument, value)
     if served and value != target:
-        _set_fields(log, path, found.replace(found.value, served))
+        _set_fields(log, path, argument.replace(argument.value, served))
     log.set_value((*entry_path, "value"), target)
     return True
 
 
-def _name_to_serve(found: _ModelArgument, model: str) -> str:
-    return "" if found.has_served_name else model
+def _name_to_serve(argument: _ModelArgument, model: str) -> str:
+    return "" if argument.has_served_name else model
 
 
 def _set_fields(log: EditLog, path: Path, lists: dict[str, list[Any]]) -> None:

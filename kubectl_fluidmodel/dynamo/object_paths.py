@@ -11,6 +11,8 @@ import hashlib
 import json
 from typing import Any, Final, TypeVar
 
+from kubectl_fluidmodel.dynamo.json_patch import escape_key, unescape_key
+
 Path = tuple[str, ...]
 
 
@@ -83,7 +85,7 @@ def make_containers(
     container = obj
     for depth, step in enumerate(path):
         after = path[depth + 1] if depth + 1 < len(path) else None
-        want = leaf if after is None else (list if after.startswith("[") else dict)
+        container_type = leaf if after is None else (list if after.startswith("[") else dict)
         child = _step(container, step)
         if child is MISSING or child is None:
             created.append(join_path(path[: depth + 1]) + ("=null" if child is None else ""))
@@ -91,7 +93,7 @@ def make_containers(
                 child = {"name": step[1:-1]}
                 container.append(child)
             else:
-                child = want()
+                child = container_type()
                 container[step] = child
         container = child
     return created
@@ -130,11 +132,11 @@ def _drop(obj: Any, path: Path, null: bool) -> None:
 
 
 def join_path(path: Path) -> str:
-    return "/".join(step.replace("~", "~0").replace("/", "~1") for step in path)
+    return "/".join(map(escape_key, path))
 
 
 def split_path(text: str) -> Path:
-    return tuple(step.replace("~1", "/").replace("~0", "~") for step in text.split("/"))
+    return tuple(map(unescape_key, text.split("/")))
 
 
 def value_digest(value: Any) -> str:
@@ -195,12 +197,12 @@ def undo_edits(root: Any, entries: list[dict[str, Any]]) -> list[str]:
     Returns:
         The paths that somebody has changed since, which stay.
     """
-    kept: list[str] = []
+    changed_paths: list[str] = []
     for entry in reversed(entries):
         if not is_unchanged(root, entry):
             path = split_path(entry.get("set") or entry["add"])
             if "set" in entry and value_at(root, path) is not MISSING:
-                kept.append(join_path(path))
+                changed_paths.append(join_path(path))
             continue
         if "add" in entry:
             items = value_at(root, split_path(entry["add"]))
@@ -214,7 +216,7 @@ def undo_edits(root: Any, entries: list[dict[str, Any]]) -> list[str]:
             parent[path[-1]] = deep_copy(entry["was"])
         else:
             del parent[path[-1]]
-    return kept
+    return changed_paths
 
 
 def _find_item(items: list[Any], item: dict[str, Any]) -> int | None:
@@ -223,7 +225,7 @@ def _find_item(items: list[Any], item: dict[str, Any]) -> int | None:
         if items[index] == item:
             return index
     for index in range(len(items) - 1, -1, -1):
-        found = items[index]
-        if isinstance(found, dict) and all(found.get(key) == item[key] for key in item):
+        candidate = items[index]
+        if isinstance(candidate, dict) and all(candidate.get(key) == item[key] for key in item):
             return index
     return None

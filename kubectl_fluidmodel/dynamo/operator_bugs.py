@@ -59,14 +59,14 @@ def _sidecar_without_mounts(component: Component) -> list[str]:
 def _engine_reads_elsewhere(component: Component, mount_path: str) -> list[str]:
     """An engine that reads the Hub, or a directory outside the mount."""
     where = mount_path.rstrip("/")
-    found = []
+    models = []
     for engine in model_path.engine_models(component):
         if model_path.reads_hub(component, engine, where):
-            found.append(f"{engine.value} from the Hub")
+            models.append(f"{engine.value} from the Hub")
         elif engine.value.startswith("/") and not model_path.is_within(engine.value, where):
-            found.append(engine.value)
+            models.append(engine.value)
     return [
-        f"component {component.name}: its engine reads {each}, not {where}; "
+        f"component {component.name}: its engine reads {model}, not {where}; "
         "--use-model-path changes it"
-        for each in found
+        for model in models
     ]

@@ -46,7 +46,7 @@ class Pin:
     startup_seconds: int = 0
     """Seconds to which startup probes were raised; 0 if unchanged."""
     loader: str = ""
-    """The loader that was set, one of `weight_loader.LOADERS`; empty for the author's own."""
+    """The loader that was set, one of `loader_names.LOADERS`; empty for the author's own."""
     loader_threads: int = 0
     """Its threads for each process."""
     adopted: bool = False
@@ -138,7 +138,7 @@ class PinRecord:
 
     def caches(self) -> list[str]:
         """The caches that the graph is pinned to."""
-        return list(dict.fromkeys(c for pins in self.components.values() for c in pins.pins))
+        return list(dict.fromkeys(name for pins in self.components.values() for name in pins.pins))
 
 
 def read_pins(obj: Object) -> PinRecord:

@@ -13,7 +13,7 @@ deploy/operator/internal/dynamo/component_worker.go and graph.go, 0.6 to 1.6).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import Component, Role
@@ -95,7 +95,8 @@ class ProbeShortfall:
 
 def probe_budgets(component: Component) -> list[ProbeBudget]:
     """The start-up budgets of a component's containers that load the model."""
-    return list(_budgets(component))
+    budgets = (_container_budget(component, path) for path in component.reader_paths())
+    return [budget for budget in budgets if budget is not None]
 
 
 def probe_shortfalls(
@@ -148,25 +149,23 @@ def set_startup_budget(component: Component, log: EditLog, seconds: int) -> None
         )
 
 
-def _budgets(component: Component) -> Iterator[ProbeBudget]:
+def _container_budget(component: Component, path: Path) -> ProbeBudget | None:
+    """The budget of one container; None if nothing kills it, or it does not load the model."""
+    value = value_at(component.spec, path)
+    container = value if isinstance(value, Mapping) else {}
     sidecar = component.spec.get("frontendSidecar")
-    for path in component.reader_paths():
-        container = value_at(component.spec, path)
-        found = container if isinstance(container, Mapping) else {}
-        if sidecar and found.get("name") == sidecar:
-            continue
-        is_main = path == component.main_path
-        startup = found.get(STARTUP)
-        if isinstance(startup, Mapping):
-            yield _budget(path, STARTUP, startup)
-        elif is_main and component.declared_type in ("worker", "prefill", "decode"):
-            yield ProbeBudget(path, STARTUP, 0, 10, 720, _OPERATOR_HANDLER, from_operator=True)
-        else:
-            # In v1alpha1, the service's liveness probe takes precedence over the container's.
-            service = component.spec.get(LIVENESS) if is_main else None
-            liveness = service if isinstance(service, Mapping) else found.get(LIVENESS)
-            if isinstance(liveness, Mapping):
-                yield _budget(path, LIVENESS, liveness)
+    if sidecar and container.get("name") == sidecar:
+        return None
+    is_main = path == component.main_path
+    startup = container.get(STARTUP)
+    if isinstance(startup, Mapping):
+        return _budget(path, STARTUP, startup)
+    if is_main and component.declared_type in ("worker", "prefill", "decode"):
+        return ProbeBudget(path, STARTUP, 0, 10, 720, _OPERATOR_HANDLER, from_operator=True)
+    # In v1alpha1, the service's liveness probe takes precedence over the container's.
+    service = component.spec.get(LIVENESS) if is_main else None
+    liveness = service if isinstance(service, Mapping) else container.get(LIVENESS)
+    return _budget(path, LIVENESS, liveness) if isinstance(liveness, Mapping) else None
 
 
 def _budget(path: Path, name: str, probe: Mapping[str, Any]) -> ProbeBudget:

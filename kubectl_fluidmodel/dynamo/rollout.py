@@ -6,6 +6,7 @@ mounts the claim and, in mode `required`, requires the cache's label.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import field
 
@@ -27,7 +28,7 @@ from kubectl_fluidmodel.objects.access import (
     metadata_of,
     name_of,
 )
-from kubectl_fluidmodel.objects.pods import is_gone
+from kubectl_fluidmodel.objects.pods import claim_names, has_ready_condition, is_gone
 from kubectl_fluidmodel.records import dataclass
 
 
@@ -85,35 +86,32 @@ class RolloutStatus:
 
     @property
     def ready(self) -> int:
-        return sum(row.ready for row in self.pods)
+        return sum(pod.ready for pod in self.pods)
 
     @property
     def total(self) -> int:
-        return sum(item.pods for item in self.expected)
+        return sum(expected.pods for expected in self.expected)
 
     @property
     def done(self) -> bool:
         if not self.observed or self.old_pods:
             return False
-        for item in self.expected:
-            ready = [row for row in self.pods if row.component == item.component and row.ready]
-            if len(ready) < item.pods:
-                return False
-        return True
+        ready = Counter(pod.component for pod in self.pods if pod.ready)
+        return all(ready[expected.component] >= expected.pods for expected in self.expected)
 
     @property
     def unschedulable(self) -> list[PodStatus]:
         """The pods for which the scheduler found no node."""
-        return [row for row in self.pods if row.unschedulable]
+        return [pod for pod in self.pods if pod.unschedulable]
 
     @property
     def misplaced(self) -> list[PodStatus]:
         """Pods that must be on a cache node and run elsewhere."""
-        must = {item.component for item in self.expected if item.mode == MODE_REQUIRED}
+        bound = {expected.component for expected in self.expected if expected.mode == MODE_REQUIRED}
         return [
-            row
-            for row in self.pods
-            if row.node and row.on_cache_node is False and row.component in must
+            pod
+            for pod in self.pods
+            if pod.node and pod.on_cache_node is False and pod.component in bound
         ]
 
     def summary(self) -> str:
@@ -124,7 +122,7 @@ class RolloutStatus:
             text += f", {self.old_pods} old ones left"
         if self.unschedulable:
             text += f", {len(self.unschedulable)} unschedulable"
-        gated = [row for row in self.pods if row.gated]
+        gated = [pod for pod in self.pods if pod.gated]
         if gated:
             text += f"; {gated[0].name} is {gated[0].problem}"
             text += f", and {len(gated) - 1} more" if len(gated) > 1 else ""
@@ -185,10 +183,7 @@ def _pod_status(component: str, pod: Object, cache_nodes: set[str] | None) -> Po
         component,
         name_of(pod),
         node,
-        ready=any(
-            condition.get("type") == "Ready" and condition.get("status") == "True"
-            for condition in get_path(pod, "status", "conditions", default=[])
-        ),
+        ready=has_ready_condition(pod),
         on_cache_node=None if cache_nodes is None else node in cache_nodes,
         problem=problem,
         unschedulable=unschedulable,
@@ -209,11 +204,9 @@ def has_new_template(pod: Object, claim: str, labels: tuple[str, ...], mode: str
 
     It mounts the claim and, in mode `required`, requires one of the labels.
     """
-    mounts = any(
-        get_path(volume, "persistentVolumeClaim", "claimName") == claim
-        for volume in get_path(pod, "spec", "volumes", default=[])
-    )
-    return mounts and (mode != MODE_REQUIRED or bool(required_key(pod.get("spec") or {}, labels)))
+    if claim not in claim_names(pod):
+        return False
+    return mode != MODE_REQUIRED or bool(required_key(pod.get("spec") or {}, labels))
 
 
 def owning_component(graph: Graph, pod: Object) -> Component | None:

@@ -46,8 +46,8 @@ def runtime_release(component: Mapping[str, Any], container: Mapping[str, Any]) 
     name, _, tag = image.rpartition("/")[2].partition("@")[0].partition(":")
     is_dynamo = name in _RUNTIME_IMAGES
     override = str(component.get("runtimeVersionOverride") or "")
-    found = _RELEASE.match(override) or (_RELEASE.match(tag) if is_dynamo else None)
-    version = (int(found[1]), int(found[2])) if found else None
+    match = _RELEASE.match(override) or (_RELEASE.match(tag) if is_dynamo else None)
+    version = (int(match[1]), int(match[2])) if match else None
     return RuntimeRelease(image, is_dynamo, version)
 
 

@@ -37,17 +37,19 @@ def pack_pods(pods: Iterable[GpuRequest], capacity: Mapping[str, Gpus]) -> list[
     Returns:
         The labels of the pods that do not fit beside the others; empty if all fit.
     """
-    listed = sorted(pods, key=lambda pod: (-sum(pod[1].values()), len(pod[2]), pod[0]))
+    ordered = sorted(pods, key=lambda pod: (-sum(pod[1].values()), len(pod[2]), pod[0]))
     free = {name: dict(gpus) for name, gpus in capacity.items()}
     unplaced = []
-    for label, needs, nodes in listed:
-        open_ = [name for name in nodes if has_enough(needs, free.get(name, {}))]
-        if not open_:
+    for label, needs, nodes in ordered:
+        candidates = [name for name in nodes if has_enough(needs, free.get(name, {}))]
+        if not candidates:
             unplaced.append(label)
             continue
-        best = min(open_, key=lambda name: (sum(free[name].get(g, 0) for g in needs), name))
+        best = min(
+            candidates, key=lambda name: (sum(free[name].get(gpu, 0) for gpu in needs), name)
+        )
         _allocate(free[best], needs, 1)
-    return unplaced if unplaced and not _can_place_all(listed, capacity) else []
+    return unplaced if unplaced and not _can_place_all(ordered, capacity) else []
 
 
 def _allocate(room: Gpus, needs: Gpus, sign: int) -> None:
@@ -60,22 +62,22 @@ def _can_place_all(pods: list[GpuRequest], capacity: Mapping[str, Gpus]) -> bool
     free = {name: dict(gpus) for name, gpus in capacity.items()}
     attempts = 0
 
-    def from_(index: int, first: int) -> bool:
+    def place_from(index: int, first: int) -> bool:
         nonlocal attempts
         if index == len(pods):
             return True
         _, needs, nodes = pods[index]
         is_repeated = index + 1 < len(pods) and pods[index + 1] == pods[index]
-        for at_, name in enumerate(nodes[first:], first):
+        for position, name in enumerate(nodes[first:], first):
             attempts += 1
             if attempts > _MAX_ATTEMPTS:
                 return True
             if has_enough(needs, free.get(name, {})):
                 _allocate(free[name], needs, 1)
                 # Equal pods are placed on nodes in order, because any other order is equivalent.
-                if from_(index + 1, at_ if is_repeated else 0):
+                if place_from(index + 1, position if is_repeated else 0):
                     return True
                 _allocate(free[name], needs, -1)
         return False
 
-    return from_(0, 0)
+    return place_from(0, 0)

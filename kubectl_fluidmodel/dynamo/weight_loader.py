@@ -101,10 +101,10 @@ class LoadingEngine:
     def extra_config(self) -> dict[str, Any] | None:
         """The value of `--model-loader-extra-config`; None if it is not a JSON object."""
         try:
-            found = json.loads(self.command.value((EXTRA_CONFIG,)) or "{}")
+            config = json.loads(self.command.value((EXTRA_CONFIG,)) or "{}")
         except ValueError:
             return None
-        return found if isinstance(found, dict) else None
+        return config if isinstance(config, dict) else None
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,14 @@ class ParallelReads:
 
 def loading_engines(component: Component) -> list[LoadingEngine]:
     """The engines of a component that load weights, by their commands."""
-    found = []
+    engines = []
     for path in component.reader_paths():
         container = value_at(component.spec, path)
         command = find_command(container)
         if command is not None:
             release = runtime_release(component.spec, container)
-            found.append(LoadingEngine(component, path, command, release))
-    return found
+            engines.append(LoadingEngine(component, path, command, release))
+    return engines
 
 
 def parallel_reads(engine: LoadingEngine) -> ParallelReads:
@@ -198,9 +198,9 @@ def loader_arguments(engine: LoadingEngine, loader: str, threads: int) -> list[s
     kind = engine.command.engine
     if loader == RUNAI:
         config = engine.extra_config() or {}
-        kept = {key: config[key] for key in ("distributed", "memory_limit") if key in config}
-        text = json.dumps(kept, separators=(",", ":"))
-        return [LOAD_FORMAT, "runai_streamer", *([EXTRA_CONFIG, text] if kept else [])]
+        remaining = {key: config[key] for key in ("distributed", "memory_limit") if key in config}
+        text = json.dumps(remaining, separators=(",", ":"))
+        return [LOAD_FORMAT, "runai_streamer", *([EXTRA_CONFIG, text] if remaining else [])]
     if loader == FASTSAFETENSORS:
         return [LOAD_FORMAT, "fastsafetensors"]
     flags = [SGLANG_PREFETCH] if kind == SGLANG else [STRATEGY, "prefetch"]

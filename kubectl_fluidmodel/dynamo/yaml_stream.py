@@ -56,7 +56,7 @@ def split_documents(text: str, name: str) -> list[Document]:
         FluidModelError: a document with a Dynamo object is not YAML.
     """
     cuts = [0, *(match.start() for match in _BOUNDARY.finditer(text)), len(text)]
-    found = []
+    documents = []
     for start, end in itertools.pairwise(cuts):
         part = text[start:end]
         value = (
@@ -64,8 +64,8 @@ def split_documents(text: str, name: str) -> list[Document]:
             if _DYNAMO_KIND.search(part)
             else None
         )
-        found.append(Document(part, value))
-    return found
+        documents.append(Document(part, value))
+    return documents
 
 
 def _load_document(text: str, name: str, line: int) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from kubectl_fluidmodel.fluid import status
 from kubectl_fluidmodel.objects.access import get_int, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.objects.pods import has_ready_condition
 from kubectl_fluidmodel.objects.time import event_time
 
 # On a shell's stdout, Alluxio 2.9 prints `CODE:message`, in its logs `AlluxioS3Exception:
@@ -124,10 +125,7 @@ def restart_count(obj: Mapping[str, Any], container: str) -> int:
 
 def is_ready(obj: Mapping[str, Any]) -> bool:
     """Return whether a pod or node is Ready and not being deleted; its status stays Ready then."""
-    if is_terminating(obj):
-        return False
-    conditions = get_list(obj, "status", "conditions")
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+    return has_ready_condition(obj) and not is_terminating(obj)
 
 
 def warning_events(events: Iterable[Mapping[str, Any]], cache: str, since: float) -> list[str]:

@@ -24,7 +24,7 @@ from kubectl_fluidmodel.objects.access import (
     name_of,
     namespace_of,
 )
-from kubectl_fluidmodel.objects.pods import claim_names
+from kubectl_fluidmodel.objects.pods import claim_names, is_terminated
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
@@ -33,8 +33,6 @@ MASTER, WORKER, FUSE = "master", "worker", "fuse"
 """Suffixes of the roles of a runtime's pods: `alluxio-master`, `jindofs-worker`, `juicefs-fuse`."""
 _CLIENT_COMPONENT = "client"
 """The name of the FUSE component of a CacheRuntime."""
-ENDED_PHASES = ("Succeeded", "Failed")
-"""Phases of a pod that has ended."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ class Cache:
         by_pod = {
             str(get_path(pod, "spec", "nodeName", default=""))
             for pod in self.pods.get(WORKER, [])
-            if get_path(pod, "status", "phase") not in ENDED_PHASES
+            if not is_terminated(pod)
         }
         node_names = sorted(by_pod - {""} or {name_of(node) for node in self.nodes})
         return self.origin.node_names if not node_names and self.origin is not None else node_names
@@ -233,7 +231,7 @@ def _attach_readers(snapshot: Snapshot, caches: Mapping[tuple[str, str], Cache])
     for graph in _graph_objects(snapshot):
         graphs[namespace_of(graph)][name_of(graph)] = graph
     for pod in snapshot.of_kind(kinds.PODS):
-        if get_path(pod, "status", "phase") in ENDED_PHASES:
+        if is_terminated(pod):
             continue
         for claim in dict.fromkeys(claim_names(pod)):
             key = (namespace_of(pod), claim)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from kubectl_fluidmodel.fluid import pod_problems, status
 from kubectl_fluidmodel.inventory import master_report, runtimes
-from kubectl_fluidmodel.inventory.cache import ENDED_PHASES, WORKER, Cache
+from kubectl_fluidmodel.inventory.cache import WORKER, Cache
 from kubectl_fluidmodel.inventory.page_cache import PageCache, page_caches
 from kubectl_fluidmodel.inventory.usage import CacheUsage
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, get_path, labels_of, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
-from kubectl_fluidmodel.objects.pods import is_gone
+from kubectl_fluidmodel.objects.pods import is_gone, is_terminated
 from kubectl_fluidmodel.records import dataclass
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
@@ -48,8 +48,7 @@ def describe_nodes(
     by_node = {
         str(get_path(pod, "spec", "nodeName")): pod
         for pod in cache.pods.get(WORKER, [])
-        if get_path(pod, "spec", "nodeName")
-        and get_path(pod, "status", "phase") not in ENDED_PHASES
+        if get_path(pod, "spec", "nodeName") and not is_terminated(pod)
     }
     labelled = {name_of(node): node for node in cache.nodes}
     names = sorted({*cache.node_names, *labelled})

@@ -14,6 +14,14 @@ def is_terminated(pod: Mapping[str, Any]) -> bool:
     return get_path(pod, "status", "phase") in ("Succeeded", "Failed")
 
 
+def has_ready_condition(obj: Mapping[str, Any]) -> bool:
+    """Return whether a pod or node is Ready by its status, which stays so while it is deleted."""
+    return any(
+        condition.get("type") == "Ready" and condition.get("status") == "True"
+        for condition in get_list(obj, "status", "conditions")
+    )
+
+
 def claim_names(pod: Mapping[str, Any]) -> list[str]:
     """Return the names of the claims in a pod's volumes."""
     claims = (

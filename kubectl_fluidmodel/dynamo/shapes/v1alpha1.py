@@ -78,31 +78,30 @@ class V1Alpha1Component(Component):
         return {**{name: name for name, _ in self._service_mounts()}, **super().claims_by_volume()}
 
     def container_mounts(self, path: Path) -> list[tuple[str, str]]:
-        listed = super().container_mounts(path)
-        return [*listed, *self._service_mounts()] if path == self.main_path else listed
+        mounts = super().container_mounts(path)
+        return [*mounts, *self._service_mounts()] if path == self.main_path else mounts
 
     def find_claim_mount(self, claim: str, path: Path) -> ClaimMount | None:
-        found = super().find_claim_mount(claim, path)
+        mount = super().find_claim_mount(claim, path)
         # Only v1beta1 operators make a volume for a mount that has none.
-        return found if found and found.volume in self.claims_by_volume() else None
+        return mount if mount and mount.volume in self.claims_by_volume() else None
 
-    def add_claim_mount(self, log: EditLog, claim: str, mount_path: str) -> list[str]:
-        paths = self.paths_without_mount(claim)
-        for path in paths:
-            self.require_free_path(path, mount_path)
+    def _add_mounts(
+        self, log: EditLog, claim: str, mount_path: str, paths: list[Path]
+    ) -> list[str]:
         in_service = bool(self.spec.get("volumeMounts"))
         # A service's mount is a volume of the claim's name, which the pod may have for another.
         is_mounted = claim in super().claims_by_volume()
         in_container = is_mounted or bool(self.main_container().get("volumeMounts"))
-        if in_service and in_container:
-            remark = (
-                f"component {self.name} has both volumeMounts and mainContainer.volumeMounts: "
-                "operators 1.2 lose the former; the cache goes with the latter"
-            )
-            return [*self._add_volume_mount(log, claim, mount_path, paths), remark]
-        if in_service and self.main_path in paths:
+        if in_service and not in_container and self.main_path in paths:
             return self._add_service_mount(log, claim, mount_path, paths)
-        return self._add_volume_mount(log, claim, mount_path, paths)
+        self._add_volume_mounts(log, claim, mount_path, paths)
+        if not (in_service and in_container):
+            return []
+        return [
+            f"component {self.name} has both volumeMounts and mainContainer.volumeMounts: "
+            "operators 1.2 lose the former; the cache goes with the latter"
+        ]
 
     def claim_edits(self, claim: str) -> list[dict[str, Any]]:
         in_service = [
@@ -123,8 +122,8 @@ class V1Alpha1Component(Component):
             )
         log.append(("volumeMounts",), {"name": claim, "mountPoint": mount_path})
         other_paths = [path for path in paths if path != self.main_path]
+        self._add_volume_mounts(log, claim, mount_path, other_paths)
         return [
-            *self._add_volume_mount(log, claim, mount_path, other_paths),
             f"component {self.name} mounts the cache writable: v1alpha1 volumeMounts have no "
             "readOnly",
         ]
@@ -132,5 +131,5 @@ class V1Alpha1Component(Component):
 
 def top_level_claims(spec: dict[str, Any]) -> list[Any] | None:
     """The graph's top-level `pvcs`, None if it does not use them."""
-    found = spec.get("pvcs")
-    return found if isinstance(found, list) else None
+    claims = spec.get("pvcs")
+    return claims if isinstance(claims, list) else None

@@ -28,19 +28,20 @@ class V1Alpha1PvcComponent(V1Alpha1Component):
 
     def container_mounts(self, path: Path) -> list[tuple[str, str]]:
         claim = self._service_claim()
-        listed = super().container_mounts(path)
-        return [*listed, claim] if claim and path == self.main_path else listed
+        mounts = super().container_mounts(path)
+        return [*mounts, claim] if claim and path == self.main_path else mounts
 
     def claim_edits(self, claim: str) -> list[dict[str, Any]]:
-        found = self._service_claim()
-        edits = [{"set": "pvc", "is": self.spec["pvc"]}] if found and found[0] == claim else []
+        service_claim = self._service_claim()
+        is_mounted = service_claim is not None and service_claim[0] == claim
+        edits = [{"set": "pvc", "is": self.spec["pvc"]}] if is_mounted else []
         return [*super().claim_edits(claim), *edits]
 
-    def add_claim_mount(self, log: EditLog, claim: str, mount_path: str) -> list[str]:
-        paths = self.paths_without_mount(claim)
-        for path in paths:
-            self.require_free_path(path, mount_path)
+    def _add_mounts(
+        self, log: EditLog, claim: str, mount_path: str, paths: list[Path]
+    ) -> list[str]:
         if self._service_claim() is None and self.main_path in paths:
             log.set_value(("pvc",), {"name": claim, "mountPoint": mount_path})
-            paths.remove(self.main_path)
-        return self._add_volume_mount(log, claim, mount_path, paths)
+            paths = [path for path in paths if path != self.main_path]
+        self._add_volume_mounts(log, claim, mount_path, paths)
+        return []

@@ -84,11 +84,8 @@ def _has_value(text: str, value: Any) -> bool:
 
 def _json_edit(text: str, before: Any, after: Any) -> str | None:
     """Return a JSON document in its original layout; None if it is not JSON or not supported."""
-    if not text.lstrip().startswith("{"):
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+    value = _json_value(text)
+    if value is None:
         return None
     body = text.rstrip()
     for indent, ascii_ in itertools.product((2, 4, None, "\t", 3, 1, 8), (False, True)):
@@ -100,10 +97,12 @@ def _json_edit(text: str, before: Any, after: Any) -> str | None:
 
 
 def _is_json(text: str) -> bool:
-    if not text.lstrip().startswith("{"):
-        return False
+    return _json_value(text) is not None
+
+
+def _json_value(text: str) -> Any:
+    """Return the value of a JSON object; None if the text is none."""
     try:
-        json.loads(text)
+        return json.loads(text) if text.lstrip().startswith("{") else None
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None

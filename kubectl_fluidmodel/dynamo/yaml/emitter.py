@@ -81,9 +81,11 @@ def pair_lines(key: str, value: Any, indent: int, offset: int) -> list[str]:
         block = literal_block(value, indent + 2)
         if block is not None:
             return [f"{head} {block[0]}", *block[1:]]
-    return [
-        f"{head} {flow_text(value)}" if not isinstance(value, str) else f"{head} {scalar(value)}"
-    ]
+    return [f"{head} {_one_line(value)}"]
+
+
+def _one_line(value: Any) -> str:
+    return scalar(value) if isinstance(value, str) else flow_text(value)
 
 
 def mapping_lines(value: dict[str, Any], indent: int, offset: int) -> list[str]:
@@ -102,8 +104,7 @@ def sequence_lines(items: list[Any], indent: int, offset: int) -> list[str]:
         elif isinstance(item, str) and "\n" in item and (block := literal_block(item, indent + 2)):
             inner = [" " * (indent + 2) + block[0], *block[1:]]
         else:
-            text = scalar(item) if isinstance(item, str) else flow_text(item)
-            inner = [" " * (indent + 2) + text]
+            inner = [" " * (indent + 2) + _one_line(item)]
         lines += [dash + inner[0][indent + 2 :], *inner[1:]]
     return lines
 

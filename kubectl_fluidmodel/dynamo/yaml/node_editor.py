@@ -186,9 +186,9 @@ class NodeEditor:
     def _change_string(self, node: Node, before: str, after: str) -> None:
         source = self.text[node.start : node.end]
         if not self.rewrite_strings:
-            words = _changed_words(before, after)
-            if words is not None:
-                old, new, nth = words
+            replacement = _changed_words(before, after)
+            if replacement is not None:
+                old, new, nth = replacement
                 if source.count(old) == before.count(old):
                     start = node.start - 1
                     for _ in range(nth + 1):
@@ -215,9 +215,9 @@ class NodeEditor:
         """Return the note in the line of `start` that refers to a node, not to a part of it."""
         if not self.has_notes or parent.is_flow or child.is_anchored:
             return None
-        found = _NOTE.search(self.text, start, self.source.line_end(start))
-        is_inside = found is not None and child.start <= found.start() < child.end
-        return None if is_inside else found
+        note = _NOTE.search(self.text, start, self.source.line_end(start))
+        is_inside = note is not None and child.start <= note.start() < child.end
+        return None if is_inside else note
 
     def _note_has_value(self, spelling: str, value: Any) -> bool:
         """Return whether the text in a note would have this value now."""

@@ -15,7 +15,15 @@ from kubectl_fluidmodel.model import hub_cache, wrong_content
 from kubectl_fluidmodel.model.config_files import check_configs, find_model_directories
 from kubectl_fluidmodel.model.files import SourceFile, is_weights
 from kubectl_fluidmodel.model.hub_cache import HubCache
-from kubectl_fluidmodel.model.issue import CONTENT, LINKS, WARNING, WEIGHTS, ModelIssue, is_or_are
+from kubectl_fluidmodel.model.issue import (
+    CONTENT,
+    LINKS,
+    MAX_PATHS,
+    WARNING,
+    WEIGHTS,
+    ModelIssue,
+    is_or_are,
+)
 from kubectl_fluidmodel.model.shard_checks import check_shards
 from kubectl_fluidmodel.output.units import format_bytes, pluralize, summarize
 from kubectl_fluidmodel.records import dataclass
@@ -23,7 +31,6 @@ from kubectl_fluidmodel.records import dataclass
 if TYPE_CHECKING:
     from kubectl_fluidmodel.model.sample import Sample
 
-_SHOWN = 20
 _MIN_UNKNOWN_WEIGHTS = 1 << 20
 """Minimum size in bytes of weights in a file with an unknown extension."""
 _OTHER_SUFFIXES = (
@@ -65,12 +72,12 @@ def assess_model(files: Sequence[SourceFile], sample: Sample, path: str = "") ->
     issues += check_shards(files, sample, essential)
     issues += check_configs(files, sample.texts)
     issues += _check_formats(files)
-    order = sorted(dict.fromkeys(issues), key=lambda each: not each.fatal)
-    return ModelAssessment(tuple(order))
+    errors_first = sorted(dict.fromkeys(issues), key=lambda issue: not issue.fatal)
+    return ModelAssessment(tuple(errors_first))
 
 
 def essential_filter(files: Sequence[SourceFile]) -> Callable[[str], bool]:
-    """Return the files that an engine reads from the source.
+    """Return a filter for the files that an engine reads from the source.
 
     If the root has its own weights, directories below it hold other formats (`original/`) or other
     states (`checkpoint-500/`); otherwise they are parts of the model.
@@ -117,14 +124,16 @@ def _check_contents(sample: Sample, essential: Callable[[str], bool]) -> Iterato
     for content, paths in paths_by_content.items():
         first, wrong = paths[0], any(map(essential, paths))
         subject = first if len(paths) == 1 else f"each of {summarize(paths)}"
-        yield ModelIssue(CONTENT, f"{subject} is {content}", wrong, tuple(paths[:_SHOWN]))
+        yield ModelIssue(CONTENT, f"{subject} is {content}", wrong, tuple(paths[:MAX_PATHS]))
 
 
 def _check_weights(
     files: Sequence[SourceFile], issues: Sequence[ModelIssue], essential: Callable[[str], bool]
 ) -> Iterator[ModelIssue]:
     """Yield errors if there are no weights, or only empty ones."""
-    masked = {path for each in issues if each.kind == CONTENT for path in each.paths}
+    wrong_content_paths = {
+        path for issue in issues if issue.kind == CONTENT for path in issue.paths
+    }
     weights = [file for file in files if is_weights(file.path)]
     empty = [file.path for file in weights if not file.size]
     if not any(file.size for file in files):
@@ -142,7 +151,7 @@ def _check_weights(
                 f"; {summarize([file.path for file in unknown])} may be weights of another format"
             )
         yield ModelIssue(WEIGHTS, text, not unknown)
-    if empty and masked.isdisjoint(empty):
+    if empty and wrong_content_paths.isdisjoint(empty):
         # A pickle beside safetensors is not read.
         safe = any(file.path.endswith(".safetensors") and file.size for file in files)
         loaded = [
@@ -155,14 +164,14 @@ def _check_weights(
             WEIGHTS,
             f"{summarize(shown)} {is_or_are(shown)} empty",
             bool(loaded),
-            tuple(shown[:_SHOWN]),
+            tuple(shown[:MAX_PATHS]),
         )
 
 
 def _check_formats(files: Sequence[SourceFile]) -> Iterator[ModelIssue]:
     """Yield warnings about what only some engines and loaders support."""
     filled = [file for file in files if file.size and is_weights(file.path)]
-    names = [file.path.rpartition("/")[2] for file in filled]
+    names = [file.name for file in filled]
     if not names:
         return
     if all(name.endswith(".gguf") for name in names):
@@ -177,13 +186,13 @@ def _check_formats(files: Sequence[SourceFile]) -> Iterator[ModelIssue]:
             f"the weights are pickles ({summarize(names, 1)}): they can run code when "
             "they are loaded, and streaming loaders support only safetensors",
         )
-    consolidated = [f for f in filled if f.path.rpartition("/")[2].startswith("consolidated")]
-    folders = {file.path.rpartition("/")[0] for file in consolidated}
+    consolidated = [file for file in filled if file.name.startswith("consolidated")]
+    directories = {file.directory for file in consolidated}
     duplicates = [
         file
         for file in filled
-        if file.path.rpartition("/")[0] in folders
-        and file.path.rpartition("/")[2].startswith("model")
+        if file.directory in directories
+        and file.name.startswith("model")
         and file.path.endswith(".safetensors")
     ]
     if duplicates and any(file.path.endswith(".safetensors") for file in consolidated):

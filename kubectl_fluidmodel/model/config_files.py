@@ -63,14 +63,18 @@ def identifies_model(name: str) -> bool:
 
 def find_model_directories(paths: Iterable[str]) -> list[str]:
     """Return the directories that hold a model, the root (empty string) first, then by depth."""
-    found = {
+    directories = {
         path.rpartition("/")[0]
         for path in paths
         if identifies_model(path.rpartition("/")[2]) and not path.startswith(".")
     }
     # A component of a model (tokenizer/config.json of Diffusers) is not a model itself.
-    outermost = [directory for directory in found if found.isdisjoint(_parents(directory))]
-    return sorted(outermost, key=lambda each: (each.count("/") if each else -1, each))
+    outermost = [
+        directory for directory in directories if directories.isdisjoint(_parents(directory))
+    ]
+    return sorted(
+        outermost, key=lambda directory: (directory.count("/") if directory else -1, directory)
+    )
 
 
 def _parents(folder: str) -> Iterator[str]:
@@ -142,8 +146,8 @@ def _check_model(
 
 
 def _adapter_issue(root: str, texts: Mapping[str, bytes]) -> ModelIssue:
-    found = parse_json_object(texts.get(f"{root}adapter_config.json", b"{}"))
-    base = "" if isinstance(found, str) else str(found.get("base_model_name_or_path") or "")
+    config = parse_json_object(texts.get(f"{root}adapter_config.json", b"{}"))
+    base = "" if isinstance(config, str) else str(config.get("base_model_name_or_path") or "")
     base_note = f" of {base[:120]}" if base else ""
     return ModelIssue(
         WARNING, f"it is an adapter (LoRA){base_note}: an engine also needs its base model"
@@ -165,13 +169,13 @@ def _check_eos_token(
     if GENERATION_CONFIG in own_files:
         if f"{root}{GENERATION_CONFIG}" not in texts:
             return
-        found = parse_json_object(texts[f"{root}{GENERATION_CONFIG}"])
-        if not isinstance(found, str) and _has_value(found, "eos_token_id"):
+        generation_config = parse_json_object(texts[f"{root}{GENERATION_CONFIG}"])
+        if not isinstance(generation_config, str) and _has_value(generation_config, "eos_token_id"):
             return
         missing = f"neither {GENERATION_CONFIG} nor {CONFIG_FILE} has an eos_token_id"
     else:
         missing = f"no {GENERATION_CONFIG}, and {CONFIG_FILE} has no eos_token_id"
-    candidates = [each for each in (TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP) if each in own_files]
+    candidates = [name for name in (TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP) if name in own_files]
     unread = [candidate for candidate in candidates if f"{root}{candidate}" not in texts]
     naming = [
         candidate
@@ -183,8 +187,7 @@ def _check_eos_token(
         yield ModelIssue(
             WARNING,
             f"{missing}: Dynamo's frontend before June 2026 finds no eos_token_id and does not "
-            "list "
-            f"the model (dynamo#10805); later ones look into {path}",
+            f"list the model (dynamo#10805); later ones look into {path}",
         )
         return
     yield ModelIssue(
@@ -199,8 +202,8 @@ def _has_value(document: Mapping[str, Any], name: str) -> bool:
 
 
 def _has_eos_token(content: bytes) -> bool:
-    found = parse_json_object(content)
-    return not isinstance(found, str) and bool(found.get("eos_token"))
+    document = parse_json_object(content)
+    return not isinstance(document, str) and bool(document.get("eos_token"))
 
 
 def parse_json_object(content: bytes) -> dict[str, Any] | str:
@@ -209,10 +212,10 @@ def parse_json_object(content: bytes) -> dict[str, Any] | str:
     Uses Python's reader, as engines do, which accepts Infinity and NaN.
     """
     try:
-        found = json.loads(content)
+        value = json.loads(content)
     except (ValueError, RecursionError) as err:
         return (
             wrong_content.identify_wrong_content(content)
             or f"not JSON ({' '.join(str(err).split())[:80]})"
         )
-    return found if isinstance(found, dict) else "not a JSON object"
+    return value if isinstance(value, dict) else "not a JSON object"

@@ -33,6 +33,16 @@ class SourceFile:
     path: str
     size: int
 
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def directory(self) -> str:
+        """The path of its directory; empty for the source's root."""
+        return self.path.rpartition("/")[0]
+
 
 @dataclass(frozen=True)
 class FileListing:

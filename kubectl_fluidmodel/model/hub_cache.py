@@ -59,7 +59,9 @@ def find_hub_cache(files: Sequence[SourceFile], path: str = "") -> HubCache | No
     if not snapshots and not repo:
         return None  # a directory with that name, and nothing else of the Hub's client
     total = sum(file.size for file in blobs)
-    with_weights = [each for each, inside in snapshots.items() if any(map(_is_weights, inside))]
+    with_weights = [
+        snapshot for snapshot, inside in snapshots.items() if any(map(_is_weights, inside))
+    ]
     snapshot = next(iter(with_weights or snapshots), "")
     return HubCache(snapshot.rpartition("/")[2], repo, not with_weights, total, snapshot)
 

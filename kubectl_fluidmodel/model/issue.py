@@ -20,6 +20,8 @@ CONFIG = "config"
 """The main configuration file is missing or invalid."""
 WARNING = "doubt"
 """Only some engines can load it."""
+MAX_PATHS = 20
+"""Maximum number of affected files in an issue."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class ModelIssue:
     fatal: bool = False
     """Whether no engine can load the model; otherwise it is a warning."""
     paths: tuple[str, ...] = ()
-    """The affected files, at most 20."""
+    """The affected files, at most `MAX_PATHS`."""
     hub_model: str = ""
     """`org/name@commit` of the Hub model that the files are from, if known."""
 

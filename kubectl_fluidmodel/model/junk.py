@@ -63,19 +63,19 @@ def _match_junk(path: str) -> tuple[str, str]:
 
 def group_junk(files: Iterable[tuple[str, int]]) -> list[JunkFiles]:
     """Group the junk among the files (path, bytes) by owner, most bytes first."""
-    found: dict[str, list[tuple[str, int]]] = {}
+    files_by_owner: dict[str, list[tuple[str, int]]] = {}
     for path, size in files:
-        whose = junk_owner(path)
-        if whose:
-            found.setdefault(whose, []).append((path, size))
+        owner = junk_owner(path)
+        if owner:
+            files_by_owner.setdefault(owner, []).append((path, size))
     junk_groups = [
         JunkFiles(
-            whose,
-            len(each),
-            sum(size for _, size in each),
-            min(path for path, _ in each),
-            tuple(sorted({_match_junk(path)[1] for path, _ in each}))[:5],
+            owner,
+            len(owned),
+            sum(size for _, size in owned),
+            min(path for path, _ in owned),
+            tuple(sorted({_match_junk(path)[1] for path, _ in owned}))[:5],
         )
-        for whose, each in found.items()
+        for owner, owned in files_by_owner.items()
     ]
-    return sorted(junk_groups, key=lambda each: (-each.bytes, each.owner))
+    return sorted(junk_groups, key=lambda group: (-group.bytes, group.owner))

@@ -109,11 +109,13 @@ class StagingPlan:
             "endpoint": self.endpoint,
             "bytes": self.bytes,
             "files": [
-                {"path": f.path, "size": f.size, "kind": f.kind, "digest": f.digest}
-                for f in self.files
+                {"path": file.path, "size": file.size, "kind": file.kind, "digest": file.digest}
+                for file in self.files
             ],
             "bytesSkipped": self.bytes_skipped,
-            "skipped": [{"path": f.path, "size": f.size, "why": f.reason} for f in self.skipped],
+            "skipped": [
+                {"path": file.path, "size": file.size, "why": file.reason} for file in self.skipped
+            ],
         }
 
 

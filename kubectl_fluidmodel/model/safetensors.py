@@ -73,12 +73,12 @@ def parse_header(content: bytes) -> Header:
     try:
         raw: dict[str, Any] = objects.decode(content)
         raw.pop("__metadata__", None)
-        offsets = {name: entries.decode(each).data_offsets for name, each in raw.items()}
+        offsets = {name: entries.decode(entry).data_offsets for name, entry in raw.items()}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         detail = " ".join(str(err).split())[:120]
         raise BadHeaderError(f"its header is not a JSON object of tensors ({detail})") from err
     end = 0
-    for name, (start, stop) in sorted(offsets.items(), key=lambda each: (each[1], each[0])):
+    for name, (start, stop) in sorted(offsets.items(), key=lambda item: (item[1], item[0])):
         if start != end or stop < start:
             raise BadHeaderError(f"its header has a gap or an overlap at tensor {name[:80]!r}")
         end = stop

@@ -1,7 +1,7 @@
 """Reads samples of a source to assess it: small files, and headers of weights. Bounded.
 
-Makes at most REQUESTS requests of a few KiB each, in parallel, within a few seconds and BYTES bytes
-in total. What does not arrive in that time is not checked, and a note says so.
+Makes at most MAX_REQUESTS requests of a few KiB each, in parallel, within a few seconds and BYTES
+bytes in total. What does not arrive in that time is not checked, and a note says so.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MAX_FAILURES = 3
 """Consecutive failed reads after which sampling stops."""
 
 RangeReader = Callable[[str, int, int], bytes]
-"""Reads up to `count` bytes of a path from an offset. Raises ReadError."""
+"""Reads up to `count` bytes of a path from an offset. Raises RangeReadError."""
 
 
 class RangeReadError(Exception):
@@ -95,15 +95,19 @@ def _plan_tasks(files: Sequence[SourceFile]) -> Iterator[_Task]:
         if 0 < file.size <= MAX_INDEX_BYTES:
             yield _Task(file.path, file.size, "text")
     odd = [file for file in files if _may_be_wrong_content(file)]
-    for file in sorted(odd, key=lambda each: (each.path.count("/"), each.path))[:64]:
+    for file in sorted(odd, key=_by_depth)[:64]:
         yield _Task(file.path, file.size, "start")
     heads = [file for file in files if file.path.endswith(".safetensors") and file.size]
-    for file in sorted(heads, key=lambda each: (each.path.count("/"), each.path)):
+    for file in sorted(heads, key=_by_depth):
         yield _Task(file.path, file.size, "head")
 
 
+def _by_depth(file: SourceFile) -> tuple[int, str]:
+    return file.path.count("/"), file.path
+
+
 def _may_be_wrong_content(file: SourceFile) -> bool:
-    name = file.path.rpartition("/")[2]
+    name = file.name
     if not file.size or name.endswith(".safetensors"):
         return False  # empty, or checked by its header
     if file.path.endswith(".gguf"):
@@ -188,5 +192,7 @@ class _SampleReader:
             if self._done < total:
                 reason = self._failure or "the time limit was reached"
                 unread = f"{self._done} of {total} relevant files were checked ({reason})"
-            found = self._sample
-            return Sample(dict(found.texts), dict(found.first_bytes), dict(found.headers), unread)
+            sample = self._sample
+            return Sample(
+                dict(sample.texts), dict(sample.first_bytes), dict(sample.headers), unread
+            )

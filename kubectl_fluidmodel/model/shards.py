@@ -17,7 +17,7 @@ _NUMBERED = re.compile(r"(?P<head>.*?)(?P<n>\d{5,6})-of-(?P<of>\d{5,6})(?P<tail>
 Series = tuple[str, str, str]
 """The prefix, the total as written, and the extension."""
 _MAX_SHARDS = 10_000
-"""Extensions of files in numbered series."""
+"""Shards of a series up to which missing ones are listed."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def _decoders() -> tuple[Any, Any]:
 def missing_shards(paths: Iterable[str]) -> list[str]:
     """Return the missing paths of numbered series, `…-00002-of-00003.safetensors`."""
     missing = []
-    for (head, count, tail), have in sorted(_group_by_series(paths).items()):
-        width = max(len(number) for number in have)
-        numbers = {int(number) for number in have}
+    for (head, count, tail), digits in sorted(_group_by_series(paths).items()):
+        width = max(map(len, digits))
+        numbers = set(map(int, digits))
         first = 0 if 0 in numbers else 1
         expected = range(first, min(int(count), _MAX_SHARDS) + first)
         missing += [f"{head}{n:0{width}d}-of-{count}{tail}" for n in expected if n not in numbers]
@@ -87,10 +87,10 @@ def series_of(path: str) -> Series | None:
 
 
 def _group_by_series(paths: Iterable[str]) -> dict[Series, set[str]]:
-    found: dict[Series, set[str]] = {}
+    numbers_by_series: dict[Series, set[str]] = {}
     for path in paths:
         match = _NUMBERED.fullmatch(path)
         if match:
-            key = (match["head"], match["of"], match["tail"])
-            found.setdefault(key, set()).add(match["n"])
-    return found
+            series = (match["head"], match["of"], match["tail"])
+            numbers_by_series.setdefault(series, set()).add(match["n"])
+    return numbers_by_series

@@ -1,4 +1,4 @@
-"""Names that are like a wanted one, which a typing error may have missed. Pure."""
+"""Names that are similar to one that does not exist, probably because of a typing error. Pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Iterable
 
 
 def sort_by_similarity(target: str, names: Iterable[str]) -> list[str]:
-    """Names by their similarity to the wanted one, most similar first."""
+    """Names by their similarity to the target, most similar first."""
     from difflib import SequenceMatcher
 
-    plain = target.lower()
+    def sort_key(name: str) -> tuple[float, str]:
+        return -SequenceMatcher(None, target.lower(), name.lower()).ratio(), name
 
-    def likeness(name: str) -> tuple[float, str]:
-        return -SequenceMatcher(None, plain, name.lower()).ratio(), name
-
-    return sorted(set(names), key=likeness)
+    return sorted(set(names), key=sort_key)
 
 
 def most_similar(target: str, names: Iterable[str], cutoff: float) -> str | None:

@@ -70,9 +70,7 @@ def parse_source(text: str, verb: str = "cache") -> Source:
     suggestion = suggest_source(text)
     try:
         if suggestion.description and text.partition("://")[0] in ("http", "https"):
-            raise _usage_error(
-                text, suggestion.description
-            )  # it looks like a source but is invalid
+            raise _usage_error(text, suggestion.description)  # it only looks like a source
         return _parse(text)
     except UsageError as err:
         if not _is_usable_suggestion(suggestion, verb) or "…@" in err.message:

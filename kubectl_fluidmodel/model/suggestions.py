@@ -22,7 +22,6 @@ _SCHEME_ALIASES = {
     "file": "local",
 }
 """Schemes of other tools, and our names for them."""
-_SCHEMES = ("hf", "s3", "gs", "https", "http", "hdfs", "nfs", "pvc", "local")
 _AWS = re.compile(r"(?:(?P<bucket>.+)\.)?s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
 _NAME = r"[A-Za-z0-9][\w.-]*"
 
@@ -36,7 +35,10 @@ class Suggestion:
 
 
 def suggest_source(text: str) -> Suggestion:
-    """Return the suggestion for an invalid SOURCE; an empty one if there is none."""
+    """Return the suggestion for an invalid SOURCE; an empty one if there is none.
+
+    The suggestion may be invalid itself, such as one with an unknown scheme.
+    """
     text = text.strip()
     scheme, separator, rest = text.partition("://")
     if separator and scheme.lower() in ("http", "https"):
@@ -75,9 +77,9 @@ def _suggest_for_url(url: str) -> Suggestion:
         return _suggest_for_hub_page([part for part in split.path.split("/") if part])
     if host == "storage.googleapis.com" or host == "storage.cloud.google.com":
         return Suggestion(f"gs://{path}" if path else "", "that is a Google Cloud Storage bucket")
-    found = _AWS.fullmatch(host)
-    if found:
-        inside = f"{found['bucket']}/{path}" if found["bucket"] else path
+    match = _AWS.fullmatch(host)
+    if match:
+        inside = f"{match['bucket']}/{path}" if match["bucket"] else path
         return Suggestion(f"s3://{inside.strip('/')}" if inside else "", "that is an S3 bucket")
     if host.endswith("console.aws.amazon.com") and "/s3/buckets/" in split.path:
         bucket = split.path.partition("/s3/buckets/")[2].strip("/")
@@ -107,9 +109,7 @@ def _repo_with_revision(repo: str, after: str) -> str:
 
 def _suggest_for_scheme(scheme: str, rest: str) -> Suggestion:
     """Correct a scheme in capitals, of another tool, or with too few slashes."""
-    known = _SCHEME_ALIASES.get(scheme.lower(), scheme.lower())
-    if known not in _SCHEMES:
-        return Suggestion("")
-    if known == "local":
+    canonical = _SCHEME_ALIASES.get(scheme.lower(), scheme.lower())
+    if canonical == "local":
         return Suggestion(f"local:///{rest}", "use local:///DIR for a directory on a node")
-    return Suggestion(f"{known}://{rest}", f"the scheme is {known}://")
+    return Suggestion(f"{canonical}://{rest}", f"the scheme is {canonical}://")

@@ -17,8 +17,8 @@ HOSTNAME_LABEL = "kubernetes.io/hostname"
 
 def metadata_of(obj: Mapping[str, Any]) -> dict[str, Any]:
     """Return the object's metadata, or an empty dict."""
-    found = obj.get("metadata")
-    return found if isinstance(found, dict) else {}
+    metadata = obj.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def name_of(obj: Mapping[str, Any]) -> str:
@@ -47,13 +47,13 @@ def annotations_of(obj: Mapping[str, Any]) -> dict[str, str]:
     return _texts(metadata_of(obj).get("annotations"))
 
 
-def _texts(found: Any) -> dict[str, str]:
+def _texts(texts: Any) -> dict[str, str]:
     """Return the map itself if all values are strings, as from the API server; else convert it."""
-    if not isinstance(found, dict):
+    if not isinstance(texts, dict):
         return {}
-    if all(type(value) is str for value in found.values()):
-        return found
-    return {str(key): value for key, value in found.items() if isinstance(value, str)}
+    if all(type(text) is str for text in texts.values()):
+        return texts
+    return {str(key): text for key, text in texts.items() if isinstance(text, str)}
 
 
 def get_path(obj: Any, *path: str | int, default: Any = None) -> Any:
@@ -71,20 +71,20 @@ def get_path(obj: Any, *path: str | int, default: Any = None) -> Any:
 
 def get_int(obj: Any, *path: str | int) -> int:
     """Return the integer at a path; 0 if there is none."""
-    found = get_path(obj, *path)
-    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+    value = get_path(obj, *path)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def get_map(obj: Any, *path: str | int) -> Object:
     """Return the map at a path; empty if there is none."""
-    found = get_path(obj, *path)
-    return found if isinstance(found, dict) else {}
+    value = get_path(obj, *path)
+    return value if isinstance(value, dict) else {}
 
 
 def get_list(obj: Any, *path: str | int) -> list[Object]:
     """Return the objects in the list at a path; empty if there is none."""
-    found = get_path(obj, *path)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    items = get_path(obj, *path)
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")

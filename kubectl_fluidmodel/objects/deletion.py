@@ -29,5 +29,5 @@ def describe_deletion(obj: Mapping[str, Any], pods: Iterable[str] = ()) -> str:
     holders = list(pods)
     if holders:
         return f"{since}, held by pod{'s' * (len(holders) > 1)} {summarize(holders)}"
-    finalizers = [str(each) for each in metadata_of(obj).get("finalizers") or []]
+    finalizers = [str(finalizer) for finalizer in metadata_of(obj).get("finalizers") or []]
     return f"{since}, held by {', '.join(finalizers)}" if finalizers else since

@@ -16,14 +16,14 @@ Gpus = dict[str, int]
 
 def gpus_of(resources: Any) -> Gpus:
     """GPUs in a container's resources: `nvidia.com/gpu`, `amd.com/gpu`, `nvidia.com/mig-…`."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for side in ("requests", "limits"):
         amounts = get_path(resources, side)
         for name, amount in amounts.items() if isinstance(amounts, Mapping) else ():
             if is_gpu(str(name)):
                 count = quantity_to_int(amount) or 0
-                found[name] = max(found.get(name, 0), count)
-    return {name: count for name, count in found.items() if count > 0}
+                counts[name] = max(counts.get(name, 0), count)
+    return {name: count for name, count in counts.items() if count > 0}
 
 
 def is_gpu(resource: str) -> bool:

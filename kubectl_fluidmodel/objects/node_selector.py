@@ -37,14 +37,14 @@ def terms_of(affinity: Any) -> Terms | None:
 
 def mismatches(spec: Mapping[str, Any], node: Object) -> list[str]:
     """Describe what a pod's spec requires of a node's labels and name that this node lacks."""
-    found = []
+    reasons = []
     for key, value in (get_path(spec, "nodeSelector") or {}).items():
         if labels_of(node).get(key) != value:
-            found.append(f"nodeSelector {key}={value}")
+            reasons.append(f"nodeSelector {key}={value}")
     terms = terms_of(spec.get("affinity"))
     if terms is not None and not any(matches(term, node) for term in terms):
-        found.append(f"required node affinity {describe(terms)}")
-    return found
+        reasons.append(f"required node affinity {describe(terms)}")
+    return reasons
 
 
 def matches(term: Any, node: Object) -> bool:
@@ -53,8 +53,10 @@ def matches(term: Any, node: Object) -> bool:
         return False
     labels = labels_of(node)
     fields = {"metadata.name": name_of(node)}
-    return all(expression_matches(e, labels) for e in term.get("matchExpressions") or []) and all(
-        expression_matches(e, fields) for e in term.get("matchFields") or []
+    return all(
+        expression_matches(expression, values)
+        for part, values in (("matchExpressions", labels), ("matchFields", fields))
+        for expression in term.get(part) or []
     )
 
 

@@ -31,6 +31,14 @@ _CLUSTER_HOSTS = ("localhost", "127.0.0.1", ".svc", ".cluster.local")
 """Hosts that are reached without a proxy by default."""
 _VOLUME = "ca"
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
+_BASE_ENV = {
+    "HOME": HOME,
+    "TMPDIR": HOME,
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+"""Environment variables of every container."""
 _OBJECT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _IMAGE = re.compile(r"[a-z0-9][\w.:/@-]*", re.ASCII)
 
@@ -82,14 +90,14 @@ class PodNetwork:
     @property
     def env_vars(self) -> list[Object]:
         """Return the environment variables for this network."""
-        found: dict[str, str] = {}
+        variables: dict[str, str] = {}
         if self.proxy:
-            found |= {"HTTP_PROXY": self.proxy, "HTTPS_PROXY": self.proxy}
+            variables |= {"HTTP_PROXY": self.proxy, "HTTPS_PROXY": self.proxy}
         if self.no_proxy:
-            found["NO_PROXY"] = self.no_proxy
+            variables["NO_PROXY"] = self.no_proxy
         if self.ca is not None:
-            found |= dict.fromkeys(_CA_VARIABLES, self.ca.path)
-        return [{"name": name, "value": value} for name, value in found.items()]
+            variables |= dict.fromkeys(_CA_VARIABLES, self.ca.path)
+        return _env_vars(variables)
 
     def with_default_no_proxy(self, endpoint: str) -> PodNetwork:
         """Return the network with direct access to the cluster's hosts and the store's Service."""
@@ -181,15 +189,15 @@ def require_image(image: str | None, environ: Mapping[str, str] | None = None) -
         UsageError: it is not the name of an image.
     """
     environ = os.environ if environ is None else environ
-    found = image if image is not None else environ.get("FLUIDMODEL_IMAGE", "")
-    if found and not _IMAGE.fullmatch(found):
+    reference = image if image is not None else environ.get(IMAGE_ENV, "")
+    if reference and not _IMAGE.fullmatch(reference):
         origin = "--image " if image is not None else f"{IMAGE_ENV}="
         raise UsageError(
-            f"{origin}{found} is not the name of an image",
+            f"{origin}{reference} is not the name of an image",
             "a name has no spaces and starts with a lowercase letter or a digit",
             f"{origin}registry.example.com/kubectl-fluidmodel:{__version__}",
         )
-    return found
+    return reference
 
 
 def no_image_error() -> UsageError:
@@ -212,7 +220,7 @@ def build_image_hint() -> str:
 
 def build_pod(container: Object, network: PodNetwork | None = None) -> Object:
     """Build a pod spec for `container`, which must have the same `network`."""
-    found: Object = {
+    spec: Object = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -228,10 +236,10 @@ def build_pod(container: Object, network: PodNetwork | None = None) -> Object:
         "volumes": [{"name": "work", "emptyDir": {"sizeLimit": "1Gi"}}],
     }
     if network and network.ca:
-        found["volumes"].append(network.ca.volume)
+        spec["volumes"].append(network.ca.volume)
     if network and network.pull_secrets:
-        found["imagePullSecrets"] = [{"name": name} for name in network.pull_secrets]
-    return found
+        spec["imagePullSecrets"] = [{"name": name} for name in network.pull_secrets]
+    return spec
 
 
 def build_container(
@@ -252,7 +260,7 @@ def build_container(
         "image": image,
         "command": ["python", "-m", *shlex.split(module)],
         "args": list(args),
-        "env": [*_plain(), *network.env_vars, *env],
+        "env": [*_env_vars(_BASE_ENV), *network.env_vars, *env],
         "workingDir": HOME,
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -263,12 +271,5 @@ def build_container(
     }
 
 
-def _plain() -> list[Object]:
-    plain = {
-        "HOME": HOME,
-        "TMPDIR": HOME,
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-    }
-    return [{"name": name, "value": value} for name, value in plain.items()]
+def _env_vars(values: Mapping[str, str]) -> list[Object]:
+    return [{"name": name, "value": value} for name, value in values.items()]

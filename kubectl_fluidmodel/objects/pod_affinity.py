@@ -48,42 +48,48 @@ class PlacedPods:
         """Return the pods that keep a pod off a node, and the reason; both empty if none do."""
         if self._last is None or self._last[0] is not pod:
             self._last = (pod, self._terms_for(pod))
-        wishes = self._last[1]
+        domains = self._last[1]
         labels = labels_of(node)
-        if not wishes.satisfies_affinity(labels):
+        if not domains.satisfies_affinity(labels):
             return [], "required pod affinity: no matching pod is there"
-        for repelling, reason in (
-            (wishes.repelled, "anti-affinity of the pod to"),
-            (wishes.repelling, "anti-affinity of"),
+        for pods_by_domain, reason in (
+            (domains.repelled, "anti-affinity of the pod to"),
+            (domains.repelling, "anti-affinity of"),
         ):
-            found = [each for domain in labels.items() for each in repelling.get(domain, ())]
-            if found:
-                once = list({full_name(each): each for each in found}.values())
-                return once, f"{reason} {summarize_names(once)}"
+            pods_by_name = {
+                full_name(other): other
+                for domain in labels.items()
+                for other in pods_by_domain.get(domain, ())
+            }
+            if pods_by_name:
+                others = list(pods_by_name.values())
+                return others, f"{reason} {summarize_names(others)}"
         return [], ""
 
     def _terms_for(self, pod: Object) -> _AffinityDomains:
         """The result of a pod's terms and those of other pods, computed once for all nodes."""
         affinity = _terms(pod, AFFINITY)
-        found = _AffinityDomains([str(term.get("topologyKey", "")) for term in affinity])
+        domains = _AffinityDomains([str(term.get("topologyKey", "")) for term in affinity])
         if affinity:
-            found.first = all(_selects(term, pod, pod) for term in affinity)
+            domains.first = all(_selects(term, pod, pod) for term in affinity)
             for placed_node, placed_pod in self.placed:
                 if placed_pod is not pod and all(
                     _selects(term, pod, placed_pod) for term in affinity
                 ):
-                    found.wanted |= {
-                        (k, v) for k, v in labels_of(placed_node).items() if k in found.keys
+                    domains.required |= {
+                        (key, value)
+                        for key, value in labels_of(placed_node).items()
+                        if key in domains.keys
                     }
         for term in _terms(pod, ANTI):
             for placed_node, placed_pod in self.placed:
                 if placed_pod is not pod and _selects(term, pod, placed_pod):
-                    _add_domain(found.repelled, term, placed_node, placed_pod)
+                    _add_domain(domains.repelled, term, placed_node, placed_pod)
         for placed_node, placed_pod in self._repelling:
             for term in _terms(placed_pod, ANTI) if placed_pod is not pod else ():
                 if _selects(term, placed_pod, pod):
-                    _add_domain(found.repelling, term, placed_node, placed_pod)
-        return found
+                    _add_domain(domains.repelling, term, placed_node, placed_pod)
+        return domains
 
 
 @dataclass
@@ -91,10 +97,10 @@ class _AffinityDomains:
     """Where a pod has to run and where it cannot run."""
 
     keys: list[str]
-    """Topology keys of its affinity; None without affinity."""
+    """Topology keys of its affinity; empty without affinity."""
     first: bool = False
     """Whether the pod matches its own affinity: the first pod of its kind may run anywhere."""
-    wanted: set[Domain] = field(default_factory=set)
+    required: set[Domain] = field(default_factory=set)
     """Domains of pods that match all terms of its affinity."""
     repelled: dict[Domain, list[Object]] = field(default_factory=dict)
     """Domains of pods that match its anti-affinity."""
@@ -104,9 +110,9 @@ class _AffinityDomains:
     def satisfies_affinity(self, labels: Mapping[str, str]) -> bool:
         if any(key not in labels for key in self.keys):
             return False
-        if all((key, labels[key]) in self.wanted for key in self.keys):
+        if all((key, labels[key]) in self.required for key in self.keys):
             return True
-        return not self.wanted and self.first
+        return not self.required and self.first
 
 
 def _add_domain(
@@ -119,8 +125,8 @@ def _add_domain(
 
 
 def _terms(pod: Mapping[str, Any], kind: str) -> list[Object]:
-    found = get_list(pod, "spec", "affinity", kind, REQUIRED)
-    return [term for term in found if not get_path(term, "namespaceSelector")]
+    terms = get_list(pod, "spec", "affinity", kind, REQUIRED)
+    return [term for term in terms if not get_path(term, "namespaceSelector")]
 
 
 def _selects(term: Mapping[str, Any], owner: Object, other: Object) -> bool:

@@ -18,8 +18,11 @@ _FACTORS: dict[str, Decimal] = {
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),
     "m": Decimal("1e-3"),
-    **{s: Decimal(1000) ** (i + 1) for i, s in enumerate(("k", "M", "G", "T", "P", "E"))},
-    **{s: Decimal(1024) ** (i + 1) for i, s in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))},
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", 1)},
+    **{
+        suffix: Decimal(1024) ** power
+        for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)
+    },
 }
 _FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]i?|Ki)?)", re.ASCII)
 _DIGITS = 60
@@ -34,17 +37,20 @@ def parse_quantity(text: str | int | float) -> Decimal:
     """
     match = _FORM.fullmatch(str(text).strip())
     if not match:
-        raise ValueError(f"'{text}' is not a quantity such as 300Gi")
+        raise _invalid_quantity(text)
     number, exponent, suffix = match.groups()
-    if (suffix or "") not in _FACTORS:
-        raise ValueError(f"'{text}' is not a quantity such as 300Gi")
     try:
         value = Decimal(number + (exponent or ""))
-    except InvalidOperation as err:
-        raise ValueError(f"'{text}' is not a quantity such as 300Gi") from err
+        factor = _FACTORS[suffix or ""]
+    except (InvalidOperation, KeyError):
+        raise _invalid_quantity(text) from None
     if abs(value.adjusted()) > _DIGITS:
-        raise ValueError(f"'{text}' is not a quantity such as 300Gi")
-    return value * _FACTORS[suffix or ""]
+        raise _invalid_quantity(text)
+    return value * factor
+
+
+def _invalid_quantity(text: object) -> ValueError:
+    return ValueError(f"'{text}' is not a quantity such as 300Gi")
 
 
 def quantity_to_int(text: str | int | float | None) -> int | None:
@@ -78,9 +84,9 @@ def parse_size_flag(text: str, flag: str) -> int:
         UsageError: it is not a positive size.
     """
     try:
-        found = parse_quantity(re.sub(r"(?<=[KMGTPk\di])B$", "", text))
+        size = parse_quantity(re.sub(r"(?<=[KMGTPk\di])B$", "", text))
     except ValueError:
-        found = Decimal(0)
-    if found < 1:
+        size = Decimal(0)
+    if size < 1:
         raise UsageError(f"{flag} '{text}' is not a size", "use a size such as 300Gi")
-    return -(-int(found) // MIB) * MIB
+    return -(-int(size) // MIB) * MIB

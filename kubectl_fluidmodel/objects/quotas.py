@@ -14,6 +14,7 @@ from decimal import Decimal
 from kubectl_fluidmodel.objects.access import Object, get_list, get_map, get_path, name_of
 from kubectl_fluidmodel.objects.resource_requests import (
     ResourceList,
+    add_resources,
     format_amount,
     parse_resources,
     requests_of,
@@ -56,17 +57,17 @@ def violations(
         One sentence per rule, with the name of the ResourceQuota or LimitRange and the numbers.
     """
     pods = [apply_limit_defaults(pod, limit_ranges) for pod in demand.pods]
-    found: list[str] = []
+    messages: list[str] = []
     for limit_range in limit_ranges:
         for pod in pods:
-            found += _limit_range_violations(limit_range, pod)
+            messages += _limit_range_violations(limit_range, pod)
         for size in demand.claims:
-            found += _claim_violations(limit_range, size)
+            messages += _claim_violations(limit_range, size)
     freed = freed or Demand()
     freed_pods = [apply_limit_defaults(pod, limit_ranges) for pod in freed.pods]
     for quota in quotas:
-        found += _quota_violations(quota, (demand, pods), (freed, freed_pods))
-    return list(dict.fromkeys(found))
+        messages += _quota_violations(quota, (demand, pods), (freed, freed_pods))
+    return list(dict.fromkeys(messages))
 
 
 # -- LimitRange ------------------------------------------------------------------------------
@@ -74,8 +75,8 @@ def violations(
 
 def apply_limit_defaults(pod: Object, limit_ranges: Sequence[Object]) -> Object:
     """Return the pod with the requests and limits that the API server sets by default."""
-    found = deepcopy(pod)
-    for container in _containers(found):
+    defaulted = deepcopy(pod)
+    for container in _containers(defaulted):
         resources = container.setdefault("resources", {})
         limits = resources.setdefault("limits", {})
         requests = resources.setdefault("requests", {})
@@ -89,7 +90,7 @@ def apply_limit_defaults(pod: Object, limit_ranges: Sequence[Object]) -> Object:
                 limits.setdefault(name, value)
             for name, value in default_request.items():
                 requests.setdefault(name, value)
-    return found
+    return defaulted
 
 
 def _items(limit_ranges: Sequence[Object], type_: str) -> Iterator[Object]:
@@ -168,7 +169,7 @@ def _quota_violations(
     used = parse_resources(get_path(quota, "status", "used"))
     scopes = _scopes(quota)
     yield from _unstated(name, hard, _pods_in_scopes(scopes, demanded[1]))
-    requested, given_back = (_usage(scopes, *each) for each in (demanded, freed))
+    requested, given_back = (_usage(scopes, *objects) for objects in (demanded, freed))
     for resource, limit in hard.items():
         increase, in_use = requested.get(resource, Decimal(0)), used.get(resource, Decimal(0))
         in_use = max(Decimal(0), in_use - given_back.get(resource, Decimal(0)))
@@ -184,11 +185,10 @@ def _pods_in_scopes(scopes: Sequence[str], pods: Sequence[Object]) -> list[Objec
 
 def _usage(scopes: Sequence[str], demand: Demand, pods: Sequence[Object]) -> ResourceList:
     """Return what a quota of these scopes counts; one with scopes counts only pods."""
-    found = _pod_usage(_pods_in_scopes(scopes, pods))
+    usage = _pod_usage(_pods_in_scopes(scopes, pods))
     if not scopes:
-        for resource, amount in _object_usage(demand).items():
-            found[resource] = found.get(resource, Decimal(0)) + amount
-    return found
+        add_resources(usage, _object_usage(demand))
+    return usage
 
 
 def _scopes(quota: Object) -> list[str]:
@@ -236,35 +236,35 @@ def _unstated(name: str, hard: ResourceList, pods: Sequence[Object]) -> Iterator
 
 
 def _pod_usage(pods: Sequence[Object]) -> ResourceList:
-    found: ResourceList = {"pods": Decimal(len(pods)), "count/pods": Decimal(len(pods))}
+    usage: ResourceList = {"pods": Decimal(len(pods)), "count/pods": Decimal(len(pods))}
     for pod in pods:
-        for resource, amount in requests_of(pod).items():
-            for key in (resource, f"requests.{resource}"):
-                found[key] = found.get(key, Decimal(0)) + amount
-        for resource, amount in _stated_by_all(pod, "limits").items():
-            key = f"limits.{resource}"
-            found[key] = found.get(key, Decimal(0)) + amount
-    return found
+        requests, limits = requests_of(pod), _stated_by_all(pod, "limits")
+        add_resources(usage, requests)
+        add_resources(usage, {f"requests.{name}": amount for name, amount in requests.items()})
+        add_resources(usage, {f"limits.{name}": amount for name, amount in limits.items()})
+    return usage
 
 
 def _object_usage(demand: Demand) -> ResourceList:
-    found = {"requests.storage": Decimal(sum(demand.claims))}
+    usage = {"requests.storage": Decimal(sum(demand.claims))}
     counts = {**demand.counts, "persistentvolumeclaims": len(demand.claims)}
     for resource, count in counts.items():
-        found[f"count/{resource}"] = Decimal(count)
+        usage[f"count/{resource}"] = Decimal(count)
         if resource in _LEGACY_COUNTS:
-            found[resource] = Decimal(count)
-    return found
+            usage[resource] = Decimal(count)
+    return usage
 
 
 def _stated_by_all(pod: Object, part: str) -> ResourceList:
     """Return the sum of the requests or limits that a pod's containers specify."""
-    found: ResourceList = {}
-    each = [parse_resources(get_path(c, "resources", part)) for c in _containers(pod)]
-    for resource in {name for stated in each for name in stated}:
-        if all(resource in stated for stated in each):
-            found[resource] = sum((stated[resource] for stated in each), Decimal(0))
-    return found
+    stated = [
+        parse_resources(get_path(container, "resources", part)) for container in _containers(pod)
+    ]
+    return {
+        resource: sum((amounts[resource] for amounts in stated), Decimal(0))
+        for resource in {name for amounts in stated for name in amounts}
+        if all(resource in amounts for amounts in stated)
+    }
 
 
 def _containers(pod: Object) -> list[Object]:

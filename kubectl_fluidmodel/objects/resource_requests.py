@@ -30,25 +30,25 @@ def requests_of(pod: Mapping[str, Any]) -> ResourceList:
     """
     total: ResourceList = {}
     for container in get_list(pod, "spec", "containers"):
-        _add(total, _container_requests(container, pod, "containerStatuses"))
+        add_resources(total, _container_requests(container, pod, "containerStatuses"))
     sidecars: ResourceList = {}
     starting: ResourceList = {}
     for container in get_list(pod, "spec", "initContainers"):
         if container.get("restartPolicy") == "Always":
             container_requests = _container_requests(container, pod, "initContainerStatuses")
-            _add(total, container_requests)
-            _add(sidecars, container_requests)
+            add_resources(total, container_requests)
+            add_resources(sidecars, container_requests)
             running_sidecars = dict(sidecars)
         else:
-            running_sidecars = _spec(container)
-            _add(running_sidecars, sidecars)
+            running_sidecars = _specified_requests(container)
+            add_resources(running_sidecars, sidecars)
         _add_max(starting, running_sidecars)
     _add_max(total, starting)
     level = parse_resources(get_path(pod, "spec", "resources", "requests"))
     for name, amount in level.items():
         if name in _POD_LEVEL or name.startswith(_POD_LEVEL_PREFIX):
             total[name] = amount
-    _add(total, parse_resources(get_path(pod, "spec", "overhead")))
+    add_resources(total, parse_resources(get_path(pod, "spec", "overhead")))
     return total
 
 
@@ -64,21 +64,21 @@ def allocatable(node: Object) -> ResourceList:
 
 def _container_requests(container: Object, pod: Mapping[str, Any], statuses: str) -> ResourceList:
     """Return a container's requests; during a resize, the maximum of both."""
-    found = _spec(container)
+    requests = _specified_requests(container)
     for status in get_list(pod, "status", statuses):
         if status.get("name") != container.get("name") or get_path(status, "resources") is None:
             continue
         if any(
-            c.get("type") == "PodResizePending" and c.get("reason") == "Infeasible"
-            for c in get_list(pod, "status", "conditions")
+            condition.get("type") == "PodResizePending" and condition.get("reason") == "Infeasible"
+            for condition in get_list(pod, "status", "conditions")
         ):
-            found = {}
-        _add_max(found, parse_resources(get_path(status, "resources", "requests")))
-        _add_max(found, parse_resources(status.get("allocatedResources")))
-    return found
+            requests = {}
+        _add_max(requests, parse_resources(get_path(status, "resources", "requests")))
+        _add_max(requests, parse_resources(status.get("allocatedResources")))
+    return requests
 
 
-def _spec(container: Object) -> ResourceList:
+def _specified_requests(container: Object) -> ResourceList:
     """Return a container's requests; the API server sets a request that only has a limit."""
     requests = parse_resources(get_path(container, "resources", "requests"))
     return {**parse_resources(get_path(container, "resources", "limits")), **requests}
@@ -86,16 +86,17 @@ def _spec(container: Object) -> ResourceList:
 
 def parse_resources(listed: Any) -> ResourceList:
     """Parse a resource list; invalid quantities are skipped."""
-    found: ResourceList = {}
+    amounts: ResourceList = {}
     for name, value in listed.items() if isinstance(listed, Mapping) else ():
         try:
-            found[str(name)] = quantity.parse_quantity(value)
+            amounts[str(name)] = quantity.parse_quantity(value)
         except ValueError:
             continue
-    return found
+    return amounts
 
 
-def _add(total: ResourceList, requests: ResourceList) -> None:
+def add_resources(total: ResourceList, requests: ResourceList) -> None:
+    """Add amounts to a total."""
     for name, amount in requests.items():
         total[name] = total.get(name, Decimal(0)) + amount
 

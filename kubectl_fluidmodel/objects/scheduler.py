@@ -76,12 +76,12 @@ class SchedulerView:
     @cached_property
     def _pods_by_node(self) -> dict[str, list[tuple[Object, ResourceList]]]:
         """Nodes to their pods, with the requests of each pod."""
-        found: dict[str, list[tuple[Object, ResourceList]]] = {}
+        pods_by_node: dict[str, list[tuple[Object, ResourceList]]] = {}
         for pod in self.pods or ():
             node = get_path(pod, "spec", "nodeName")
             if node and not is_terminated(pod):
-                found.setdefault(str(node), []).append((pod, requests_of(pod)))
-        return found
+                pods_by_node.setdefault(str(node), []).append((pod, requests_of(pod)))
+        return pods_by_node
 
     @cached_property
     def _placed_pods(self) -> pod_affinity.PlacedPods:
@@ -111,9 +111,9 @@ class SchedulerView:
         """Return the pods that hold resources of a node, without the evaluated pod."""
         own_name = full_name(pod)
         return [
-            each
-            for each in self._pods_by_node.get(name_of(node), ())
-            if full_name(each[0]) != own_name
+            (other, requests)
+            for other, requests in self._pods_by_node.get(name_of(node), ())
+            if full_name(other) != own_name
         ]
 
     def obstacles_by_node(self, pod: Object) -> dict[str, list[Obstacle]]:
@@ -123,15 +123,15 @@ class SchedulerView:
     def obstacles(self, pod: Object, node: Object) -> list[Obstacle]:
         """Return everything that keeps a pod off a node, in filter order; empty if it fits."""
         other_pods = self._other_pods(pod, node)
-        found = list(node_obstacles(get_path(pod, "spec", default={}), node))
-        found += _port_obstacles(pod, [other for other, _ in other_pods])
-        found += _resource_obstacles(pod, node, other_pods)
-        found += self._volume_obstacles(pod, node)
+        obstacles = list(node_obstacles(get_path(pod, "spec", default={}), node))
+        obstacles += _port_obstacles(pod, [other for other, _ in other_pods])
+        obstacles += _resource_obstacles(pod, node, other_pods)
+        obstacles += self._volume_obstacles(pod, node)
         if self.pods is not None:
             repelling, text = self._placed_pods.conflicts(pod, node)
             if text:
-                found.append(Obstacle(Filter.OTHERS, text, holders=tuple(repelling)))
-        return found
+                obstacles.append(Obstacle(Filter.OTHERS, text, holders=tuple(repelling)))
+        return obstacles
 
     def _volume_obstacles(self, pod: Object, node: Object) -> Iterator[Obstacle]:
         for claim in claim_names(pod):
@@ -168,7 +168,9 @@ def node_obstacles(spec: Mapping[str, Any], node: Object) -> Iterator[Obstacle]:
 def host_ports(pod: Mapping[str, Any]) -> list[tuple[int, str, str]]:
     """Return (port, protocol, address) of each host port that a pod uses throughout its life."""
     sidecars = [
-        c for c in get_list(pod, "spec", "initContainers") if c.get("restartPolicy") == "Always"
+        container
+        for container in get_list(pod, "spec", "initContainers")
+        if container.get("restartPolicy") == "Always"
     ]
     return [
         (
@@ -221,22 +223,22 @@ def _same_port(own_port: tuple[int, str, str], other_port: tuple[int, str, str])
 def _resource_obstacles(
     pod: Object, node: Object, other_pods: Sequence[tuple[Object, ResourceList]]
 ) -> Iterator[Obstacle]:
-    has = resource_requests.allocatable(node)
-    max_pods = has.get("pods")
+    allocatable = resource_requests.allocatable(node)
+    max_pods = allocatable.get("pods")
     if max_pods is not None and len(other_pods) + 1 > max_pods:
         yield Obstacle(Filter.PODS, f"it runs {len(other_pods)} pods, its maximum", "pods")
-    if not has:
+    if not allocatable:
         return  # a new node that has not reported its capacity yet
     for resource, required in requests_of(pod).items():
         if required <= 0:
             continue
-        free = has.get(resource, Decimal(0)) - sum(
-            (each.get(resource, Decimal(0)) for _, each in other_pods), Decimal(0)
+        free = allocatable.get(resource, Decimal(0)) - sum(
+            (requests.get(resource, Decimal(0)) for _, requests in other_pods), Decimal(0)
         )
         if required > free:
             holders = _largest(resource, other_pods)
             text = resource_requests.describe_shortage(resource, required, free)
-            if holders and required <= has.get(resource, Decimal(0)):
+            if holders and required <= allocatable.get(resource, Decimal(0)):
                 text += (
                     f" ({summarize_names(holders)} {'hold' if len(holders) > 1 else 'holds'} the "
                     "rest)"
@@ -246,7 +248,11 @@ def _resource_obstacles(
 
 def _largest(resource: str, used: Iterable[tuple[Object, ResourceList]]) -> list[Object]:
     """Return the pods that request a resource, largest request first."""
-    requesting = [(pod, each[resource]) for pod, each in used if each.get(resource, Decimal(0)) > 0]
+    requesting = [
+        (pod, requests[resource])
+        for pod, requests in used
+        if requests.get(resource, Decimal(0)) > 0
+    ]
     return [pod for pod, _ in sorted(requesting, key=lambda pair: (-pair[1], full_name(pair[0])))]
 
 

@@ -38,9 +38,9 @@ def _requirement(part: str, text: str) -> Matches:
             return lambda labels: labels.get(key) != value
         return lambda labels: labels.get(key) == value
     if listed:
-        name, word = listed[1], listed[2]
-        values = {each.strip() for each in listed[3].split(",")}
-        if word == "notin":
+        name, operator = listed[1], listed[2]
+        values = {item.strip() for item in listed[3].split(",")}
+        if operator == "notin":
             return lambda labels: labels.get(name) not in values
         return lambda labels: labels.get(name) in values
     if exists:

@@ -12,6 +12,7 @@ from typing import Any
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.gpus import is_gpu
+from kubectl_fluidmodel.objects.pods import has_ready_condition
 from kubectl_fluidmodel.records import dataclass
 
 NO_SCHEDULE, NO_EXECUTE = "NoSchedule", "NoExecute"
@@ -93,19 +94,17 @@ class Taint:
 
     def toleration(self) -> dict[str, str]:
         """Return the toleration of exactly this taint."""
+        effect = {"effect": self.effect} if self.effect else {}
         if self.value:
-            return {"key": self.key, "operator": "Equal", "value": self.value} | self._effect()
-        return {"key": self.key, "operator": "Exists"} | self._effect()
-
-    def _effect(self) -> dict[str, str]:
-        return {"effect": self.effect} if self.effect else {}
+            return {"key": self.key, "operator": "Equal", "value": self.value, **effect}
+        return {"key": self.key, "operator": "Exists", **effect}
 
 
 def taints_of(node: Mapping[str, Any]) -> list[Taint]:
     """Return the taints of a node's spec."""
     return [
-        Taint(str(t.get("key") or ""), str(t.get("value") or ""), str(t.get("effect") or ""))
-        for t in get_list(node, "spec", "taints")
+        Taint(*(str(taint.get(field) or "") for field in ("key", "value", "effect")))
+        for taint in get_list(node, "spec", "taints")
     ]
 
 
@@ -154,10 +153,8 @@ def marks_accelerator(taint: Taint, node: Mapping[str, Any]) -> bool:
     """
     if is_gpu(taint.key) or taint.key in _ACCELERATORS:
         return True
-    if (taint.key, taint.value) == (
-        "sku",
-        "gpu",
-    ):  # AKS: "Use GPUs for compute-intensive workloads"
+    # AKS: "Use GPUs for compute-intensive workloads"
+    if (taint.key, taint.value) == ("sku", "gpu"):
         return True
     return "/" in taint.key and taint.key in (get_path(node, "status", "allocatable") or {})
 
@@ -177,13 +174,8 @@ def departure_of(node: Object) -> Departure | None:
         return Departure("it is being deleted", True)
     if get_path(node, "spec", "unschedulable"):
         return Departure("it is cordoned", True)
-    found = [taint for taint in taints_of(node) if taint.departure_reason]
-    if found:
-        taint = next((taint for taint in found if taint.blocks_pods), found[0])
+    departing = [taint for taint in taints_of(node) if taint.departure_reason]
+    if departing:
+        taint = next((taint for taint in departing if taint.blocks_pods), departing[0])
         return Departure(f"{taint.departure_reason} (taint {taint})", taint.blocks_pods)
-    ready = next(
-        (c for c in get_list(node, "status", "conditions") if c.get("type") == "Ready"), {}
-    )
-    if ready.get("status") != "True":
-        return Departure("it is not ready", True)
-    return None
+    return None if has_ready_condition(node) else Departure("it is not ready", True)

@@ -104,8 +104,8 @@ class GoLoader(FastSafeLoader):  # type: ignore[misc]
             return f"{_TAG}str"
         if value == "<<":
             return f"{_TAG}merge"
-        found = resolve_plain_scalar(value)
-        return _TAG + next((name for kind, name in _TAG_NAMES if isinstance(found, kind)), "str")
+        resolved = resolve_plain_scalar(value)
+        return _TAG + next((name for kind, name in _TAG_NAMES if isinstance(resolved, kind)), "str")
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
         if not isinstance(node, yaml.MappingNode):
@@ -113,24 +113,24 @@ class GoLoader(FastSafeLoader):  # type: ignore[misc]
                 None, None, "expected a mapping", node.start_mark
             )
         self.flatten_mapping(node)
-        found = {}
+        mapping = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(
                     None, None, "a key that is not a string", key.start_mark
                 )
-            found[key.value] = self.construct_object(value, deep=True)
-        return found
+            mapping[key.value] = self.construct_object(value, deep=True)
+        return mapping
 
     def construct_plain(self, node: Any) -> Any:
         return resolve_plain_scalar(self.construct_scalar(node))
 
     def construct_number(self, node: Any) -> Any:
         """Construct `!!int` and `!!float`, which Go also accepts in quotes."""
-        found = self.construct_plain(node)
-        if isinstance(found, bool) or not isinstance(found, int | float):
+        number = self.construct_plain(node)
+        if isinstance(number, bool) or not isinstance(number, int | float):
             raise yaml.constructor.ConstructorError(None, None, "not a number", node.start_mark)
-        return found
+        return number
 
     def construct_text(self, node: Any) -> str:
         return str(self.construct_scalar(node))
@@ -223,15 +223,15 @@ class GoDumper(yaml.SafeDumper):
     """A safe dumper whose strings are also strings in Go; without aliases, lists indented."""
 
     def resolve(self, kind: Any, value: str, implicit: Any) -> Any:
-        found: Any = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        tag: Any = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
         if (
             kind is yaml.ScalarNode
             and implicit[0]
-            and found == f"{_TAG}str"
+            and tag == f"{_TAG}str"
             and not is_plain_string(value)
         ):
             return None  # matches no tag, so the string gets quotes
-        return found
+        return tag
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -141,9 +141,8 @@ class ProgressView:
         self._last_line, self._last_line_at = current, now
         text = f"{step.name}: {one_line(step.detail or step.state)}"
         amount = self._format_amount(progress)
-        self.log(
-            f"[{format_duration(now - self._started_at)}] {text}{f', {amount}' if amount else ''}"
-        )
+        text += f", {amount}" if amount else ""
+        self.log(f"[{format_duration(now - self._started_at)}] {text}")
 
     def _format_amount(self, progress: ProgressLike) -> str:
         if not progress.is_transferring or progress.done_bytes is None or not progress.total_bytes:

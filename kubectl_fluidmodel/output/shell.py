@@ -25,28 +25,32 @@ class Command(str):
 
         Replacing values in the line itself would break its quotes.
         """
-        pieces = (_Quoted(transform(p.text)) if isinstance(p, _Quoted) else p for p in self._pieces)
-        return _build_command(pieces)
+        return _build_command(
+            _Quoted(transform(piece.text)) if isinstance(piece, _Quoted) else piece
+            for piece in self._pieces
+        )
 
 
 @dataclass(frozen=True)
 class _Quoted:
-    """A part of a word that needs quoting; parts that are not _Text are shell syntax."""
+    """A part of a word that needs quoting; other parts are shell syntax."""
 
     text: str
 
 
 def _build_command(pieces: Iterable[_Quoted | str]) -> Command:
     stored = tuple(pieces)
-    command = Command("".join(quote(p.text) if isinstance(p, _Quoted) else p for p in stored))
-    command._pieces = stored
-    return command
+    line = Command(
+        "".join(quote(piece.text) if isinstance(piece, _Quoted) else piece for piece in stored)
+    )
+    line._pieces = stored
+    return line
 
 
 def _join(commands: Iterable[Command], syntax: str) -> Command:
     pieces: list[_Quoted | str] = []
-    for each in commands:
-        pieces += [syntax, *each._pieces] if pieces else each._pieces
+    for line in commands:
+        pieces += [syntax, *line._pieces] if pieces else line._pieces
     return _build_command(pieces)
 
 
@@ -96,14 +100,13 @@ def _ansi_c(char: str) -> str:
 
 
 def command(*words: Word) -> Command:
-    """Build a command from its words. Operands come last, after `--` if one could be a flag."""
-    needs_separator = any(isinstance(word, Operand) and word.text.startswith("-") for word in words)
-    before_separator = [
-        word for word in words if not (needs_separator and isinstance(word, Operand))
-    ]
-    after_separator = [word for word in words if needs_separator and isinstance(word, Operand)]
+    """Build a command from its words; if an operand could be a flag, operands come after `--`."""
+    ordered = list(words)
+    if any(isinstance(word, Operand) and word.text.startswith("-") for word in words):
+        flags = [word for word in words if not isinstance(word, Operand)]
+        ordered = [*flags, "--", *(word for word in words if isinstance(word, Operand))]
     pieces: list[_Quoted | str] = []
-    for word in [*before_separator, *(["--"] if needs_separator else []), *after_separator]:
+    for word in ordered:
         pieces += [" ", *_word_pieces(word)] if pieces else _word_pieces(word)
     return _build_command(pieces)
 
@@ -120,7 +123,9 @@ def kubectl(*words: Word, namespace: str = "") -> Command:
 
 def _word_pieces(word: Word) -> list[_Quoted | str]:
     if isinstance(word, tuple):
-        return [f'"${p.name}"' if isinstance(p, EnvVariable) else _Quoted(p) for p in word]
+        return [
+            f'"${part.name}"' if isinstance(part, EnvVariable) else _Quoted(part) for part in word
+        ]
     return [_Quoted(word.text if isinstance(word, Operand) else word)]
 
 

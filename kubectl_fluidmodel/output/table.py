@@ -203,7 +203,7 @@ class _Layout:
         """Show dropped columns again that fit after a wider column was dropped later."""
         for i in sorted(self.dropped, key=lambda i: -self.columns[i].drop_priority):
             before = self.dropped
-            self.dropped = [each for each in before if each != i]
+            self.dropped = [index for index in before if index != i]
             if self._excess(room) > 0:
                 self.dropped = before
 

@@ -58,16 +58,16 @@ def _append_node(
         apply_style(name, "bold", color),
         (" " if state else "") + apply_style(state, node.level, color),
     ]
-    painted = apply_style(mark, node.level, color)
+    styled_mark = apply_style(mark, node.level, color)
     text = " ".join(part for part in parts if part)
-    lines.append(f"{apply_style(prefix, 'dim', color)}{painted} {text}")
-    for index, below in enumerate(node.children):
-        last = index == len(node.children) - 1
+    lines.append(f"{apply_style(prefix, 'dim', color)}{styled_mark} {text}")
+    for index, child in enumerate(node.children):
+        is_last = index == len(node.children) - 1
         _append_node(
             lines,
-            below,
-            child_prefix + ("└─ " if last else "├─ "),
-            child_prefix + ("   " if last else "│  "),
+            child,
+            child_prefix + ("└─ " if is_last else "├─ "),
+            child_prefix + ("   " if is_last else "│  "),
             width,
             color,
         )

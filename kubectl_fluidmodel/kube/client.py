@@ -84,8 +84,7 @@ class Client(RestClient):
         Raises:
             NotFoundError: it does not exist, or the server does not serve its kind.
         """
-        scope = f" in namespace {namespace}" if namespace and kind.namespaced else ""
-        action = f"cannot get {kind.plural} {name}{scope}"
+        action = f"cannot get {kind.plural} {name}{_scope(kind, namespace)}"
         return self._json("GET", kind.path(namespace, name), action=action)
 
     def get_or_none(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
@@ -124,10 +123,9 @@ class Client(RestClient):
             query["labelSelector"] = labels
         if fields:
             query["fieldSelector"] = fields
-        scope = f" in namespace {namespace}" if namespace and kind.namespaced else ""
+        action = f"cannot list {kind.plural}{_scope(kind, namespace)}"
         items = ObjectList()
         while True:
-            action = f"cannot list {kind.plural}{scope}"
             try:
                 data = self.request(
                     "GET",
@@ -150,9 +148,9 @@ class Client(RestClient):
                 continue
             for item in page.get("items") or []:
                 item["apiVersion"], item["kind"] = kind.api_version, kind.name
-                kept = transform(item) if transform else item
-                if kept is not None:
-                    items.append(kept)
+                transformed = transform(item) if transform else item
+                if transformed is not None:
+                    items.append(transformed)
             token = get_path(page, "metadata", "continue", default="")
             if not token:
                 items.resource_version = str(
@@ -164,11 +162,11 @@ class Client(RestClient):
     def served_versions(self, group: str) -> list[str]:
         """The served versions of an API group, preferred first; empty if it is not served."""
         try:
-            found = self._json("GET", f"/apis/{group}", action=f"cannot discover {group}")
+            api_group = self._json("GET", f"/apis/{group}", action=f"cannot discover {group}")
         except NotFoundError:
             return []
-        preferred = get_path(found, "preferredVersion", "version", default="")
-        versions = [str(v.get("version")) for v in found.get("versions") or []]
+        preferred = get_path(api_group, "preferredVersion", "version", default="")
+        versions = [str(entry.get("version")) for entry in api_group.get("versions") or []]
         return sorted(versions, key=lambda version: version != preferred)
 
     def resources(self, group: str, version: str) -> list[Object]:
@@ -184,14 +182,14 @@ class Client(RestClient):
                 an API server's.
         """
         try:
-            found = self._json("GET", "/version", action="cannot read the API server's version")
+            version = self._json("GET", "/version", action="cannot read the API server's version")
         except NotFoundError as err:
             raise ClusterUnreachableError(
                 f"there is no API server at {self.access.server.url}",
                 "it responds to /version with 404",
                 "kubectl config view",
             ) from err
-        return str(found.get("gitVersion", ""))
+        return str(version.get("gitVersion", ""))
 
     def pod_logs(
         self,
@@ -226,22 +224,17 @@ class Client(RestClient):
             ConflictError: another manager owns a field with another value, and `force` is off.
             InvalidError: the schema rejects a field or its value.
         """
-        query = {
-            "fieldManager": FIELD_MANAGER,
-            "force": "true" if force else "false",
-            "fieldValidation": "Strict",
-        }
-        if dry_run:
-            query["dryRun"] = "All"
-        action = f"cannot apply {kind.name} {name_of(obj)}"
-        path = kind.path(namespace_of(obj) or None, name_of(obj))
         return self._json(
             "PATCH",
-            path,
-            query=query,
+            kind.path(namespace_of(obj) or None, name_of(obj)),
+            query={
+                **_write_query(dry_run),
+                "force": "true" if force else "false",
+                "fieldValidation": "Strict",
+            },
             body=obj,
             media="application/apply-patch+yaml",
-            action=action,
+            action=f"cannot apply {kind.name} {name_of(obj)}",
         )
 
     def patch(
@@ -255,14 +248,10 @@ class Client(RestClient):
         dry_run: bool = False,
     ) -> Object:
         """A merge patch, or a JSON patch with `media="application/json-patch+json"`."""
-        query = {"fieldManager": FIELD_MANAGER}
-        if dry_run:
-            query["dryRun"] = "All"
-        path = kind.path(namespace, name)
         return self._json(
             "PATCH",
-            path,
-            query=query,
+            kind.path(namespace, name),
+            query=_write_query(dry_run),
             body=body,
             media=media,
             action=f"cannot patch {kind.name} {name}",
@@ -272,12 +261,9 @@ class Client(RestClient):
         self, kind: Kind, obj: Mapping[str, Any], *, dry_run: bool = False, action: str = ""
     ) -> Object:
         """Create an object (POST)."""
-        query = {"fieldManager": FIELD_MANAGER}
-        if dry_run:
-            query["dryRun"] = "All"
         path = kind.path(namespace_of(obj) or None)
         action = action or f"cannot create {kind.name} {name_of(obj)}"
-        return self._json("POST", path, query=query, body=obj, action=action)
+        return self._json("POST", path, query=_write_query(dry_run), body=obj, action=action)
 
     def delete(
         self,
@@ -311,3 +297,11 @@ class Client(RestClient):
 
     def _json(self, method: str, path: str, *, action: str, **options: Any) -> Object:
         return list_decoder.decode(self.request(method, path, action=action, **options), action)
+
+
+def _scope(kind: Kind, namespace: str | None) -> str:
+    return f" in namespace {namespace}" if namespace and kind.namespaced else ""
+
+
+def _write_query(dry_run: bool) -> dict[str, str]:
+    return {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if dry_run else {})}

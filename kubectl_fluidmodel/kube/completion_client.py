@@ -39,14 +39,15 @@ def list_names(connection: ConfigFlags, kind: Kind, *columns: str) -> list[Row]:
     def read() -> list[Row]:
         table = _get(connection, kind, _TABLE, includeObject="None")
         heads = [
-            str(get_path(each, "name", default="")) for each in get_list(table, "columnDefinitions")
+            str(get_path(column, "name", default=""))
+            for column in get_list(table, "columnDefinitions")
         ]
         indexes = [heads.index(column) for column in columns if column in heads]
-        found = []
+        rows = []
         for cells in (get_path(row, "cells", default=[]) for row in get_list(table, "rows")):
             description = ", ".join(str(get_path(cells, index, default="")) for index in indexes)
-            found.append((str(get_path(cells, 0, default="")), description.strip(", ")))
-        return found or [(name_of(item), "") for item in get_list(table, "items")]
+            rows.append((str(get_path(cells, 0, default="")), description.strip(", ")))
+        return rows or [(name_of(item), "") for item in get_list(table, "items")]
 
     return _run_with_timeout(read) or []
 
@@ -55,8 +56,8 @@ def list_objects(connection: ConfigFlags, kind: Kind) -> list[Object]:
     """The objects of a kind in the current namespace."""
 
     def read() -> list[Object]:
-        found = get_list(_get(connection, kind, "application/json"), "items")
-        return [{"apiVersion": kind.api_version, "kind": kind.name, **each} for each in found]
+        items = get_list(_get(connection, kind, "application/json"), "items")
+        return [{"apiVersion": kind.api_version, "kind": kind.name, **item} for item in items]
 
     return _run_with_timeout(read) or []
 
@@ -65,14 +66,14 @@ def list_kubeconfig_entries(connection: ConfigFlags, part: str) -> list[Row]:
     """Names of `contexts`, `clusters` or `users` in the kubeconfig; needs no cluster."""
 
     def read() -> list[Row]:
-        found = kubeconfig.merge(kubeconfig.kubeconfig_paths(connection.kubeconfig))
+        merged = kubeconfig.merge(kubeconfig.kubeconfig_paths(connection.kubeconfig))
         entries, description = {
-            "contexts": (found.contexts, "cluster"),
-            "clusters": (found.clusters, "server"),
-            "users": (found.users, ""),
+            "contexts": (merged.contexts, "cluster"),
+            "clusters": (merged.clusters, "server"),
+            "users": (merged.users, ""),
         }[part]
         return [
-            (name, str(get_path(each, description, default=""))) for name, each in entries.items()
+            (name, str(get_path(entry, description, default=""))) for name, entry in entries.items()
         ]
 
     return _run_with_timeout(read) or []

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError, kubeconfig_error
 from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.kube.credentials import Credentials
-    from kubectl_fluidmodel.kube.kubeconfig import Kubeconfig, ServerInfo
+    from kubectl_fluidmodel.kube.kubeconfig import Kubeconfig, KubeconfigEntry, ServerInfo
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -140,34 +139,35 @@ def context_namespace(connection: ConfigFlags) -> str:
     current = connection.context or ""
     for file in kubeconfig.kubeconfig_paths(connection.kubeconfig):
         try:
-            found = kubeconfig.read_file(file)
+            document = kubeconfig.read_file(file)
         except (OSError, ValueError):
             continue  # a client-side dry run does not need it
-        current = current or str(found.get("current-context") or "")
-        for entry in found.get("contexts") or []:
+        current = current or str(document.get("current-context") or "")
+        for entry in document.get("contexts") or []:
             contexts.setdefault(entry["name"], get_path(entry, "context", default={}))
     return _namespace(contexts.get(current) or {})
 
 
-_Entry = Mapping[str, Any]
-
-
-def _context(files: Kubeconfig, connection: ConfigFlags) -> tuple[str, _Entry]:
+def _context(files: Kubeconfig, connection: ConfigFlags) -> tuple[str, KubeconfigEntry]:
     name = connection.context or files.current
     return name, files.context(name) if name else {}
 
 
-def _cluster(files: Kubeconfig, connection: ConfigFlags, context: _Entry) -> tuple[str, _Entry]:
+def _cluster(
+    files: Kubeconfig, connection: ConfigFlags, context: KubeconfigEntry
+) -> tuple[str, KubeconfigEntry]:
     name = connection.cluster or str(context.get("cluster") or "")
     return name, files.cluster(name) if name else {}
 
 
-def _user(files: Kubeconfig, connection: ConfigFlags, context: _Entry) -> tuple[str, _Entry]:
+def _user(
+    files: Kubeconfig, connection: ConfigFlags, context: KubeconfigEntry
+) -> tuple[str, KubeconfigEntry]:
     name = connection.user or str(context.get("user") or "")
     return name, files.user(name) if name else {}
 
 
-def _namespace(context: _Entry) -> str:
+def _namespace(context: KubeconfigEntry) -> str:
     """The context's namespace, else that of the pod we run in, as in kubectl."""
     namespace = context.get("namespace")
     if namespace or not _is_in_cluster():
@@ -185,7 +185,7 @@ def _is_in_cluster() -> bool:
     return has_address and (SERVICE_ACCOUNT / "token").is_file()
 
 
-def _in_cluster_entry() -> _Entry:
+def _in_cluster_entry() -> KubeconfigEntry:
     """A kubeconfig entry for the cluster we run in."""
     host = os.environ["KUBERNETES_SERVICE_HOST"]
     host = f"[{host}]" if ":" in host else host
@@ -200,11 +200,7 @@ def _in_cluster_entry() -> _Entry:
 def _no_server_error(paths: list[str], context: str, cluster: str) -> ClusterUnreachableError:
     """Why no API server address is known."""
     if cluster:
-        return ClusterUnreachableError(
-            "cannot use the kubeconfig",
-            f"the cluster '{cluster}' has no server",
-            "kubectl config view",
-        )
+        return kubeconfig_error(f"the cluster '{cluster}' has no server")
     if context:
         return ClusterUnreachableError(
             "cannot use the kubeconfig",

@@ -19,7 +19,7 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError, kubeconfig_error
 from kubectl_fluidmodel.kube.kubeconfig import ServerInfo, read_inline_or_file
 from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.records import dataclass
@@ -57,7 +57,7 @@ class Credentials:
         self._renewable = renewable
         self._lock = threading.Lock()
         self._login: AuthHeaders | None = None
-        self._got = 0.0
+        self._got_at = 0.0
 
     def auth_headers(self) -> AuthHeaders:
         """The current headers.
@@ -70,7 +70,7 @@ class Credentials:
             # A credential that arrived expired may still work: clocks differ.
             login = self._login
             if login is None or now > max(
-                login.refresh_at - _REFRESH_MARGIN, self._got + _MIN_RENEWAL_AGE
+                login.refresh_at - _REFRESH_MARGIN, self._got_at + _MIN_RENEWAL_AGE
             ):
                 login = self._get(now)
             return login
@@ -87,9 +87,9 @@ class Credentials:
             return self._login is not refused
 
     def _get(self, now: float) -> AuthHeaders:
-        self._login = found = self._source()
-        self._got = now
-        return found
+        self._login = login = self._source()
+        self._got_at = now
+        return login
 
 
 def expiry_note(login: AuthHeaders) -> str:
@@ -116,8 +116,8 @@ def from_kubeconfig_user(
     if plugin and not certificate and not any(user.get(key) for key in _BEFORE_PLUGINS):
         from kubectl_fluidmodel.kube import exec_plugin
 
-        known = exec_plugin.parse_exec_plugin(plugin, server)
-        return Credentials(lambda: _from_plugin(known, interactive), renewable=True)
+        parsed = exec_plugin.parse_exec_plugin(plugin, server)
+        return Credentials(lambda: _from_plugin(parsed, interactive), renewable=True)
     source = _source(user)
     return Credentials(lambda: replace(source(), certificate=certificate))
 
@@ -128,11 +128,7 @@ _BEFORE_PLUGINS = ("token", "tokenFile", "username", "auth-provider")
 def _source(user: Mapping[str, Any]) -> Callable[[], AuthHeaders]:
     token, file, name = user.get("token"), user.get("tokenFile"), user.get("username")
     if file and name:
-        raise ClusterUnreachableError(
-            "cannot use the kubeconfig",
-            "the user has both a tokenFile and a username",
-            "kubectl config view",
-        )
+        raise kubeconfig_error("the user has both a tokenFile and a username")
     if file:
         return _TokenFileReader(Path(str(file)), AuthHeaders(f"Bearer {token}") if token else None)
     if token:
@@ -182,10 +178,10 @@ def _from_file(path: Path) -> AuthHeaders:
 
 
 def _from_plugin(plugin: exec_plugin.ExecPlugin, interactive: bool) -> AuthHeaders:
-    found = plugin.run(interactive)
-    pair = f"{found.certificate}\n{found.key}".encode() if found.certificate else b""
-    authorization = f"Bearer {found.token}" if found.token else ""
-    return AuthHeaders(authorization, pair, found.expires_at, found.expires_at)
+    credential = plugin.run(interactive)
+    pair = f"{credential.certificate}\n{credential.key}".encode() if credential.certificate else b""
+    authorization = f"Bearer {credential.token}" if credential.token else ""
+    return AuthHeaders(authorization, pair, credential.expires_at, credential.expires_at)
 
 
 def _require_provider(provider: Any) -> None:
@@ -196,19 +192,13 @@ def _require_provider(provider: Any) -> None:
     """
     name = str(get_path(provider, "name", default=""))
     if name != "oidc":
-        raise ClusterUnreachableError(
-            "cannot use the kubeconfig",
+        raise kubeconfig_error(
             f"the auth provider '{name}' is supported neither by kubectl nor here; "
-            "use an exec credential plugin",
-            "kubectl config view",
+            "use an exec credential plugin"
         )
     for key in ("idp-issuer-url", "client-id"):
         if not get_path(provider, "config", key):
-            raise ClusterUnreachableError(
-                "cannot use the kubeconfig",
-                f"the user's auth provider has no {key}",
-                "kubectl config view",
-            )
+            raise kubeconfig_error(f"the user's auth provider has no {key}")
 
 
 def _from_provider(provider: Any) -> AuthHeaders:
@@ -232,12 +222,12 @@ def _certificate_expiry(pem: bytes) -> float:
     """When a client certificate expires, in seconds since the epoch; infinite without one."""
     block = re.search(rb"-BEGIN CERTIFICATE-----(.+?)-----END", pem, re.DOTALL)
     try:
-        found = _VALIDITY.search(base64.b64decode(block[1])) if block else None
+        match = _VALIDITY.search(base64.b64decode(block[1])) if block else None
     except ValueError:
-        found = None
-    if found is None:
+        match = None
+    if match is None:
         return math.inf
-    short, full = found[1], found[2]
+    short, full = match[1], match[2]
     # A two-digit year is between 1950 and 2049.
     text = full or (b"19" if short >= b"5" else b"20") + short
     return calendar.timegm(time.strptime(text.decode(), "%Y%m%d%H%M%S"))

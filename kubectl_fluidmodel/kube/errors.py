@@ -52,6 +52,11 @@ class UnauthorizedError(ClusterUnreachableError):
     """401: the API server rejects the credentials."""
 
 
+def kubeconfig_error(reason: str) -> ClusterUnreachableError:
+    """The error for a kubeconfig that cannot be used, whatever its files."""
+    return ClusterUnreachableError("cannot use the kubeconfig", reason, "kubectl config view")
+
+
 _BY_STATUS: dict[int, type[KubeError]] = {
     400: InvalidError,
     403: ForbiddenError,
@@ -70,14 +75,13 @@ def error_from_response(status: int, body: bytes, action: str) -> FluidModelErro
         body: A metav1.Status from the API server, or the text of a proxy or an aggregated API.
         action: What failed, as `cannot get pods`.
     """
-    parsed: Any = None
     try:
-        parsed = json.loads(body)
+        document: Any = json.loads(body)
     except ValueError:
-        parsed = None
-    if isinstance(parsed, dict) and parsed.get("kind") == "Status":
-        message = str(parsed.get("message") or parsed.get("reason") or "")
-        reason = str(parsed.get("reason") or "")
+        document = None
+    if isinstance(document, dict) and document.get("kind") == "Status":
+        message = str(document.get("message") or document.get("reason") or "")
+        reason = str(document.get("reason") or "")
     else:
         message = body.decode("utf-8", "replace").strip()[:300]
         reason = ""

@@ -141,16 +141,16 @@ class ExecPlugin:
             import yaml
 
             try:
-                found = yaml.safe_load(printed)
+                document = yaml.safe_load(printed)
             except (yaml.YAMLError, ValueError):
-                found = None
-            if isinstance(found, dict) and "kind" in found:
-                return found
+                document = None
+            if isinstance(document, dict) and "kind" in document:
+                return document
             raise _plugin_error(f"{self.command} printed {first_line(printed)}") from err
 
 
 def validate_entry(user: str, entry: Any) -> None:
-    """Check a user's `exec` as kubectl does; `what` is the user.
+    """Check the `exec` of a user as kubectl does; `user` is its name in messages.
 
     Raises:
         ClusterUnreachableError: something is missing.
@@ -161,7 +161,9 @@ def validate_entry(user: str, entry: Any) -> None:
         raise _plugin_error(f"the kubeconfig has no command for {user}")
     if not version:
         raise _plugin_error(f"{user} has no apiVersion for it")
-    if not all(get_path(each, "name") for each in get_path(entry, "env", default=None) or ()):
+    if not all(
+        get_path(variable, "name") for variable in get_path(entry, "env", default=None) or ()
+    ):
         raise _plugin_error(f"{user} has an environment variable without a name")
     if not mode and version == _VERSIONS[0]:
         raise _plugin_error(
@@ -186,10 +188,14 @@ def parse_exec_plugin(entry: Any, server: ServerInfo) -> ExecPlugin:
         )
     return ExecPlugin(
         command=command,
-        arguments=tuple(str(each or "") for each in get_path(entry, "args", default=None) or ()),
+        arguments=tuple(
+            str(argument or "") for argument in get_path(entry, "args", default=None) or ()
+        ),
         env={
-            str(get_path(each, "name", default="")): str(get_path(each, "value", default="") or "")
-            for each in get_path(entry, "env", default=None) or ()
+            str(get_path(variable, "name", default="")): str(
+                get_path(variable, "value", default="") or ""
+            )
+            for variable in get_path(entry, "env", default=None) or ()
         },
         version=version,
         interactive_mode=str(get_path(entry, "interactiveMode", default="") or "IfAvailable"),
@@ -199,22 +205,22 @@ def parse_exec_plugin(entry: Any, server: ServerInfo) -> ExecPlugin:
 
 
 def _cluster(server: ServerInfo) -> dict[str, Any]:
-    found: dict[str, Any] = {"server": server.address or server.url}
+    cluster: dict[str, Any] = {"server": server.address or server.url}
     if server.name:
-        found["tls-server-name"] = server.name
+        cluster["tls-server-name"] = server.name
     if server.insecure:
-        found["insecure-skip-tls-verify"] = True
+        cluster["insecure-skip-tls-verify"] = True
     if server.authority:
-        found["certificate-authority-data"] = base64.b64encode(server.authority).decode()
-    found["config"] = None
+        cluster["certificate-authority-data"] = base64.b64encode(server.authority).decode()
+    cluster["config"] = None
     if server.proxy:
-        found["proxy-url"] = server.proxy
+        cluster["proxy-url"] = server.proxy
     if not server.compressed:
-        found["disable-compression"] = True
-    for each in server.extensions:
-        if each.get("name") == _CONFIG:
-            found["config"] = each.get("extension")
-    return found
+        cluster["disable-compression"] = True
+    for extension in server.extensions:
+        if extension.get("name") == _CONFIG:
+            cluster["config"] = extension.get("extension")
+    return cluster
 
 
 def _seconds(text: str) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import selectors
 import threading
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse
@@ -83,6 +84,8 @@ class HttpPool:
         """Opens a connection within a timeout in seconds."""
         self._idle: list[HTTPConnection] = []
         self._lock = threading.Lock()
+        # A pool is dropped when its client is, or when the client's certificate changes.
+        weakref.finalize(self, _close_all, self._idle).atexit = False
 
     def send(self, request: Request, *, stream: bool = False) -> Response:
         """Send a request and return the response, whatever its status.
@@ -128,6 +131,11 @@ class HttpPool:
             if connection.sock is not None and len(self._idle) < MAX_IDLE:
                 self._idle.append(connection)
                 return
+        connection.close()
+
+
+def _close_all(connections: list[HTTPConnection]) -> None:
+    for connection in connections:
         connection.close()
 
 

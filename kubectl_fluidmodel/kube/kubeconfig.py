@@ -17,10 +17,12 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from kubectl_fluidmodel.kube import kubeconfig_fields
-from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError, kubeconfig_error
 from kubectl_fluidmodel.output.shell import kubectl
 from kubectl_fluidmodel.records import dataclass
 
+KubeconfigEntry = Mapping[str, Any]
+"""The content of a cluster, a user or a context."""
 _CLUSTER_PATHS = ("certificate-authority",)
 _USER_PATHS = ("client-certificate", "client-key", "tokenFile")
 
@@ -56,23 +58,23 @@ class ServerInfo:
 class Kubeconfig:
     """All files merged; entries by name."""
 
-    clusters: Mapping[str, Mapping[str, Any]]
-    users: Mapping[str, Mapping[str, Any]]
-    contexts: Mapping[str, Mapping[str, Any]]
+    clusters: Mapping[str, KubeconfigEntry]
+    users: Mapping[str, KubeconfigEntry]
+    contexts: Mapping[str, KubeconfigEntry]
     current: str
 
-    def context(self, name: str) -> Mapping[str, Any]:
+    def context(self, name: str) -> KubeconfigEntry:
         return self._named("context", self.contexts, name)
 
-    def cluster(self, name: str) -> Mapping[str, Any]:
+    def cluster(self, name: str) -> KubeconfigEntry:
         return self._named("cluster", self.clusters, name)
 
-    def user(self, name: str) -> Mapping[str, Any]:
+    def user(self, name: str) -> KubeconfigEntry:
         return self._named("user", self.users, name)
 
     def _named(
-        self, kind: str, entries: Mapping[str, Mapping[str, Any]], name: str
-    ) -> Mapping[str, Any]:
+        self, kind: str, entries: Mapping[str, KubeconfigEntry], name: str
+    ) -> KubeconfigEntry:
         if name not in entries:
             raise ClusterUnreachableError(
                 "cannot use the kubeconfig",
@@ -95,13 +97,13 @@ def kubeconfig_paths(flag: str | None) -> list[str]:
 
 
 def _missing(path: str) -> bool:
-    """Return whether the file exists. kubectl, and `read`, fail if it exists but is unreadable."""
+    """Return whether there is no file at a path; an unreadable one is there, as for kubectl."""
     try:
         Path(path).stat()
     except (FileNotFoundError, ValueError):  # a path with a zero byte
         return True
     except OSError:
-        return False
+        pass
     return False
 
 
@@ -117,13 +119,13 @@ def read_file(file: str) -> dict[str, Any]:
     from kubectl_fluidmodel.output import goyaml
 
     try:
-        found = yaml.load(Path(file).read_bytes(), Loader=goyaml.GoLoader) or {}  # noqa: S506 - a safe one
+        document = yaml.load(Path(file).read_bytes(), Loader=goyaml.GoLoader) or {}  # noqa: S506 - a safe one
     except yaml.YAMLError as err:
         raise ValueError(f"it is not YAML: {err}") from err
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise ValueError("it is not a kubeconfig")
-    kubeconfig_fields.validate_fields(found)
-    return found
+    kubeconfig_fields.validate_fields(document)
+    return document
 
 
 def merge(files: Iterable[str]) -> Kubeconfig:
@@ -132,30 +134,30 @@ def merge(files: Iterable[str]) -> Kubeconfig:
     Raises:
         ClusterUnreachableError: a file cannot be read.
     """
-    clusters: dict[str, Mapping[str, Any]] = {}
-    users: dict[str, Mapping[str, Any]] = {}
-    contexts: dict[str, Mapping[str, Any]] = {}
+    clusters: dict[str, KubeconfigEntry] = {}
+    users: dict[str, KubeconfigEntry] = {}
+    contexts: dict[str, KubeconfigEntry] = {}
     current = ""
     for file in files:
         try:
-            found = read_file(file)
+            document = read_file(file)
         except (OSError, ValueError) as err:
             raise ClusterUnreachableError(
                 "cannot read the kubeconfig", _plain(f"{file}: {err}"), "kubectl config view"
             ) from err
         base = Path(file).absolute().parent
-        current = current or str(found.get("current-context") or "")
-        for entry in found.get("clusters") or []:
+        current = current or str(document.get("current-context") or "")
+        for entry in document.get("clusters") or []:
             cluster = _resolved(entry.get("cluster"), _CLUSTER_PATHS, base)
             clusters.setdefault(entry["name"], cluster)
-        for entry in found.get("users") or []:
+        for entry in document.get("users") or []:
             users.setdefault(entry["name"], _resolved(entry.get("user"), _USER_PATHS, base))
-        for entry in found.get("contexts") or []:
+        for entry in document.get("contexts") or []:
             contexts.setdefault(entry["name"], _mapping(entry.get("context")))
     return Kubeconfig(clusters, users, contexts, current)
 
 
-def server_from_entry(entry: Mapping[str, Any]) -> ServerInfo:
+def server_from_entry(entry: KubeconfigEntry) -> ServerInfo:
     """Return the API server of a cluster's entry.
 
     Raises:
@@ -172,7 +174,9 @@ def server_from_entry(entry: Mapping[str, Any]) -> ServerInfo:
         insecure=secure and bool(entry.get("insecure-skip-tls-verify")),
         name=str(entry.get("tls-server-name") or "") if secure else "",
         proxy=str(entry.get("proxy-url") or ""),
-        extensions=tuple(_mapping(each) for each in extensions or () if isinstance(each, Mapping)),
+        extensions=tuple(
+            _mapping(extension) for extension in extensions or () if isinstance(extension, Mapping)
+        ),
         compressed=not entry.get("disable-compression"),
         address=address.partition("#")[0].partition("?")[0] if urlsplit(url).path else address,
         userinfo=userinfo,
@@ -198,24 +202,20 @@ def _url(address: str) -> tuple[str, str]:
     path = posixpath.normpath("/" + unquote(split.path)).lstrip("/")
     legal = host and re.fullmatch(r"[^\s<>\"\\^`{|}]+", host)
     if not legal or split.scheme not in ("http", "https") or (path and not has_scheme):
-        raise ClusterUnreachableError(
-            "cannot use the kubeconfig",
-            f"the server's address '{_shown(address)}' is not a URL",
-            "kubectl config view",
-        )
+        raise kubeconfig_error(f"the server's address '{_shown(address)}' is not a URL")
     host = f"[{host}]" if ":" in str(host) else split.netloc.rpartition("@")[2].partition(":")[0]
     userinfo = split.netloc.rpartition("@")[0]
-    found = f"{split.scheme}://{host}{port}"
-    return found + (f"/{quote(path, safe='$&+,/:;=@~')}" if path else ""), unquote(userinfo)
+    url = f"{split.scheme}://{host}{port}"
+    return url + (f"/{quote(path, safe='$&+,/:;=@~')}" if path else ""), unquote(userinfo)
 
 
 def _shown(address: str) -> str:
     """Return an address without credentials, on one line."""
     bare = re.sub(r"^(\w+://)?.*@", r"\1", address, flags=re.DOTALL)
-    return "".join(c if c.isprintable() else " " for c in bare)[:200]
+    return "".join(char if char.isprintable() else " " for char in bare)[:200]
 
 
-def read_inline_or_file(entry: Mapping[str, Any], key: str) -> bytes:
+def read_inline_or_file(entry: KubeconfigEntry, key: str) -> bytes:
     """Return `KEY-data`, else the content of the file `KEY`; empty if the entry has neither.
 
     Raises:
@@ -225,30 +225,28 @@ def read_inline_or_file(entry: Mapping[str, Any], key: str) -> bytes:
     try:
         if data:
             return base64.b64decode("".join(str(data).split()), validate=True)
-        found = Path(str(file)).read_bytes() if file else b""
+        content = Path(str(file)).read_bytes() if file else b""
     except OSError as err:
         reason = f"{file}: {err.strerror}"
     except ValueError:
         reason = "it is not base64"
     else:
-        if found.strip() or not file:
-            return found
+        if content.strip() or not file:
+            return content
         reason = f"{file} is empty"
-    raise ClusterUnreachableError(
-        "cannot use the kubeconfig", f"{key}: {reason}", "kubectl config view"
-    )
+    raise kubeconfig_error(f"{key}: {reason}")
 
 
-def _resolved(entry: Any, keys: Iterable[str], base: Path) -> Mapping[str, Any]:
+def _resolved(entry: Any, keys: Iterable[str], base: Path) -> KubeconfigEntry:
     """Return the entry with absolute paths."""
-    found = dict(_mapping(entry))
+    resolved = dict(_mapping(entry))
     for key in keys:
-        if found.get(key):
-            found[key] = os.path.normpath(base / str(found[key]))
-    plugin = found.get("exec")
+        if resolved.get(key):
+            resolved[key] = os.path.normpath(base / str(resolved[key]))
+    plugin = resolved.get("exec")
     if isinstance(plugin, Mapping) and os.sep in str(plugin.get("command") or ""):
-        found["exec"] = {**plugin, "command": os.path.normpath(base / str(plugin["command"]))}
-    return found
+        resolved["exec"] = {**plugin, "command": os.path.normpath(base / str(plugin["command"]))}
+    return resolved
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -36,17 +36,19 @@ def _data(value: Any) -> str:
 
 
 def _texts(value: Any) -> str:
-    well = isinstance(value, list) and all(each is None or isinstance(each, str) for each in value)
-    return "" if well else "a list of strings"
+    is_valid = isinstance(value, list) and all(
+        item is None or isinstance(item, str) for item in value
+    )
+    return "" if is_valid else "a list of strings"
 
 
 def _map(check: _Check, value_type: str) -> _Check:
-    def found(value: Any) -> str:
+    def expected_type(value: Any) -> str:
         if not isinstance(value, Mapping):
             return f"a map of {value_type}"
-        return next((f"a map of {value_type}" for each in value.values() if check(each)), "")
+        return next((f"a map of {value_type}" for item in value.values() if check(item)), "")
 
-    return found
+    return expected_type
 
 
 _EXEC: _Fields = {
@@ -97,19 +99,19 @@ FIELDS: dict[str, tuple[str, _Fields]] = {
 """By list: the key of its entries' content, and its fields."""
 
 
-def validate_fields(found: Mapping[str, Any]) -> None:
+def validate_fields(document: Mapping[str, Any]) -> None:
     """Check that kubectl can read a file.
 
     Raises:
         ValueError: a field has another type, a name occurs twice, or it is not a kubeconfig.
     """
-    for key, want in (("kind", "Config"), ("apiVersion", "v1")):
-        if found.get(key) not in (None, "", want):
-            raise ValueError(f"its {key} is not {want}")
-    if found.get("current-context") is not None and _text(found["current-context"]):
+    for key, expected in (("kind", "Config"), ("apiVersion", "v1")):
+        if document.get(key) not in (None, "", expected):
+            raise ValueError(f"its {key} is not {expected}")
+    if document.get("current-context") is not None and _text(document["current-context"]):
         raise ValueError("its current-context is not a string")
     for part, (content, fields) in FIELDS.items():
-        entries = [] if found.get(part) is None else found[part]
+        entries = [] if document.get(part) is None else document[part]
         if not isinstance(entries, list) or not all(
             isinstance(entry, Mapping) and isinstance(entry.get("name"), str) for entry in entries
         ):
@@ -129,20 +131,20 @@ def _wrong(value: Any, fields: _Fields, within: str = "") -> tuple[str, str] | N
     """Return the first invalid field, and its expected type."""
     if not isinstance(value, Mapping):
         return within, "a map"
-    for key, known in fields.items():
+    for key, field_type in fields.items():
         if value.get(key) is None:
             continue
         location = f"{within}.{key}" if within else key
-        found: tuple[str, str] | None = None
-        if isinstance(known, list):
+        error: tuple[str, str] | None = None
+        if isinstance(field_type, list):
             if not isinstance(value[key], list):
                 return location, "a list"
-            each = (_wrong(item, known[0], location) for item in value[key])
-            found = next((error for error in each if error), None)
-        elif isinstance(known, Mapping):
-            found = _wrong(value[key], known, location)
-        elif want := known(value[key]):
-            found = location, want
-        if found:
-            return found
+            errors = (_wrong(item, field_type[0], location) for item in value[key])
+            error = next((error for error in errors if error), None)
+        elif isinstance(field_type, Mapping):
+            error = _wrong(value[key], field_type, location)
+        elif expected := field_type(value[key]):
+            error = location, expected
+        if error:
+            return error
     return None

@@ -14,6 +14,7 @@ from typing import Any
 
 from kubectl_fluidmodel.objects.access import get_list, get_path
 
+_LIST = "credentialPluginAllowlist"
 _VERSIONS = ("kubectl.config.k8s.io/v1beta1",)
 """Versions of a kuberc that have a policy."""
 
@@ -28,29 +29,26 @@ def plugin_policy_violation(command: str, program: str) -> str:
     except (OSError, ValueError) as err:
         return f"{_file()} , which restricts plugins, cannot be read: {err}"
     policy = get_path(preferences, "credentialPluginPolicy", default="") or ""
-    known = get_path(preferences, "credentialPluginAllowlist", default=None)
     if policy in ("", "AllowAll", "DenyAll"):
-        if known is not None:
-            return f"{_file()} has a credentialPluginAllowlist, but not the policy Allowlist"
+        if get_path(preferences, _LIST) is not None:
+            return f"{_file()} has a {_LIST}, but not the policy Allowlist"
         denied = policy == "DenyAll"
         return f"{_file()} denies all credential plugins (DenyAll)" if denied else ""
     if policy != "Allowlist":
         return f"{_file()} has a credentialPluginPolicy that is unknown: '{policy}'"
     names = [
-        str(each.get("command") or each.get("name") or "") for each in get_list(preferences, _LIST)
+        str(entry.get("command") or entry.get("name") or "")
+        for entry in get_list(preferences, _LIST)
     ]
     if not names or not all(names):
-        return f"{_file()} has the policy Allowlist, but nothing in its credentialPluginAllowlist"
+        return f"{_file()} has the policy Allowlist, but nothing in its {_LIST}"
     paths = {os.path.normpath(command), program}
     if paths & set(names):
         return ""
     same_name = (name for name in names if Path(name).name == Path(program).name)
     if any(shutil.which(name) == program for name in same_name):
         return ""
-    return f"{command} is not in the credentialPluginAllowlist of {_file()}"
-
-
-_LIST = "credentialPluginAllowlist"
+    return f"{command} is not in the {_LIST} of {_file()}"
 
 
 def _file() -> str:
@@ -76,12 +74,12 @@ def _read() -> Any:
     import yaml
 
     try:
-        for found in yaml.safe_load_all(content):
+        for document in yaml.safe_load_all(content):
             if (
-                get_path(found, "kind") == "Preference"
-                and get_path(found, "apiVersion") in _VERSIONS
+                get_path(document, "kind") == "Preference"
+                and get_path(document, "apiVersion") in _VERSIONS
             ):
-                return found
+                return document
     except yaml.YAMLError as err:
         raise ValueError("it is not YAML") from err
     return {}

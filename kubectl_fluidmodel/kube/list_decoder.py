@@ -25,14 +25,14 @@ def decode(data: bytes, action: str) -> Object:
         ClusterUnreachableError: the response is not a JSON object.
     """
     try:
-        found = json.loads(data)
+        document = json.loads(data)
     except ValueError as err:
         raise _not_an_api_server(action) from err
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise ClusterUnreachableError(
             action, "the server responded with JSON that is not an object"
         )
-    return found
+    return document
 
 
 def decode_matching(data: bytes, prefilter: tuple[bytes, ...], action: str) -> Object:
@@ -46,10 +46,10 @@ def decode_matching(data: bytes, prefilter: tuple[bytes, ...], action: str) -> O
         ClusterUnreachableError: the response is not a list.
     """
     if len(data) <= _SMALL:
-        found = decode(data, action)
-        if not isinstance(found.get("items"), (list, type(None))):
+        document = decode(data, action)
+        if not isinstance(document.get("items"), (list, type(None))):
             raise _not_an_api_server(action)
-        return found
+        return document
     import msgspec
 
     try:

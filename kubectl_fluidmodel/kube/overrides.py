@@ -5,40 +5,38 @@ Source of the rules: client-go, tools/clientcmd/client_config.go and validation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
+from kubectl_fluidmodel.kube.errors import kubeconfig_error
 from kubectl_fluidmodel.net import proxies
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.kube.config import ConfigFlags
-
-KubeconfigEntry = Mapping[str, Any]
+    from kubectl_fluidmodel.kube.kubeconfig import KubeconfigEntry
 
 
 def apply_cluster_flags(entry: KubeconfigEntry, flags: ConfigFlags) -> dict[str, Any]:
     """Return a cluster's entry with the flags applied."""
-    found = dict(entry)
+    applied = dict(entry)
     values = {"server": flags.server, "proxy-url": flags.proxy_url}
-    found |= {key: value for key, value in values.items() if value}
+    applied |= {key: value for key, value in values.items() if value}
     if flags.disable_compression:
-        found["disable-compression"] = True
+        applied["disable-compression"] = True
     if flags.certificate_authority or flags.insecure_skip_tls_verify:
-        found["certificate-authority"] = flags.certificate_authority
-        found["certificate-authority-data"] = None
-        found["insecure-skip-tls-verify"] = flags.insecure_skip_tls_verify
+        applied["certificate-authority"] = flags.certificate_authority
+        applied["certificate-authority-data"] = None
+        applied["insecure-skip-tls-verify"] = flags.insecure_skip_tls_verify
     if flags.tls_server_name or flags.server:
         # The name in the certificate belonged to the other server.
-        found["tls-server-name"] = flags.tls_server_name
-    return found
+        applied["tls-server-name"] = flags.tls_server_name
+    return applied
 
 
 def apply_user_flags(entry: KubeconfigEntry, flags: ConfigFlags) -> dict[str, Any]:
     """Return a user's entry with the flags applied."""
-    found = dict(entry)
+    applied = dict(entry)
     values = {
         "token": flags.token,
         "username": flags.username,
@@ -47,21 +45,21 @@ def apply_user_flags(entry: KubeconfigEntry, flags: ConfigFlags) -> dict[str, An
         "as-uid": flags.as_uid,
         "as-groups": list(flags.as_groups),
     }
-    found |= {key: value for key, value in values.items() if value}
+    applied |= {key: value for key, value in values.items() if value}
     for key, file in (
         ("client-certificate", flags.client_certificate),
         ("client-key", flags.client_key),
     ):
         if file:
-            found |= {key: file, f"{key}-data": None}
+            applied |= {key: file, f"{key}-data": None}
     extra: dict[str, list[str]] = {}
-    for each in flags.as_user_extra:
-        key, separator, value = each.partition("=")
+    for attribute in flags.as_user_extra:
+        key, separator, value = attribute.partition("=")
         if separator:
             extra.setdefault(key, []).append(value)
     if extra:
-        found["as-user-extra"] = {**(found.get("as-user-extra") or {}), **extra}
-    return found
+        applied["as-user-extra"] = {**(applied.get("as-user-extra") or {}), **extra}
+    return applied
 
 
 def validate_cluster(name: str, entry: KubeconfigEntry, flags: ConfigFlags) -> None:
@@ -80,7 +78,7 @@ def validate_cluster(name: str, entry: KubeconfigEntry, flags: ConfigFlags) -> N
             )
     subject = f"the cluster '{name}'" if name else "the cluster"
     if entry.get("certificate-authority") and entry.get("certificate-authority-data"):
-        raise _unusable_entry_error(
+        raise kubeconfig_error(
             f"{subject} has both certificate-authority and certificate-authority-data"
         )
     _open(entry, "certificate-authority")
@@ -88,7 +86,7 @@ def validate_cluster(name: str, entry: KubeconfigEntry, flags: ConfigFlags) -> N
     scheme = proxy.partition("://")[0].lower()
     is_supported = "://" in proxy and scheme in ("http", "https", "socks5")
     if proxy and not (is_supported and proxies.is_valid_proxy_url(proxy)):
-        raise _unusable_entry_error(
+        raise kubeconfig_error(
             f"{subject} has a proxy-url that is not one of http://, https:// and socks5://"
         )
 
@@ -101,7 +99,7 @@ def validate_trust(entry: KubeconfigEntry) -> None:
     """
     authority = entry.get("certificate-authority") or entry.get("certificate-authority-data")
     if authority and entry.get("insecure-skip-tls-verify"):
-        raise _unusable_entry_error(
+        raise kubeconfig_error(
             "the cluster has a certificate-authority and insecure-skip-tls-verify, which "
             "contradict each other"
         )
@@ -122,19 +120,17 @@ def validate_user(name: str, entry: KubeconfigEntry, flags: ConfigFlags) -> None
             _require_readable(flag, file)
     subject = f"the user '{name}'" if name else "the user"
     if entry.get("token") and (entry.get("username") or entry.get("password")):
-        raise _unusable_entry_error(f"{subject} has both a token and a name with a password")
+        raise kubeconfig_error(f"{subject} has both a token and a name with a password")
     if _has(entry, "client-certificate"):
         for key in ("client-certificate", "client-key"):
             if entry.get(key) and entry.get(f"{key}-data"):
-                raise _unusable_entry_error(f"{subject} has both {key} and {key}-data")
+                raise kubeconfig_error(f"{subject} has both {key} and {key}-data")
             _open(entry, key)
         if not _has(entry, "client-key"):
-            raise _unusable_entry_error(f"{subject} has a client-certificate, but no client-key")
+            raise kubeconfig_error(f"{subject} has a client-certificate, but no client-key")
     if entry.get("exec") is not None:
         if entry.get("auth-provider") is not None:
-            raise _unusable_entry_error(
-                f"{subject} has both an auth-provider and a credential plugin"
-            )
+            raise kubeconfig_error(f"{subject} has both an auth-provider and a credential plugin")
         from kubectl_fluidmodel.kube import exec_plugin
 
         exec_plugin.validate_entry(subject, entry["exec"])
@@ -147,7 +143,7 @@ def validate_user(name: str, entry: KubeconfigEntry, flags: ConfigFlags) -> None
                 f"{used_flag or '--as-user-extra'} requires --as",
                 "a group, UID or extra attribute needs a user to impersonate",
             )
-        raise _unusable_entry_error(
+        raise kubeconfig_error(
             f"{subject} impersonates a UID, groups or extra attributes (as-uid, as-groups, "
             "as-user-extra) without a user (as)"
         )
@@ -157,14 +153,14 @@ def impersonation_headers(entry: KubeconfigEntry) -> tuple[tuple[str, str], ...]
     """Return the impersonation headers of a user's entry."""
     if not entry.get("as"):
         return ()
-    found = [("Impersonate-User", str(entry["as"]))]
+    headers = [("Impersonate-User", str(entry["as"]))]
     if entry.get("as-uid"):
-        found.append(("Impersonate-Uid", str(entry["as-uid"])))
-    found += [("Impersonate-Group", group or "") for group in entry.get("as-groups") or ()]
+        headers.append(("Impersonate-Uid", str(entry["as-uid"])))
+    headers += [("Impersonate-Group", group or "") for group in entry.get("as-groups") or ()]
     for key, values in (entry.get("as-user-extra") or {}).items():
         name = f"Impersonate-Extra-{_escaped(str(key))}"
-        found += [(name, value or "") for value in values or ()]
-    return tuple(found)
+        headers += [(name, value or "") for value in values or ()]
+    return tuple(headers)
 
 
 _TOKEN = frozenset(b"!#$&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
@@ -192,8 +188,4 @@ def _open(entry: KubeconfigEntry, key: str) -> None:
     try:
         Path(str(entry[key])).open("rb").close()
     except OSError as err:
-        raise _unusable_entry_error(f"{key}: {entry[key]}: {err.strerror}") from err
-
-
-def _unusable_entry_error(reason: str) -> ClusterUnreachableError:
-    return ClusterUnreachableError("cannot use the kubeconfig", reason, "kubectl config view")
+        raise kubeconfig_error(f"{key}: {entry[key]}: {err.strerror}") from err

@@ -72,12 +72,11 @@ def first_line(printed: bytes) -> str:
     if not text:
         return "nothing"
     words = text.splitlines()[0].split()
-    if (
-        text[0] in "{[" or len(words) < 2
-    ):  # truncated JSON may contain the token, and a word may be it
+    # Truncated JSON may contain the token, and a single word may be it.
+    if text[0] in "{[" or len(words) < 2:
         return "something that is not JSON"
     shown = " ".join(word if len(word) <= _PLAIN else "…" for word in words[:12])
-    shown = "".join(c if c.isprintable() else " " for c in shown)
+    shown = "".join(char if char.isprintable() else " " for char in shown)
     return f"'{shown}{' …' if len(words) > 12 or len(text.splitlines()) > 1 else ''}', not JSON"
 
 

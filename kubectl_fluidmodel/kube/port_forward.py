@@ -15,6 +15,7 @@ from kubectl_fluidmodel.kube.errors import ClusterUnreachableError, KubeError, N
 from kubectl_fluidmodel.kube.websocket import connect
 from kubectl_fluidmodel.objects.access import get_path, name_of
 from kubectl_fluidmodel.objects.kinds import PODS, SERVICES
+from kubectl_fluidmodel.objects.pods import has_ready_condition
 
 _DATA, _ERROR = 0, 1
 """Channels of port-forward over v4.channel.k8s.io for the first port of a request."""
@@ -28,20 +29,21 @@ def resolve_pod_port(client: Client, namespace: str, service: str, port: int) ->
         NotFoundError: the Service does not exist.
         FluidModelError: it has no such port, no selector or no ready pod.
     """
-    found = client.get(SERVICES, service, namespace)
-    ports = get_path(found, "spec", "ports", default=[])
-    match = next((entry for entry in ports if entry.get("port") == port), None)
-    if match is None:
-        have = ", ".join(str(entry.get("port")) for entry in ports)
-        raise FluidModelError(f"Service {namespace}/{service} has no port {port}", f"it has {have}")
-    selector = get_path(found, "spec", "selector", default={})
+    service_object = client.get(SERVICES, service, namespace)
+    ports = get_path(service_object, "spec", "ports", default=[])
+    service_port = next((entry for entry in ports if entry.get("port") == port), None)
+    if service_port is None:
+        numbers = ", ".join(str(entry.get("port")) for entry in ports)
+        raise FluidModelError(
+            f"Service {namespace}/{service} has no port {port}", f"it has {numbers}"
+        )
+    selector = get_path(service_object, "spec", "selector", default={})
     if not selector:
         raise FluidModelError(f"Service {namespace}/{service} has no selector")
     labels = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
     for pod in client.list_objects(PODS, namespace, labels=labels):
-        conditions = get_path(pod, "status", "conditions", default=[])
-        if any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions):
-            target = match.get("targetPort", port)
+        if has_ready_condition(pod):
+            target = service_port.get("targetPort", port)
             return name_of(pod), target if isinstance(target, int) else _named(pod, target, port)
     raise FluidModelError(f"Service {namespace}/{service} has no ready pod")
 

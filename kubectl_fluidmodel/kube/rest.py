@@ -25,6 +25,7 @@ from kubectl_fluidmodel.kube.errors import (
     UnauthorizedError,
     WebhookUnavailableError,
     error_from_response,
+    kubeconfig_error,
 )
 from kubectl_fluidmodel.kube.transport import Transport
 from kubectl_fluidmodel.net import proxies
@@ -162,16 +163,14 @@ class RestClient:
         if self.access.server.userinfo:  # https://NAME:PASSWORD@host wins in kubectl
             pair = base64.b64encode(self.access.server.userinfo.encode()).decode()
             authorization = f"Basic {pair}"
-        found = [("Authorization", authorization)] if authorization else []
-        found += self.access.impersonation
-        for name, value in found:
-            if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value):
-                raise ClusterUnreachableError(
-                    "cannot use the kubeconfig",
-                    f"{name} has a character that is invalid in a header, such as a line break",
-                    "kubectl config view",
+        headers = [("Authorization", authorization)] if authorization else []
+        headers += self.access.impersonation
+        for name, value in headers:
+            if any((ord(char) < 32 and char != "\t") or ord(char) == 127 for char in value):
+                raise kubeconfig_error(
+                    f"{name} has a character that is invalid in a header, such as a line break"
                 )
-        return found
+        return headers
 
     def send_with_retries(
         self, once: Callable[[AuthHeaders], Response[T]], seconds: float

@@ -179,7 +179,6 @@ def create_ssl_context(server: ServerInfo, certificate: bytes) -> ssl.SSLContext
             file = Path(folder) / "client.pem"
             file.touch(mode=0o600)
             file.write_bytes(certificate)
-            ssl_context.load_cert_chain(
-                file, password=""
-            )  # an encrypted key is an error, not a prompt
+            # With a password, an encrypted key is an error and not a prompt.
+            ssl_context.load_cert_chain(file, password="")
     return ssl_context

@@ -83,9 +83,10 @@ def wait_until_deleted(
     """
 
     def existing() -> list[Object]:
-        found = client.get_or_none(kind, name, namespace)
-        is_same = found is not None and (not uid or metadata_of(found).get("uid") == uid)
-        return [found] if found is not None and is_same else []
+        obj = client.get_or_none(kind, name, namespace)
+        if obj is None or (uid and metadata_of(obj).get("uid") != uid):
+            return []
+        return [obj]
 
     return not wait_until_empty(existing, time.monotonic() + timeout)
 

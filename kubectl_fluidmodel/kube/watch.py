@@ -216,21 +216,21 @@ class Informer:
             if event.get("type") == "BOOKMARK":
                 continue
             key = (namespace_of(obj), name_of(obj))
-            type_ = str(event.get("type"))
-            kept = watch.transform(obj) if watch.transform is not None else obj
+            event_type = str(event.get("type"))
+            transformed = watch.transform(obj) if watch.transform is not None else obj
             with self._lock:
-                if kept is None or type_ == "DELETED":
+                if transformed is None or event_type == "DELETED":
                     previous = self.objects[kind].pop(key, None)
-                    if kept is None and previous is None:
+                    if transformed is None and previous is None:
                         continue
-                    type_ = "DELETED"
+                    event_type = "DELETED"
                 else:
-                    self.objects[kind][key] = kept
-            self._emit(kind, type_, obj if kept is None else kept)
+                    self.objects[kind][key] = transformed
+            self._emit(kind, event_type, obj if transformed is None else transformed)
         return version
 
-    def _emit(self, kind: Kind, type_: str, obj: Object) -> None:
-        self._queue.put(WatchEvent(kind, type_, obj, time.monotonic()))
+    def _emit(self, kind: Kind, event_type: str, obj: Object) -> None:
+        self._queue.put(WatchEvent(kind, event_type, obj, time.monotonic()))
 
 
 def _event(line: bytes, action: str) -> tuple[Object, Object]:

@@ -189,7 +189,7 @@ def require_image(image: str | None, environ: Mapping[str, str] | None = None) -
         UsageError: it is not the name of an image.
     """
     environ = os.environ if environ is None else environ
-    reference = image if image is not None else environ.get(IMAGE_ENV, "")
+    reference = image if image is not None else environ.get("FLUIDMODEL_IMAGE", "")
     if reference and not _IMAGE.fullmatch(reference):
         origin = "--image " if image is not None else f"{IMAGE_ENV}="
         raise UsageError(

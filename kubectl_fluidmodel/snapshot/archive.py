@@ -85,9 +85,9 @@ def _read_member(file: IO[bytes]) -> bytes:
         with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as archive:
             for member in archive:
                 if member.isfile() and Path(member.name).name == SNAPSHOT_MEMBER:
-                    found = archive.extractfile(member)
-                    if found is not None:
-                        return _read_bounded(found)
+                    snapshot_file = archive.extractfile(member)
+                    if snapshot_file is not None:
+                        return _read_bounded(snapshot_file)
     raise ValueError(f"it has no {SNAPSHOT_MEMBER}")
 
 

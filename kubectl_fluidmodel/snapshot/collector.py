@@ -18,7 +18,7 @@ from kubectl_fluidmodel.kube.errors import ClusterUnreachableError, ForbiddenErr
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.snapshot.executor import AdaptiveExecutor
-from kubectl_fluidmodel.snapshot.queries import KnownCaches, ListQuery, ListScope
+from kubectl_fluidmodel.snapshot.queries import CacheKeys, ListQuery, ListScope
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 
 _RETRY_TIMEOUT = 5.0
@@ -51,20 +51,22 @@ def _run_queries(client: Client, snapshot: Snapshot, queries: Sequence[ListQuery
     with AdaptiveExecutor() as executor:
         served = _served_queries(client, executor, queries)
         snapshot.versions = {read.kind.resource: read.kind.version for read in served}
-        known = KnownCaches()
+        caches: CacheKeys = set()
         running = {
-            read: executor.submit(_run_query, client, snapshot.namespace, read, known)
+            read: executor.submit(_run_query, client, snapshot.namespace, read, caches)
             for read in served
             if not read.needs_caches
         }
-        caches = [read for read in running if read.kind.resource in _CACHE_RESOURCES]
-        _add_results(snapshot, {read: running.pop(read) for read in caches})
+        cache_reads = [read for read in running if read.kind.resource in _CACHE_RESOURCES]
+        _add_results(snapshot, {read: running.pop(read) for read in cache_reads})
         for resource in _CACHE_RESOURCES:
             objects = snapshot.objects.get(resource, [])
-            known.caches |= {(namespace_of(obj), name_of(obj)) for obj in objects}
+            caches.update((namespace_of(obj), name_of(obj)) for obj in objects)
         for read in served:
             if read.needs_caches:
-                running[read] = executor.submit(_run_query, client, snapshot.namespace, read, known)
+                running[read] = executor.submit(
+                    _run_query, client, snapshot.namespace, read, caches
+                )
         _add_results(snapshot, running)
 
 
@@ -85,15 +87,16 @@ def _served_queries(
     groups = [
         executor.submit(_discover_group, client, group, queries) for group in _OPTIONAL_GROUPS
     ]
-    known = {resource: kind for each in groups for resource, kind in each.result().items()}
-    return [each for each in (_in_served_version(read, known) for read in queries) if each]
+    kinds = {resource: kind for group in groups for resource, kind in group.result().items()}
+    in_served_versions = (_in_served_version(query, kinds) for query in queries)
+    return [query for query in in_served_versions if query]
 
 
 def _add_results(snapshot: Snapshot, running: Mapping[ListQuery, Future[list[Object]]]) -> None:
     for read, future in running.items():
         namespace = query_namespace(read, snapshot.namespace) or ""
         try:
-            found = future.result()
+            objects = future.result()
         except NotFoundError:
             snapshot.versions.pop(read.kind.resource, None)
             continue
@@ -104,9 +107,9 @@ def _add_results(snapshot: Snapshot, running: Mapping[ListQuery, Future[list[Obj
                 ReadFailure(read.kind.resource, namespace, reason, denied)
             )
             continue
-        objects = snapshot.objects.setdefault(read.kind.resource, [])
-        known = {(namespace_of(obj), name_of(obj)) for obj in objects}
-        objects += [obj for obj in found if (namespace_of(obj), name_of(obj)) not in known]
+        stored = snapshot.objects.setdefault(read.kind.resource, [])
+        stored_keys = {(namespace_of(obj), name_of(obj)) for obj in stored}
+        stored += [obj for obj in objects if (namespace_of(obj), name_of(obj)) not in stored_keys]
         if read.keeps_all:
             snapshot.complete_kinds.append(read.kind.resource)
         if read.labels:
@@ -114,7 +117,7 @@ def _add_results(snapshot: Snapshot, running: Mapping[ListQuery, Future[list[Obj
 
 
 def _run_query(
-    client: Client, namespace: str | None, query: ListQuery, known: KnownCaches
+    client: Client, namespace: str | None, query: ListQuery, caches: CacheKeys
 ) -> list[Object]:
     return client.list_objects(
         query.kind,
@@ -122,7 +125,7 @@ def _run_query(
         labels=query.labels,
         fields=query_fields(query, namespace),
         metadata_only=query.metadata_only,
-        transform=lambda obj: query.transform(obj, known),
+        transform=lambda obj: query.transform(obj, caches),
         prefilter=query.prefilter,
     )
 
@@ -163,19 +166,19 @@ def _discover_group(client: Client, group: str, queries: Sequence[ListQuery]) ->
 
     If discovery fails, every kind counts as served, and its list request shows whether it is.
     """
-    found: dict[str, Kind] = {}
+    kinds: dict[str, Kind] = {}
     try:
         for version in sorted(client.served_versions(group), key=_version_priority):
             for entry in client.resources(group, version):
                 plural, name = str(entry.get("name", "")), str(entry.get("kind", ""))
                 if plural and "/" not in plural:
                     kind = Kind(group, version, name, plural, bool(get_path(entry, "namespaced")))
-                    found[kind.resource] = kind  # newer ones come later and replace older ones
+                    kinds[kind.resource] = kind  # newer ones come later and replace older ones
     except ClusterUnreachableError:
         raise
     except FluidModelError:
         return {query.kind.resource: query.kind for query in queries if query.kind.group == group}
-    return found
+    return kinds
 
 
 def _version_priority(version: str) -> tuple[int, int, int]:

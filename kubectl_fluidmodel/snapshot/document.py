@@ -25,7 +25,7 @@ def snapshot_to_document(snapshot: Snapshot) -> Object:
         "selectors": dict(snapshot.selectors),
         "every": list(snapshot.complete_kinds),
         "absent": list(snapshot.absent_objects),
-        "missing": [_read_failure_to_document(each) for each in snapshot.read_failures],
+        "missing": [_read_failure_to_document(failure) for failure in snapshot.read_failures],
         "objects": {resource: list(items) for resource, items in snapshot.objects.items()},
         "texts": encode_texts(snapshot),
         "placed": snapshot.pods_on_nodes,
@@ -48,12 +48,12 @@ def snapshot_from_document(document: Any) -> Snapshot:
         FluidModelError: the data is not a snapshot, or of an unknown version.
     """
     if get_path(document, "kind") != KIND or get_path(document, "apiVersion") != API_VERSION:
-        found = f"{get_path(document, 'apiVersion')} {get_path(document, 'kind')}"
-        raise FluidModelError("this is not a snapshot", f"it has {found}, not {API_VERSION} {KIND}")
-    objects, taken_at = (
-        get_path(document, "objects", default={}),
-        get_path(document, "taken", default=0.0),
-    )
+        header = f"{get_path(document, 'apiVersion')} {get_path(document, 'kind')}"
+        raise FluidModelError(
+            "this is not a snapshot", f"it has {header}, not {API_VERSION} {KIND}"
+        )
+    objects = get_path(document, "objects", default={})
+    taken_at = get_path(document, "taken", default=0.0)
     if not isinstance(objects, dict) or not isinstance(taken_at, int | float):
         raise FluidModelError("the snapshot is damaged", "it has no objects or no time")
     namespace = get_path(document, "namespace")
@@ -64,15 +64,15 @@ def snapshot_from_document(document: Any) -> Snapshot:
         objects={str(resource): get_list(objects, resource) for resource in objects},
         read_failures=[
             ReadFailure(
-                str(get_path(each, "resource", default="")),
-                str(get_path(each, "namespace", default="")),
-                str(get_path(each, "why", default="")),
-                bool(get_path(each, "forbidden", default=False)),
+                str(get_path(entry, "resource", default="")),
+                str(get_path(entry, "namespace", default="")),
+                str(get_path(entry, "why", default="")),
+                bool(get_path(entry, "forbidden", default=False)),
             )
-            for each in get_list(document, "missing")
+            for entry in get_list(document, "missing")
         ],
-        complete_kinds=[str(each) for each in _get_list(document, "every")],
-        absent_objects=[str(each) for each in _get_list(document, "absent")],
+        complete_kinds=[str(resource) for resource in _get_list(document, "every")],
+        absent_objects=[str(reference) for reference in _get_list(document, "absent")],
         versions=_get_texts(document, "versions"),
         selectors=_get_texts(document, "selectors"),
         **vars(decode_texts(_get_texts(document, "texts"))),
@@ -83,10 +83,12 @@ def snapshot_from_document(document: Any) -> Snapshot:
 
 
 def _get_list(document: Any, key: str) -> list[Any]:
-    found = get_path(document, key)
-    return found if isinstance(found, list) else []
+    items = get_path(document, key)
+    return items if isinstance(items, list) else []
 
 
 def _get_texts(document: Any, key: str) -> dict[str, str]:
-    found = get_path(document, key)
-    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+    texts = get_path(document, key)
+    if not isinstance(texts, dict):
+        return {}
+    return {str(name): str(text) for name, text in texts.items()}

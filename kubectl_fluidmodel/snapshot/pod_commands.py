@@ -58,8 +58,6 @@ def _run_command(client: Client, command: PodCommand) -> tuple[str | None, str]:
     except FluidModelError as err:
         return None, err.reason or err.message
     if result.exit_code:
-        last_lines = (result.stderr or result.stdout).strip().splitlines()
-        return None, f"{' '.join(command.command)}: {last_lines[-1] if last_lines else 'failed'}"[
-            :200
-        ]
+        *_, last_line = ["failed", *(result.stderr or result.stdout).strip().splitlines()]
+        return None, f"{' '.join(command.command)}: {last_line}"[:200]
     return result.stdout, ""

@@ -169,7 +169,7 @@ def to_document(result: ProbeResult) -> dict[str, Any]:
 
 def _stored(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_stored(each) for each in value]
+        return [_stored(item) for item in value]
     if isinstance(value, Enum):
         return value.value
     if not dataclasses.is_dataclass(value):
@@ -194,7 +194,7 @@ def from_document(document: Any) -> ProbeResult:
         if data.get("contents") is not None:
             contents = _renamed(data["contents"], MountContents)
             for key, kind in (("remarks", ModelIssue), ("rubbish", JunkFiles)):
-                contents[key] = [_renamed(each, kind) for each in contents.get(key) or ()]
+                contents[key] = [_renamed(item, kind) for item in contents.get(key) or ()]
             data["contents"] = contents
         return msgspec.convert(data, ProbeResult)
     except (AttributeError, TypeError, msgspec.ValidationError) as err:

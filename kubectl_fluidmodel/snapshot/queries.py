@@ -7,7 +7,6 @@ while its pages arrive. The number of requests depends on the kinds, never on th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
 from enum import Enum
 
 from kubectl_fluidmodel.dynamo import resources as dynamo
@@ -43,18 +42,14 @@ class ListScope(Enum):
     """Namespace objects: the requested one, or all."""
 
 
-@dataclass
-class KnownCaches:
-    """The caches that the first wave found."""
-
-    caches: set[tuple[str, str]] = field(default_factory=set)
-    """(namespace, name) of every Dataset and runtime; a cache's claim has the same name."""
-
-
-Transform = Callable[[Object, KnownCaches], Object | None]
+CacheKeys = set[tuple[str, str]]
+"""(namespace, name) of every Dataset and runtime that the first wave found; a cache's claim has the
+same name."""
+Transform = Callable[[Object, CacheKeys], Object | None]
+"""Returns what is kept of an object; None if nothing is."""
 
 
-def _strip_managed_fields(obj: Object, _: KnownCaches) -> Object:
+def _strip_managed_fields(obj: Object, _: CacheKeys) -> Object:
     metadata_of(obj).pop("managedFields", None)
     return obj
 
@@ -77,65 +72,57 @@ class ListQuery:
     """Every kept object has one of these strings in its JSON; empty if there is no such string."""
 
 
-_CACHE_LABELS = (names.MODEL_LABEL, "release", "targetDataset", names.CACHE_RUNTIME_LABEL)
-_GRAPH_LABELS = (dynamo.GRAPH_LABEL, dynamo.SELECTOR_LABEL)
+_CACHE_NAME_LABELS = ("release", "targetDataset", names.CACHE_RUNTIME_LABEL)
+"""Labels whose value is a cache's name."""
+CACHE_LABELS = (names.MODEL_LABEL, *_CACHE_NAME_LABELS)
+GRAPH_LABELS = (dynamo.GRAPH_LABEL, dynamo.SELECTOR_LABEL)
 
 
 def _prefilter(*words: str) -> tuple[bytes, ...]:
     return tuple(f'"{word}"'.encode() for word in words)
 
 
-POD_PREFILTER = _prefilter(*_CACHE_LABELS, *_GRAPH_LABELS, "claimName", names.SYSTEM_NAMESPACE)
+POD_PREFILTER = _prefilter(*CACHE_LABELS, *GRAPH_LABELS, "claimName", names.SYSTEM_NAMESPACE)
 """For the pods that `_keep_pod` keeps: a label, a claim, or Fluid's namespace."""
 
 
-def _keep_labelled(obj: Object, known: KnownCaches) -> Object | None:
+def _keep_labelled(obj: Object, caches: CacheKeys) -> Object | None:
     """Keep objects whose labels show that they belong to a cache or a staging Job."""
     labels = labels_of(obj)
-    return (
-        _strip_managed_fields(obj, known) if any(mark in labels for mark in _CACHE_LABELS) else None
-    )
+    is_own = any(label in labels for label in CACHE_LABELS)
+    return _strip_managed_fields(obj, caches) if is_own else None
 
 
-def _keep_workload(obj: Object, known: KnownCaches) -> Object | None:
+def _keep_workload(obj: Object, caches: CacheKeys) -> Object | None:
     """Keep StatefulSets and DaemonSets of a cache, and others with such a name."""
-    cache_name = name_of(obj).rpartition("-")[
-        0
-    ]  # a foreign `<name>-master`, with the name that Fluid would use
-    is_known = (namespace_of(obj), cache_name) in known.caches
-    return _strip_managed_fields(obj, known) if is_known else _keep_labelled(obj, known)
+    # A foreign `<name>-master` has the name that Fluid would use.
+    cache_name = name_of(obj).rpartition("-")[0]
+    is_known = (namespace_of(obj), cache_name) in caches
+    return _strip_managed_fields(obj, caches) if is_known else _keep_labelled(obj, caches)
 
 
-def _keep_pod(obj: Object, known: KnownCaches) -> Object | None:
+def _keep_pod(obj: Object, caches: CacheKeys) -> Object | None:
     """Keep pods of a cache, a staging Job, a graph or Fluid, and pods that read a cache."""
     labels, namespace = labels_of(obj), namespace_of(obj)
+    cache_names = {labels.get(label) for label in _CACHE_NAME_LABELS}
     is_own = (
-        names.MODEL_LABEL in labels
-        or (namespace, labels.get("release")) in known.caches
-        or (namespace, labels.get("targetDataset")) in known.caches
-        or (namespace, labels.get(names.CACHE_RUNTIME_LABEL)) in known.caches
-        or dynamo.GRAPH_LABEL in labels
-        or dynamo.SELECTOR_LABEL in labels
+        any(label in labels for label in (names.MODEL_LABEL, *GRAPH_LABELS))
         or namespace == names.SYSTEM_NAMESPACE
+        or any((namespace, name) in caches for name in (*cache_names, *claim_names(obj)))
     )
-    if is_own or any((namespace, claim) in known.caches for claim in claim_names(obj)):
-        return _strip_managed_fields(obj, known)
-    return None
+    return _strip_managed_fields(obj, caches) if is_own else None
 
 
-def _keep_claim(obj: Object, known: KnownCaches) -> Object | None:
-    return (
-        _strip_managed_fields(obj, known)
-        if (namespace_of(obj), name_of(obj)) in known.caches
-        else None
-    )
+def _keep_claim(obj: Object, caches: CacheKeys) -> Object | None:
+    is_own = (namespace_of(obj), name_of(obj)) in caches
+    return _strip_managed_fields(obj, caches) if is_own else None
 
 
-def _strip_other_claims(obj: Object, known: KnownCaches) -> Object:
+def _strip_other_claims(obj: Object, caches: CacheKeys) -> Object:
     """Keep claims; for those of no cache only their existence, because graphs may mount them."""
-    found = _keep_claim(obj, known)
-    if found is not None:
-        return found
+    own_claim = _keep_claim(obj, caches)
+    if own_claim is not None:
+        return own_claim
     metadata = {
         key: value
         for key, value in metadata_of(obj).items()
@@ -148,18 +135,19 @@ def _strip_other_claims(obj: Object, known: KnownCaches) -> Object:
     }
 
 
-def _keep_volume(obj: Object, known: KnownCaches) -> Object | None:
+def _keep_volume(obj: Object, caches: CacheKeys) -> Object | None:
     """Keep Fluid's volumes, and those with a name that Fluid would use."""
-    fluid = get_path(obj, "spec", "csi", "driver") == names.CSI_DRIVER
-    is_known = any(names.volume_name(*cache) == name_of(obj) for cache in known.caches)
-    return _strip_managed_fields(obj, known) if fluid or is_known else None
+    is_own = get_path(obj, "spec", "csi", "driver") == names.CSI_DRIVER or any(
+        names.volume_name(*cache) == name_of(obj) for cache in caches
+    )
+    return _strip_managed_fields(obj, caches) if is_own else None
 
 
-def _strip_node(obj: Object, known: KnownCaches) -> Object:
+def _strip_node(obj: Object, caches: CacheKeys) -> Object:
     status = obj.get("status")
     if isinstance(status, dict):
         status.pop("images", None)
-    return _strip_managed_fields(obj, known)
+    return _strip_managed_fields(obj, caches)
 
 
 CACHE_QUERIES: tuple[ListQuery, ...] = (
@@ -196,10 +184,10 @@ INSPECT_QUERIES: tuple[ListQuery, ...] = (
         names.ADVANCED_SETS,
         needs_caches=True,
         transform=_keep_labelled,
-        prefilter=_prefilter(*_CACHE_LABELS),
+        prefilter=_prefilter(*CACHE_LABELS),
     ),
     ListQuery(
-        k.JOBS, needs_caches=True, transform=_keep_labelled, prefilter=_prefilter(*_CACHE_LABELS)
+        k.JOBS, needs_caches=True, transform=_keep_labelled, prefilter=_prefilter(*CACHE_LABELS)
     ),
     ListQuery(k.EVENTS, fields="type=Warning"),
     ListQuery(k.AUTOSCALERS),

@@ -25,6 +25,7 @@ from kubectl_fluidmodel.snapshot.secret_names import (
     SECRET_WORD,
     Sensitivity,
     classify_name,
+    is_secret_value,
     looks_random,
 )
 from kubectl_fluidmodel.snapshot.secret_patterns import redact_patterns
@@ -70,7 +71,7 @@ def redact_strings(data: Any) -> Any:
     if isinstance(data, str):
         return redact_text(data)
     if isinstance(data, list | tuple):
-        return [redact_strings(each) for each in data]
+        return [redact_strings(item) for item in data]
     if isinstance(data, dict):
         return {key: redact_strings(value) for key, value in data.items()}
     return data
@@ -102,14 +103,6 @@ def _redact_json(data: str) -> str:
     return data if redacted == decoded else json.dumps(redacted, ensure_ascii=False)
 
 
-def _is_secret(name: str, value: str, *, variable: bool) -> bool:
-    sensitivity = classify_name(name, variable=variable)
-    return bool(value) and (
-        sensitivity is Sensitivity.SECRET
-        or (sensitivity is Sensitivity.MAYBE and looks_random(value))
-    )
-
-
 def _redact_mapping(data: Object) -> Object:
     if data.get("kind") == "Secret":
         data = {
@@ -119,10 +112,10 @@ def _redact_mapping(data: Object) -> Object:
             else value
             for key, value in data.items()
         }
-    named = data.get("name", data.get("key"))
+    name = data.get("name", data.get("key"))
     value = data.get("value")
-    if isinstance(named, str) and isinstance(value, str):
-        hidden = _is_secret(named, value, variable=True)
+    if isinstance(name, str) and isinstance(value, str):
+        hidden = is_secret_value(name, value, variable=True)
         return {
             key: REDACTED if key == "value" and hidden else redact_object(content)
             for key, content in data.items()
@@ -131,7 +124,7 @@ def _redact_mapping(data: Object) -> Object:
         key: REDACTED
         if isinstance(content, str)
         and isinstance(key, str)
-        and _is_secret(key, content, variable=False)
+        and is_secret_value(key, content, variable=False)
         else redact_object(content)
         for key, content in data.items()
         if key not in _DROPPED_KEYS
@@ -144,12 +137,14 @@ _SHORT_FLAGS = ("-p", "-a", "-k", "-s")
 
 def _redact_list(data: list[Any]) -> list[Any]:
     """Redact a list; in a list of arguments, hide the one after `--token`."""
-    found: list[Any] = []
+    redacted: list[Any] = []
     flag = ""
     for item in data:
-        found.append(_redact_argument(flag, item) if isinstance(item, str) else redact_object(item))
+        redacted.append(
+            _redact_argument(flag, item) if isinstance(item, str) else redact_object(item)
+        )
         flag = item if isinstance(item, str) and item.startswith("-") and "=" not in item else ""
-    return found
+    return redacted
 
 
 def _redact_argument(flag: str, item: str) -> str:

@@ -136,6 +136,15 @@ def is_secret_name(name: str, *, variable: bool = False) -> bool:
     return classify_name(name, variable=variable) is Sensitivity.SECRET
 
 
+def is_secret_value(name: str, value: str, *, variable: bool) -> bool:
+    """Return whether the value under this name is a secret, also by what it looks like."""
+    sensitivity = classify_name(name, variable=variable)
+    return bool(value) and (
+        sensitivity is Sensitivity.SECRET
+        or (sensitivity is Sensitivity.MAYBE and looks_random(value))
+    )
+
+
 _RANDOM = re.compile(r"[\w+/=~!@#$%^&*-]+")
 _LONG_WORD = re.compile(r"[\w+/=]{20,}")
 

@@ -99,14 +99,14 @@ def redact_patterns(text: str) -> str:
 def _redact_pem(text: str) -> str:
     """Redact private keys; one without an END line is redacted to the end of the text."""
     begin = _PEM.search(text)
-    kept: list[str] = []
+    parts: list[str] = []
     position = 0
     while begin:
         end = _PEM_END.search(text, begin.end())
-        kept += [text[position : begin.start()], REDACTED]
+        parts += [text[position : begin.start()], REDACTED]
         position = end.end() if end else len(text)
         begin = _PEM.search(text, position)
-    return "".join([*kept, text[position:]])
+    return "".join([*parts, text[position:]])
 
 
 _URL = re.compile(r"\w://[^\s\"'<>]*")

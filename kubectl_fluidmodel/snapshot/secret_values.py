@@ -10,6 +10,7 @@ from kubectl_fluidmodel.snapshot.secret_names import (
     REDACTED,
     Sensitivity,
     classify_name,
+    is_secret_value,
     looks_random,
 )
 
@@ -69,13 +70,13 @@ def redact_by_name(text: str) -> str:
 
     Uses one pass: each step starts behind the previous one, so the time is linear in the input.
     """
-    kept: list[str] = []
+    parts: list[str] = []
     position = 0
     done = 0
     while True:
         word = _WORD.search(text, position)
         if word is None:
-            return "".join([*kept, text[done:]])
+            return "".join([*parts, text[done:]])
         position = word.end()
         span = _secret_span(text, word)
         if span is None:
@@ -84,7 +85,7 @@ def redact_by_name(text: str) -> str:
         position = max(position, end)
         if text[start:end] in ("", REDACTED):
             continue
-        kept += [text[done:start], REDACTED]
+        parts += [text[done:start], REDACTED]
         done = end
 
 
@@ -212,14 +213,14 @@ def _value_span(text: str, start: int, bare: re.Pattern[str]) -> Span | None:
     depth = len(quote[1])
     position = quote.end()
     while True:
-        found = _QUOTE.search(text, position, line_end)
-        if found is None:
+        closing = _QUOTE.search(text, position, line_end)
+        if closing is None:
             return quote.end(), line_end
-        is_same = found[2] == quote[2]
-        escaped = len(found[1]) % 2 == 1 if depth == 0 else len(found[1]) > depth
+        is_same = closing[2] == quote[2]
+        escaped = len(closing[1]) % 2 == 1 if depth == 0 else len(closing[1]) > depth
         if is_same and not escaped:
-            return quote.end(), found.start() if depth else found.end() - 1
-        position = found.end()
+            return quote.end(), closing.start() if depth else closing.end() - 1
+        position = closing.end()
 
 
 def _block_span(text: str, name: int, start: int) -> Span | None:
@@ -250,11 +251,7 @@ def _value_before_name(text: str, start: int) -> Span | None:
     named = _NAMED.match(text, span[1])
     if named is None:
         return None
-    sensitivity = classify_name(named[1], variable=True)
-    hidden = sensitivity is Sensitivity.SECRET or (
-        sensitivity is Sensitivity.MAYBE and looks_random(text[slice(*span)])
-    )
-    return span if hidden else None
+    return span if is_secret_value(named[1], text[slice(*span)], variable=True) else None
 
 
 def _looks_generated(value: str) -> bool:

@@ -19,6 +19,7 @@ from kubectl_fluidmodel.objects.access import (
     namespace_of,
 )
 from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.output.units import summarize
 from kubectl_fluidmodel.records import dataclass
 
 if TYPE_CHECKING:
@@ -68,16 +69,14 @@ _MAX_NAMED = 4
 def summarize_failures(failures: Iterable[ReadFailure]) -> list[str]:
     """Summarize failures: one line for all missing permissions, one for each other failure."""
     listed = list(failures)
-    hidden = list(
-        dict.fromkeys(each.resource.partition(".")[0] for each in listed if each.forbidden)
-    )
-    lines = []
-    if hidden:
-        unnamed = len(hidden) - _MAX_NAMED
-        named = ", ".join(hidden if unnamed < 2 else hidden[:_MAX_NAMED])
-        note = f" and {unnamed} more" if unnamed >= 2 else ""
-        lines.append(f"no permission to list {named}{note} (docs/rbac.md)")
-    return lines + [str(each) for each in listed if not each.forbidden]
+    lines = [str(failure) for failure in listed if not failure.forbidden]
+    forbidden = [failure.resource.partition(".")[0] for failure in listed if failure.forbidden]
+    plurals = list(dict.fromkeys(forbidden))
+    if plurals:
+        # One more name is as short as the note about it.
+        limit = _MAX_NAMED + (len(plurals) == _MAX_NAMED + 1)
+        lines.insert(0, f"no permission to list {summarize(plurals, limit)} (docs/rbac.md)")
+    return lines
 
 
 @dataclass
@@ -147,17 +146,17 @@ class Snapshot:
 
     def read_failure(self, kind: Kind, namespace: str = "") -> ReadFailure | None:
         """Why a kind (in a namespace, if one is given) was not read; None if it was."""
-        for each in self.read_failures:
-            if each.resource != kind.resource:
+        for failure in self.read_failures:
+            if failure.resource != kind.resource:
                 continue
-            if not namespace or not each.namespace or each.namespace == namespace:
-                return each
+            if not namespace or not failure.namespace or failure.namespace == namespace:
+                return failure
         return None
 
     def events_about(self, obj: Mapping[str, Any]) -> list[Object]:
         """Return the events of one object, oldest first as the server lists them."""
         key = (str(obj.get("kind", "")), namespace_of(obj), name_of(obj))
-        return [each for each in self._events_by_object.get(key, []) if _is_about(each, obj)]
+        return [event for event in self._events_by_object.get(key, []) if _is_about(event, obj)]
 
     def events_by_name(self, kind: str, namespace: str, name: str) -> list[Object]:
         """Like `events_about`, for an object that may not exist."""
@@ -173,15 +172,15 @@ class Snapshot:
 
     @cached_property
     def _events_by_object(self) -> dict[tuple[str, str, str], list[Object]]:
-        found: dict[tuple[str, str, str], list[Object]] = {}
+        events_by_object: dict[tuple[str, str, str], list[Object]] = {}
         for event in self.objects.get("events", []):
             key = (
                 str(get_path(event, "involvedObject", "kind", default="")),
                 str(get_path(event, "involvedObject", "namespace") or namespace_of(event)),
                 str(get_path(event, "involvedObject", "name", default="")),
             )
-            found.setdefault(key, []).append(event)
-        return found
+            events_by_object.setdefault(key, []).append(event)
+        return events_by_object
 
     def add(self, kind: Kind, objects: Iterable[Object]) -> None:
         """Add objects that were read after the lists; the kind then counts as read."""

@@ -57,7 +57,7 @@ def decode_texts(encoded: Mapping[str, str]) -> Texts:
             texts.logs[LogKey(log[2], log[3], log[4], bool(log[1]))] = text
         elif probe := _PROBE.fullmatch(key):
             try:
-                results = tuple(from_document(each) for each in json.loads(text))
+                results = tuple(from_document(document) for document in json.loads(text))
                 texts.probe_results[(probe[1], probe[2])] = results
             except (ValueError, TypeError, RecursionError) as err:
                 texts.unreadable_probes[(probe[1], probe[2])] = str(err)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from kubectl_fluidmodel.dynamo import resources as dynamo
-from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.watch import Informer, Transform
 from kubectl_fluidmodel.objects import kinds
@@ -14,17 +12,9 @@ from kubectl_fluidmodel.objects.access import Object, get_list, get_path, labels
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.objects.pods import claim_names
 from kubectl_fluidmodel.snapshot import collector
-from kubectl_fluidmodel.snapshot.queries import KnownCaches, ListQuery
+from kubectl_fluidmodel.snapshot.queries import CACHE_LABELS, GRAPH_LABELS, ListQuery
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 
-_OWN_LABELS = (
-    names.MODEL_LABEL,
-    "release",
-    "targetDataset",
-    names.CACHE_RUNTIME_LABEL,
-    dynamo.GRAPH_LABEL,
-    dynamo.SELECTOR_LABEL,
-)
 _UNWATCHED = (kinds.PVS, kinds.EVENTS)
 """Kinds that no view needs during a watch; events would change all the time."""
 
@@ -35,7 +25,7 @@ class SnapshotWatcher:
     def __init__(self, client: Client, namespace: str | None, queries: Sequence[ListQuery]) -> None:
         self._client = client
         self._namespace = namespace
-        self._wanted = queries
+        self._requested = queries
         self._server = ""
         self._queries: dict[Kind, ListQuery] = {}
         self.informer = Informer(client)
@@ -46,7 +36,7 @@ class SnapshotWatcher:
         Raises:
             ClusterUnreachableError: the API server does not answer.
         """
-        self._server, served = collector.discover(self._client, self._wanted)
+        self._server, served = collector.discover(self._client, self._requested)
         self._queries = {read.kind: read for read in served if read.kind not in _UNWATCHED}
         for kind, read in self._queries.items():
             scope = collector.query_namespace(read, self._namespace)
@@ -61,23 +51,23 @@ class SnapshotWatcher:
 
     def snapshot(self) -> Snapshot:
         """The current state; a kind that was not listed yet is a read failure."""
-        found = Snapshot(self._namespace, time.time(), self._server)
-        found.versions = {kind.resource: kind.version for kind in self._queries}
+        snapshot = Snapshot(self._namespace, time.time(), self._server)
+        snapshot.versions = {kind.resource: kind.version for kind in self._queries}
         for kind, read in self._queries.items():
             scope = collector.query_namespace(read, self._namespace) or ""
             if kind in self.informer.denied:
                 reason = self.informer.denied[kind]
-                found.read_failures.append(ReadFailure(kind.resource, scope, reason, True))
+                snapshot.read_failures.append(ReadFailure(kind.resource, scope, reason, True))
             elif not self.informer.is_watching(kind):
                 reason = self.informer.last_error or "not listed yet"
-                found.read_failures.append(ReadFailure(kind.resource, scope, reason, False))
+                snapshot.read_failures.append(ReadFailure(kind.resource, scope, reason, False))
             else:
-                found.objects[kind.resource] = [
+                snapshot.objects[kind.resource] = [
                     _with_kind(kind, obj) for obj in self.informer.list_objects(kind)
                 ]
                 if read.labels:
-                    found.selectors[kind.resource] = read.labels
-        return found
+                    snapshot.selectors[kind.resource] = read.labels
+        return snapshot
 
     def close(self) -> None:
         self.informer.close()
@@ -96,16 +86,16 @@ def _watch_transform(query: ListQuery) -> Transform:
         return _strip_pod
     if query.kind in (kinds.PVCS, kinds.NODES):
         return _strip_object
-    known = KnownCaches()
-    return lambda obj: query.transform(obj, known)
+    return lambda obj: query.transform(obj, set())
 
 
 def _strip_pod(obj: Object) -> Object | None:
     labels = labels_of(obj)
-    if not any(mark in labels for mark in _OWN_LABELS) and not any(claim_names(obj)):
+    has_label = any(label in labels for label in (*CACHE_LABELS, *GRAPH_LABELS))
+    if not has_label and not claim_names(obj):
         return None
     spec, status = obj.get("spec"), get_path(obj, "status", default={})
-    kept = (
+    status_fields = (
         "phase",
         "reason",
         "message",
@@ -127,7 +117,7 @@ def _strip_pod(obj: Object) -> Object | None:
                 for container in get_list(spec, "containers")
             ],
         },
-        "status": {key: status[key] for key in kept if key in status},
+        "status": {key: status[key] for key in status_fields if key in status},
     }
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import name_of, namespace_of
 from kubectl_fluidmodel.snapshot import queries
-from kubectl_fluidmodel.snapshot.queries import KnownCaches, ListQuery
+from kubectl_fluidmodel.snapshot.queries import ListQuery
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.inventory import fleet, samples
 from tests.inventory.test_cache import odd_snapshots
@@ -21,17 +21,15 @@ MARKED = [read for read in (*queries.INSPECT_QUERIES, *queries.DOCTOR_QUERIES) i
 
 def hold(read: ListQuery, snapshot: Snapshot) -> int:
     """Check each object of the read's kind; how many were kept."""
-    known = KnownCaches(
-        {
-            (namespace_of(obj), name_of(obj))
-            for kind in (names.DATASETS, *names.RUNTIME_KINDS)
-            for obj in snapshot.of_kind(kind)
-        }
-    )
+    caches = {
+        (namespace_of(obj), name_of(obj))
+        for kind in (names.DATASETS, *names.RUNTIME_KINDS)
+        for obj in snapshot.of_kind(kind)
+    }
     count = 0
     for obj in snapshot.of_kind(read.kind):
         text = json.dumps(obj, separators=(",", ":")).encode()
-        if read.transform(copy.deepcopy(obj), known) is not None:
+        if read.transform(copy.deepcopy(obj), caches) is not None:
             count += 1
             assert any(mark in text for mark in read.prefilter), text
     return count

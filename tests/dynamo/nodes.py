@@ -25,20 +25,20 @@ def all_nodes() -> list[dict[str, Any]]:
 
 
 def matches_expression(labels: dict[str, str], expression: dict[str, Any]) -> bool:
-    value, wanted = labels.get(expression["key"]), expression.get("values") or []
+    value, values = labels.get(expression["key"]), expression.get("values") or []
     match expression["operator"]:
         case "In":
-            return value in wanted
+            return value in values
         case "NotIn":
-            return value not in wanted
+            return value not in values
         case "Exists":
             return value is not None
         case "DoesNotExist":
             return value is None
         case "Gt":
-            return value is not None and int(value) > int(wanted[0])
+            return value is not None and int(value) > int(values[0])
         case "Lt":
-            return value is not None and int(value) < int(wanted[0])
+            return value is not None and int(value) < int(values[0])
     raise AssertionError(expression)
 
 

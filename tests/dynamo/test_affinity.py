@@ -84,6 +84,6 @@ def test_removing_drops_a_term_without_other_expressions():
 @given(st.lists(gen.terms, max_size=3))
 def test_removing_leaves_no_empty_term(terms):
     after = remove_requirement(add_requirements(terms, [A]), A, terms)
-    kept = [term for term in terms if term.get("matchExpressions") or term.get("matchFields")]
+    nonempty = [term for term in terms if term.get("matchExpressions") or term.get("matchFields")]
     assert len(after or []) <= len(terms)
-    assert len(after or []) >= len([t for t in kept if t != A.to_term()]) - 1
+    assert len(after or []) >= len([t for t in nonempty if t != A.to_term()]) - 1

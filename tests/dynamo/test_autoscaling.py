@@ -75,9 +75,9 @@ ROWS = (
 
 
 def opened(made: dict[str, Any], *others: dict[str, Any]) -> tuple[Graph, Component]:
-    found = graph(made, *others)
-    found["metadata"] = {"name": "chat", "namespace": "ns"}
-    opened_graph = open_graph(found)
+    obj = graph(made, *others)
+    obj["metadata"] = {"name": "chat", "namespace": "ns"}
+    opened_graph = open_graph(obj)
     component = opened_graph.component("W")
     assert component is not None
     return opened_graph, component
@@ -86,9 +86,9 @@ def opened(made: dict[str, Any], *others: dict[str, Any]) -> tuple[Graph, Compon
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_the_most_replicas_of_a_component(row: Row) -> None:
     made = {**worker("vllm", gpus=row.gpus), "name": "W", **row.worker}
-    found = replica_limit(*opened(made, *row.others), row.autoscalers)
-    assert found.replicas == row.replicas
-    assert row.source in found.source
+    limit = replica_limit(*opened(made, *row.others), row.autoscalers)
+    assert limit.replicas == row.replicas
+    assert row.source in limit.source
 
 
 def test_the_first_api_knows_the_same() -> None:
@@ -100,8 +100,8 @@ def test_the_first_api_knows_the_same() -> None:
             "services": {"W": {"componentType": "worker", "scalingAdapter": {"enabled": True}}}
         },
     }
-    found = open_graph(obj)
-    assert replica_limit(found, found.components[0], [autoscaler(6)]).replicas == 6
+    opened_graph = open_graph(obj)
+    assert replica_limit(opened_graph, opened_graph.components[0], [autoscaler(6)]).replicas == 6
 
 
 GPUS = {"nvidia.com/gpu": 8}
@@ -122,5 +122,5 @@ def test_what_the_nodes_lack(
 ) -> None:
     made = {**worker("vllm", gpus=gpus), "name": "W", "multinode": {"nodeCount": spread}}
     _, component = opened(made)
-    found = shortfall(component, ReplicaLimit(replicas, "x"), {"gpu-0": GPUS})
-    assert (found and found.fitting, found.nodes_needed if found else 0) == (fitting, nodes)
+    lack = shortfall(component, ReplicaLimit(replicas, "x"), {"gpu-0": GPUS})
+    assert (lack and lack.fitting, lack.nodes_needed if lack else 0) == (fitting, nodes)

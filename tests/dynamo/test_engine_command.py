@@ -63,23 +63,23 @@ SHELLS = (
 
 
 def command(container: object) -> EngineCommand:
-    found = find_command(container)
-    assert found is not None
-    return found
+    parsed = find_command(container)
+    assert parsed is not None
+    return parsed
 
 
-def names(found: EngineCommand) -> list[str]:
+def names(parsed: EngineCommand) -> list[str]:
     candidates = {"--model", "--model-path", "--x", "--tp", "--tensor-parallel-size"}
-    return [flag.name for flag in found.flags(candidates)]
+    return [flag.name for flag in parsed.flags(candidates)]
 
 
 @pytest.mark.parametrize("row", SHELLS, ids=lambda row: row.name)
 def test_flags_of_a_shell_string_are_those_of_the_engines_command(row: Shell) -> None:
-    found = command({"command": ["sh", "-c"], "args": [row.script]})
-    assert found.is_shell
-    assert names(found) == row.flags
-    removed = [word for flag in found.flags({"--x"}) for word in flag.words]
-    assert found.edited(removed, LOADER) == {"command": ["sh", "-c"], "args": [row.edited]}
+    parsed = command({"command": ["sh", "-c"], "args": [row.script]})
+    assert parsed.is_shell
+    assert names(parsed) == row.flags
+    removed = [word for flag in parsed.flags({"--x"}) for word in flag.words]
+    assert parsed.edited(removed, LOADER) == {"command": ["sh", "-c"], "args": [row.edited]}
 
 
 def test_flags_of_a_list_may_be_in_both_fields() -> None:
@@ -87,11 +87,11 @@ def test_flags_of_a_list_may_be_in_both_fields() -> None:
         "command": ["python3", "-m", "dynamo.vllm", "--x", "1"],
         "args": ["--model=a", "--tp", 2],
     }
-    found = command(container)
-    assert names(found) == ["--x", "--model", "--tp"]
-    assert found.value(("--tp",)) == "2"
-    removed = [word for flag in found.flags({"--x", "--tp"}) for word in flag.words]
-    assert found.edited(removed, LOADER) == {
+    parsed = command(container)
+    assert names(parsed) == ["--x", "--model", "--tp"]
+    assert parsed.value(("--tp",)) == "2"
+    removed = [word for flag in parsed.flags({"--x", "--tp"}) for word in flag.words]
+    assert parsed.edited(removed, LOADER) == {
         "command": ["python3", "-m", "dynamo.vllm"],
         "args": ["--model=a", *LOADER],
     }

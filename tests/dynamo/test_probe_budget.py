@@ -130,8 +130,8 @@ BUDGETS = (
 
 @pytest.mark.parametrize("row", BUDGETS, ids=lambda row: row.name)
 def test_budget_is_delay_plus_threshold_times_period(row: Budget) -> None:
-    found = [(budget.probe, budget.seconds) for budget in probe_budgets(row.component)]
-    assert found == row.expected
+    budgets = [(budget.probe, budget.seconds) for budget in probe_budgets(row.component)]
+    assert budgets == row.expected
 
 
 def test_a_large_model_outlasts_its_startup_probe() -> None:

@@ -68,16 +68,16 @@ def test_the_summary_names_a_gate() -> None:
     ],
 )
 def test_permanent_problems_fail_the_rollout(trouble: str, broken: bool) -> None:
-    found = progress(row(trouble))
-    assert found.pods[0].cannot_start is broken
+    status = progress(row(trouble))
+    assert status.pods[0].cannot_start is broken
     if broken:
         with pytest.raises(
             wait.RolloutFailedError, match="pod w-0 of dgd/g does not start"
         ) as caught:
-            wait.raise_if_failed(found, "dgd/g", "ns")
+            wait.raise_if_failed(status, "dgd/g", "ns")
         assert caught.value.exit_code == 1 and trouble in str(caught.value)
     else:
-        wait.raise_if_failed(found, "dgd/g", "ns")
+        wait.raise_if_failed(status, "dgd/g", "ns")
 
 
 @pytest.mark.parametrize(("local", "misplaced"), [(True, 0), (False, 1), (None, 0)])

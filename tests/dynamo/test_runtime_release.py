@@ -36,14 +36,14 @@ IMAGES = (
 @pytest.mark.parametrize("row", IMAGES, ids=lambda row: f"{row.image} {row.override}")
 def test_the_release_is_in_the_tag_of_dynamos_images_or_in_the_override(row: Image) -> None:
     component = {"runtimeVersionOverride": row.override} if row.override else {}
-    found = runtime_release(component, {"image": row.image})
-    assert (found.version, found.is_dynamo) == (row.version, row.is_dynamo)
+    release = runtime_release(component, {"image": row.image})
+    assert (release.version, release.is_dynamo) == (row.version, row.is_dynamo)
 
 
 def test_an_unknown_release_has_nothing_for_certain() -> None:
     unknown = runtime_release({}, {"image": "vllm-runtime:my-tag"})
-    known = runtime_release({}, {"image": "vllm-runtime:1.2.1"})
+    release = runtime_release({}, {"image": "vllm-runtime:1.2.1"})
     assert unknown.has((1, 2)) is None
-    assert known.has((1, 2)) is True
-    assert known.has((1, 3)) is False
+    assert release.has((1, 2)) is True
+    assert release.has((1, 3)) is False
     assert str(unknown) == "its image vllm-runtime:my-tag names no release"

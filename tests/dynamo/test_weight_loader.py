@@ -48,8 +48,8 @@ def graph(*components: dict[str, Any]) -> dict[str, Any]:
 
 
 def engine_of(component: dict[str, Any]) -> LoadingEngine:
-    (found,) = loading_engines(open_graph(graph(component)).components[0])
-    return found
+    (engine,) = loading_engines(open_graph(graph(component)).components[0])
+    return engine
 
 
 @dataclass(frozen=True)

@@ -34,15 +34,17 @@ IDS = ["required", "preferred", "everything", "loader"]
 
 
 def pinned(text, pin_request, name="file"):
-    found = split_documents(text, name)
+    documents = split_documents(text, name)
     return "".join(
-        d.with_changes(lambda obj: pin_graph(obj, pin_request).object).text for d in found
+        d.with_changes(lambda obj: pin_graph(obj, pin_request).object).text for d in documents
     )
 
 
 def unpinned(text, name="file"):
-    found = split_documents(text, name)
-    return "".join(d.with_changes(lambda obj: unpin_graph(obj, "llama").object).text for d in found)
+    documents = split_documents(text, name)
+    return "".join(
+        d.with_changes(lambda obj: unpin_graph(obj, "llama").object).text for d in documents
+    )
 
 
 def test_there_is_a_fixture_of_every_shape():
@@ -195,9 +197,9 @@ def test_the_last_keys_of_a_mapping_are_replaced(after, end):
     for last in ("d:\n      e: 1", "d: 1  # why", "d: |\n      x\n      y"):
         text = f"top:\n  one:\n    a: 1\n    {last}\n  two: 2{end}"
         before = load_yaml(text)
-        wanted = {"top": {"one": after, "two": 2}}
-        changed = edit_document(text, before, wanted)
-        assert load_yaml(changed) == wanted
+        expected = {"top": {"one": after, "two": 2}}
+        changed = edit_document(text, before, expected)
+        assert load_yaml(changed) == expected
         assert changed.endswith(f"  two: 2{end}")
         alone = text.replace(f"  two: 2{end}", "").removesuffix("\n") + end
         only = {"top": {"one": after}}

@@ -60,21 +60,21 @@ class TestAmounts:
         percent: float | None,
         whole: bool | None,
     ) -> None:
-        found = describe(*samples.cache(total=total, cached=cached)).usage
-        assert (found.source_bytes, found.cached_bytes) == (bytes_, held)
-        assert (found.percent, found.is_complete) == (percent, whole)
-        assert found.is_calculating is (total == "[Calculating]")
+        usage = describe(*samples.cache(total=total, cached=cached)).usage
+        assert (usage.source_bytes, usage.cached_bytes) == (bytes_, held)
+        assert (usage.percent, usage.is_complete) == (percent, whole)
+        assert usage.is_calculating is (total == "[Calculating]")
 
     def test_what_was_measured_at_the_source_is_exact(self) -> None:
         notes = {names.BYTES_ANNOTATION: str(10 * GIB - 7), names.FILES_ANNOTATION: "12"}
-        found = describe(*samples.cache(annotations=notes)).usage
-        assert (found.source_bytes, found.is_exact, found.files) == (10 * GIB - 7, True, 12)
-        assert found.is_complete and not found.source_changed
+        usage = describe(*samples.cache(annotations=notes)).usage
+        assert (usage.source_bytes, usage.is_exact, usage.files) == (10 * GIB - 7, True, 12)
+        assert usage.is_complete and not usage.source_changed
 
     def test_one_percent_less_is_never_rounded_up(self) -> None:
         notes = {names.BYTES_ANNOTATION: str(10 * GIB)}
-        found = describe(*samples.cache(cached="9.98GiB", annotations=notes)).usage
-        assert (found.percent, found.is_complete) == (99.8, False)
+        usage = describe(*samples.cache(cached="9.98GiB", annotations=notes)).usage
+        assert (usage.percent, usage.is_complete) == (99.8, False)
         close = describe(*samples.cache(total="1000.00GiB", cached="999.97GiB")).usage
         assert (close.percent, close.is_complete) == (99.9, False)
 
@@ -87,8 +87,8 @@ class TestAmounts:
             names.BYTES_ANNOTATION: str(8 * GIB),
             names.EXCLUDED_BYTES_ANNOTATION: str(2 * GIB),
         }
-        found = describe(*samples.cache(annotations=notes, cached="8.00GiB")).usage
-        assert (found.source_changed, found.is_complete, found.percent) == (False, True, 100.0)
+        usage = describe(*samples.cache(annotations=notes, cached="8.00GiB")).usage
+        assert (usage.source_changed, usage.is_complete, usage.percent) == (False, True, 100.0)
 
     def test_rubbish_that_is_not_cached_lacks_nothing(self) -> None:
         line = "{} PERSISTED 01-01-2026 00:00:00:000 {}% /{}"
@@ -108,13 +108,13 @@ class TestAmounts:
         assert (both.percent, both.is_complete) == (100.0, True)
 
     def test_more_copies_than_workers_are_not_expected(self) -> None:
-        found = describe(samples.dataset(), samples.runtime(replicas=1, copies=5))
-        assert found.usage.copies == 1
+        details = describe(samples.dataset(), samples.runtime(replicas=1, copies=5))
+        assert details.usage.copies == 1
 
     @pytest.mark.parametrize("junk", ["1e9", "-5", "", "٣", "9" * 30, "1.5"])
     def test_annotations_that_are_no_count(self, junk: str) -> None:
-        found = describe(*samples.cache(annotations={names.BYTES_ANNOTATION: junk})).usage
-        assert (found.source_bytes, found.is_exact) == (10 * GIB, False)
+        usage = describe(*samples.cache(annotations={names.BYTES_ANNOTATION: junk})).usage
+        assert (usage.source_bytes, usage.is_exact) == (10 * GIB, False)
 
 
 class TestRuntimes:
@@ -134,15 +134,15 @@ class TestRuntimes:
     def test_each_kind_of_runtime_is_described(
         self, kind: str, short: str, cached: int | None
     ) -> None:
-        found = describe(*samples.cache(kind=kind))
-        assert (found.runtime, found.usage.cached_bytes) == (short, cached)
-        assert found.quota == 20 * GIB
-        assert [node.name for node in found.nodes or ()] == ["gpu-0"]
-        assert {part.name: (part.ready, part.desired) for part in found.components}["worker"] == (
+        details = describe(*samples.cache(kind=kind))
+        assert (details.runtime, details.usage.cached_bytes) == (short, cached)
+        assert details.quota == 20 * GIB
+        assert [node.name for node in details.nodes or ()] == ["gpu-0"]
+        assert {part.name: (part.ready, part.desired) for part in details.components}["worker"] == (
             1,
             1,
         )
-        assert bool(found.runtime_note) is (
+        assert bool(details.runtime_note) is (
             kind not in ("AlluxioRuntime", "GooseFSRuntime", "JindoRuntime")
         )
 
@@ -167,13 +167,17 @@ class TestRuntimes:
             samples.runtime(),
             *samples.workloads(nodes=[]),
         ]
-        found = describe(*objects)
-        assert (found.phase, found.message, found.runtime) == ("NotBound", "no room", "Alluxio")
-        assert [part.name for part in found.components] == ["master", "worker", "fuse"]
+        details = describe(*objects)
+        assert (details.phase, details.message, details.runtime) == (
+            "NotBound",
+            "no room",
+            "Alluxio",
+        )
+        assert [part.name for part in details.components] == ["master", "worker", "fuse"]
 
     def test_a_runtime_alone(self) -> None:
-        found = describe(samples.runtime())
-        assert (found.phase, found.uri, found.usage.source_bytes) == ("No Dataset", "", None)
+        details = describe(samples.runtime())
+        assert (details.phase, details.uri, details.usage.source_bytes) == ("No Dataset", "", None)
 
     def test_several_tiers_and_a_list_of_quotas(self) -> None:
         runtime = samples.runtime()
@@ -181,13 +185,13 @@ class TestRuntimes:
             {"mediumtype": "MEM", "path": "/dev/shm", "quota": "1Gi"},
             {"mediumtype": "SSD", "path": "/a,/b", "quotaList": "2Gi,3Gi"},
         ]
-        found = describe(samples.dataset(), runtime)
-        assert (found.medium, found.quota) == ("MEM+SSD", 6 * GIB)
+        details = describe(samples.dataset(), runtime)
+        assert (details.medium, details.quota) == ("MEM+SSD", 6 * GIB)
 
     def test_ratios(self) -> None:
         states = {"cacheHitRatio": "87.5%", "localHitRatio": "80.0%", "remoteHitRatio": "N/A"}
-        found = describe(*samples.cache(states=states))
-        assert (found.hit_ratio, found.local_hit_ratio, found.remote_hit_ratio) == (
+        details = describe(*samples.cache(states=states))
+        assert (details.hit_ratio, details.local_hit_ratio, details.remote_hit_ratio) == (
             "87.5%",
             "80.0%",
             "",
@@ -210,8 +214,8 @@ class TestNodes:
             samples.runtime(replicas=2, copies=1),
             *samples.workloads(nodes=["a", "b"]),
         ]
-        found = describe(*objects).nodes or ()
-        assert [(node.name, node.used_bytes, node.is_complete) for node in found] == [
+        nodes = describe(*objects).nodes or ()
+        assert [(node.name, node.used_bytes, node.is_complete) for node in nodes] == [
             ("a", None, False),
             ("b", None, False),
         ]
@@ -228,8 +232,8 @@ class TestNodes:
         texts = {
             master_report.command_key("default", "demo", master_report.CAPACITY_COMMAND): report
         }
-        found = describe(*objects, command_outputs=texts).nodes or ()
-        assert [(node.used_bytes, node.is_complete) for node in found] == [
+        nodes = describe(*objects, command_outputs=texts).nodes or ()
+        assert [(node.used_bytes, node.is_complete) for node in nodes] == [
             (10 * GIB, True),
             (5 * GIB, False),
         ]
@@ -241,7 +245,7 @@ class TestNodes:
         assert node.capacity_bytes == 3 * GIB
 
     def test_a_node_that_is_gone(self) -> None:
-        objects = [each for each in samples.cache() if each["kind"] != "Node"]
+        objects = [obj for obj in samples.cache() if obj["kind"] != "Node"]
         (node,) = describe(*objects).nodes or ()
         assert node.problem == "the node does not exist"
         (seen,) = describe(*objects, selectors={"nodes": "fluid.io/dataset-num"}).nodes or ()
@@ -252,21 +256,21 @@ class TestNodes:
             *samples.cache(),
             samples.node("old", "fluid.io/s-default-demo"),
         ]
-        found = {node.name: node for node in describe(*objects).nodes or ()}
-        assert found["old"].problem == "it has the label, but no worker"
+        nodes = {node.name: node for node in describe(*objects).nodes or ()}
+        assert nodes["old"].problem == "it has the label, but no worker"
 
     def test_nodes_that_are_not_well(self) -> None:
         objects = samples.cache(nodes=["a", "b"])
         objects[-1]["status"]["conditions"] = []
         objects[-2]["spec"] = {"unschedulable": True}
-        found = {node.name: node.problem for node in describe(*objects).nodes or ()}
-        assert found == {"a": "the node is cordoned", "b": "the node is not ready"}
+        problems = {node.name: node.problem for node in describe(*objects).nodes or ()}
+        assert problems == {"a": "the node is cordoned", "b": "the node is not ready"}
 
     def test_where_neither_pods_nor_nodes_are_seen_nothing_is_claimed(self) -> None:
         hidden = [ReadFailure(kind, "", "no", True) for kind in ("pods", "nodes")]
-        found = describe(samples.dataset(), samples.runtime(), read_failures=hidden)
-        assert found.nodes is None and found.readers is None
-        assert found.startup.code == "unknown"
+        details = describe(samples.dataset(), samples.runtime(), read_failures=hidden)
+        assert details.nodes is None and details.readers is None
+        assert details.startup.code == "unknown"
 
 
 class TestFiles:
@@ -280,8 +284,8 @@ class TestFiles:
         texts = {
             master_report.command_key("default", "demo", master_report.LIST_COMMAND): self.LISTING
         }
-        found = describe(*samples.cache(), command_outputs=texts).files or ()
-        assert [(file.path, file.bytes, file.percent) for file in found] == [
+        files = describe(*samples.cache(), command_outputs=texts).files or ()
+        assert [(file.path, file.bytes, file.percent) for file in files] == [
             ("big name.bin", 9, 60),
             ("sub/small.json", 5, 100),
         ]
@@ -290,24 +294,24 @@ class TestFiles:
         texts = {
             master_report.command_key("default", "demo", master_report.LIST_COMMAND): self.LISTING
         }
-        found = describe(*samples.cache(), command_outputs=texts)
-        assert (found.usage.is_complete, found.usage.cached_bytes) == (False, 5 + 9 * 60 // 100)
-        assert [node.is_complete for node in found.nodes or ()] == [False]
-        assert found.startup.code == "not-whole"
+        details = describe(*samples.cache(), command_outputs=texts)
+        assert (details.usage.is_complete, details.usage.cached_bytes) == (False, 5 + 9 * 60 // 100)
+        assert [node.is_complete for node in details.nodes or ()] == [False]
+        assert details.startup.code == "not-whole"
 
     def test_the_list_is_newer_than_what_fluid_wrote(self) -> None:
         listing = "-rw-r--r--  a  b  5  PERSISTED 03-02-2026 10:00:00:000  100% /all.json\n"
         texts = {master_report.command_key("default", "demo", master_report.LIST_COMMAND): listing}
         behind = samples.cache(cached="0.00B", total="5.00B", annotations={})
         assert describe(*behind).usage.is_complete is False
-        found = describe(*behind, command_outputs=texts)
-        assert (found.usage.is_complete, found.usage.percent) == (True, 100.0)
+        details = describe(*behind, command_outputs=texts)
+        assert (details.usage.is_complete, details.usage.percent) == (True, 100.0)
 
     def test_not_asked_is_not_empty(self) -> None:
-        found = describe_caches(
+        details = describe_caches(
             samples.snapshot(*samples.cache()), live=LiveDetails(files_reason="because")
         )[0]
-        assert (found.files, found.files_reason) == (None, "because")
+        assert (details.files, details.files_reason) == (None, "because")
 
 
 class TestStartupEstimate:
@@ -338,14 +342,14 @@ class TestStartupEstimate:
     def test_in_the_terms_of_the_write_up(
         self, objects: list[Object], code: str, startup: str
     ) -> None:
-        found = describe(*objects).startup
-        assert (found.code, found.duration) == (code, startup)
+        estimate = describe(*objects).startup
+        assert (estimate.code, estimate.duration) == (code, startup)
 
     def test_pin_is_named_for_the_graph_that_is_far(self) -> None:
         far = samples.reader(node="x")
         far["metadata"]["namespace"] = "ml"
-        found = describe(*samples.cache(namespace="ml"), far, namespace="ml")
-        assert found.startup.command == "kubectl fluidmodel pin demo chat -n ml"
+        details = describe(*samples.cache(namespace="ml"), far, namespace="ml")
+        assert details.startup.command == "kubectl fluidmodel pin demo chat -n ml"
 
     def test_readers_with_gpus_are_what_counts(self) -> None:
         near, far = samples.reader(), samples.reader("front", "cpu-0")
@@ -364,14 +368,14 @@ class TestStartupEstimate:
             pod = samples.reader(name.lower(), "cpu-0" if name == far else "gpu-0")
             pod["metadata"]["labels"] = {"nvidia.com/selector": f"chat-{name.lower()}"}
             pods.append(pod)
-        found = describe(*samples.cache(), graph, *pods).startup
+        startup = describe(*samples.cache(), graph, *pods).startup
         if far == "Processor":
-            assert (found.code, found.text) == (
+            assert (startup.code, startup.text) == (
                 "whole-on-node", "the whole model on the node of the worker"
             )  # fmt: skip
         else:
-            assert found.text == "1 of 1 worker on other nodes than the cache's (cpu-0)"
-            assert found.command == "kubectl fluidmodel pin demo chat"
+            assert startup.text == "1 of 1 worker on other nodes than the cache's (cpu-0)"
+            assert startup.command == "kubectl fluidmodel pin demo chat"
 
 
 def test_the_tables_cells_for_a_hub_model() -> None:
@@ -398,11 +402,11 @@ def test_staging_by_our_annotations_and_its_job() -> None:
     over = {"conditions": [{"type": "Complete", "status": "True"}]}
     job = samples.make_object("Job", "demo-stage-1", labels=labels, status=over)
     source = f"s3://b/pre/org/m/{commit}"
-    found = describe(*samples.cache(annotations=notes, source=source), job).staging
-    assert found is not None
-    assert (found.to, found.job, found.job_state) == (source, "demo-stage-1", "Complete")
-    assert found.manifest == f"s3://b/pre/org/m/.fluidmodel/{commit}/manifest.json"
-    assert found.verified is None, "nobody looked"
+    staged = describe(*samples.cache(annotations=notes, source=source), job).staging
+    assert staged is not None
+    assert (staged.to, staged.job, staged.job_state) == (source, "demo-stage-1", "Complete")
+    assert staged.manifest == f"s3://b/pre/org/m/.fluidmodel/{commit}/manifest.json"
+    assert staged.verified is None, "nobody looked"
     assert describe(*samples.cache()).staging is None
 
 

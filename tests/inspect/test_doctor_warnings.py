@@ -19,11 +19,11 @@ from tests.doctor.fluid import NAME, NS
 
 def as_inspected(snapshot: Snapshot) -> Snapshot:
     """What would be left of a snapshot if `inspect` had taken it."""
-    wanted = {read.kind.resource for read in queries.INSPECT_QUERIES}
+    resources = {read.kind.resource for read in queries.INSPECT_QUERIES}
     snapshot.objects = {
         resource: [obj for obj in objects if namespace_of(obj) != names.SYSTEM_NAMESPACE]
         for resource, objects in snapshot.objects.items()
-        if resource in wanted
+        if resource in resources
     }
     nodes = snapshot.objects[kinds.NODES.resource]
     snapshot.objects[kinds.NODES.resource] = [
@@ -42,9 +42,9 @@ def test_nothing_is_wrong_with_a_healthy_cache() -> None:
 def test_doctor_findings_in_inspect_have_a_code_and_a_fix() -> None:
     snapshot = as_inspected(builders.healthy_snapshot())
     snapshot.objects[names.ALLUXIO_RUNTIMES.resource].clear()
-    found = warnings_by_cache(snapshot)
-    assert list(found) == [(NS, NAME)]
-    assert all(each.code.startswith("FM") and each.cause for each in found[(NS, NAME)])
+    warnings = warnings_by_cache(snapshot)
+    assert list(warnings) == [(NS, NAME)]
+    assert all(warning.code.startswith("FM") and warning.cause for warning in warnings[(NS, NAME)])
 
 
 def test_one_cache_of_many() -> None:
@@ -57,11 +57,11 @@ def test_one_cache_of_many() -> None:
 def test_what_was_silenced_stays_silent() -> None:
     snapshot = as_inspected(builders.healthy_snapshot())
     snapshot.objects[names.ALLUXIO_RUNTIMES.resource].clear()
-    codes = ",".join(each.code for each in warnings_by_cache(snapshot)[(NS, NAME)])
+    codes = ",".join(warning.code for warning in warnings_by_cache(snapshot)[(NS, NAME)])
     metadata = snapshot.objects[names.DATASETS.resource][0]["metadata"]
     metadata.setdefault("annotations", {})["fluidmodel.io/silence"] = codes
     assert not set(codes.split(",")) & {
-        each.code for each in warnings_by_cache(snapshot).get((NS, NAME), ())
+        warning.code for warning in warnings_by_cache(snapshot).get((NS, NAME), ())
     }
 
 
@@ -81,4 +81,4 @@ def test_workers_without_a_node_of_the_cache_are_warned_of(fault: Any, code: str
     worker["podTemplate"]["spec"]["tolerations"] = [{"operator": "Exists"}]
     assert warnings_by_cache(snapshot) == {}
     fault(worker)
-    assert [each.code for each in warnings_by_cache(snapshot)[(NS, NAME)]] == [code]
+    assert [warning.code for warning in warnings_by_cache(snapshot)[(NS, NAME)]] == [code]

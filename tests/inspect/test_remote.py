@@ -58,15 +58,15 @@ class Secrets:
 @pytest.fixture
 def stores(monkeypatch: pytest.MonkeyPatch) -> list[S3Store]:
     """The stores from which a manifest was read; none has one."""
-    found: list[S3Store] = []
+    opened_stores: list[S3Store] = []
 
     def read(store: S3Store, _: StagingLayout) -> None:
-        found.append(store)
+        opened_stores.append(store)
 
     monkeypatch.setattr(manifest, "read_manifest", read)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "own-key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "own-secret")
-    return found
+    return opened_stores
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def stores(monkeypatch: pytest.MonkeyPatch) -> list[S3Store]:
 def test_the_manifest_is_read_with_the_keys_at_hand(
     stores: list[S3Store], refusal: Exception | None, key: str
 ) -> None:
-    found = remote.read_staging_manifest(staged_cache(), cast(Client, Secrets(refusal)))
-    assert found is not None and found.verified is False
+    staged = remote.read_staging_manifest(staged_cache(), cast(Client, Secrets(refusal)))
+    assert staged is not None and staged.verified is False
     (store,) = stores
     assert (store.endpoint, store.region) == (ENDPOINT, "eu")
     assert store.credentials is not None and store.credentials.access_key == key
@@ -86,6 +86,6 @@ def test_the_manifest_is_read_with_the_keys_at_hand(
 
 def test_a_missing_secret_is_the_reason(stores: list[S3Store]) -> None:
     refusal = NotFoundError("cannot get secrets m-store", "it does not exist", status=404)
-    found = remote.read_staging_manifest(staged_cache(), cast(Client, Secrets(refusal)))
-    assert found is not None and found.verified is None and stores == []
-    assert found.reason == "Secret m-store has no usable id"
+    staged = remote.read_staging_manifest(staged_cache(), cast(Client, Secrets(refusal)))
+    assert staged is not None and staged.verified is None and stores == []
+    assert staged.reason == "Secret m-store has no usable id"

@@ -112,7 +112,8 @@ def test_names_are_cut_where_nothing_else_is_left() -> None:
 def test_all_requested_columns_are_printed_untruncated(width: int) -> None:
     options = InspectOptions(output="wide", all_namespaces=True)
     on_terminal, in_pipe = (
-        load_view(options).render(context(options, each)) for each in (width, None)
+        load_view(options).render(context(options, width_or_none))
+        for width_or_none in (width, None)
     )
     assert on_terminal == in_pipe and not on_terminal.left_out
     assert "…" not in on_terminal.text
@@ -177,14 +178,14 @@ def test_the_estimate_has_money_where_a_price_is_given() -> None:
 
 def test_the_creator_of_a_cache_is_shown() -> None:
     ours = names.managed_labels("demo")
-    for labels, said in (
+    for labels, text in (
         ({}, "old\n"),
         (ours, "old, made by this plugin"),
         ({**ours, names.ADOPTED_LABEL: "true"}, "old, made by hand and adopted"),
     ):
         (details,) = describe_caches(samples.snapshot(*samples.cache(labels=labels)))
-        assert said in details_view.render_details(details)
-        assert (details.is_managed, details.is_adopted) == (bool(labels), "adopted" in said)
+        assert text in details_view.render_details(details)
+        assert (details.is_managed, details.is_adopted) == (bool(labels), "adopted" in text)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -247,11 +248,11 @@ def test_a_reference_is_shown_with_its_sources_nodes_and_no_estimate() -> None:
         samples.make_object("PersistentVolumeClaim", "mine", "team-a", labels=labels),
     ]
     described = describe_caches(samples.snapshot(*objects, namespace=None))
-    found = next(each for each in described if each.name == "mine")
-    text = details_view.render_details(found, width=80)
+    details = next(details for details in described if details.name == "mine")
+    text = details_view.render_details(details, width=80)
     golden("reference-80", text)
     fits(text, 80)
-    assert found.estimate is None and "dataset://models/llama" in text
+    assert details.estimate is None and "dataset://models/llama" in text
 
 
 def test_settings_for_high_concurrency_are_shown_only_where_they_are_on() -> None:
@@ -274,4 +275,7 @@ def test_a_reference_is_read_through_the_client_of_its_source() -> None:
         samples.runtime("ThinRuntime", "mine", "team-a"),
     ]
     described = describe_caches(samples.snapshot(*objects, namespace=None))
-    assert {each.name: each.high_concurrency for each in described} == {"llama": True, "mine": True}
+    assert {details.name: details.high_concurrency for details in described} == {
+        "llama": True,
+        "mine": True,
+    }

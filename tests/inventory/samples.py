@@ -142,8 +142,7 @@ def runtime(
 def high_concurrency(objects: Iterable[Object]) -> list[Object]:
     """The objects of a cache that was made with `--high-concurrency`."""
     return [
-        with_high_concurrency(each) if each["kind"] == "AlluxioRuntime" else each
-        for each in objects
+        with_high_concurrency(obj) if obj["kind"] == "AlluxioRuntime" else obj for obj in objects
     ]
 
 
@@ -171,26 +170,28 @@ def workloads(
     placed = {"master": ["cpu-0"], "worker": list(nodes), "fuse": list(fuse)}
     if kind in _MASTERLESS:
         del placed["master"]
-    found = []
+    objects = []
     for part, where in placed.items():
         labels, count = component_labels(kind, name, part), len(where)
         middle = "jindofs-" if kind == "JindoRuntime" else ""
         called = f"{name}-{middle}{part}"
         if part == "fuse":
-            wanted = count if fuse_desired is None else fuse_desired
-            status: Object = {"desiredNumberScheduled": wanted, "numberReady": count}
-            found.append(make_object("DaemonSet", called, namespace, labels=labels, status=status))
+            desired = count if fuse_desired is None else fuse_desired
+            status: Object = {"desiredNumberScheduled": desired, "numberReady": count}
+            objects.append(
+                make_object("DaemonSet", called, namespace, labels=labels, status=status)
+            )
         else:
             sets = "AdvancedStatefulSet" if kind == "CacheRuntime" else "StatefulSet"
             spec, status = {"replicas": count}, {"replicas": count, "readyReplicas": count}
-            found.append(
+            objects.append(
                 make_object(sets, called, namespace, labels=labels, spec=spec, status=status)
             )
-        found += [
+        objects += [
             pod(f"{called}-{index}", namespace, node=node, labels=labels)
             for index, node in enumerate(where)
         ]
-    return found
+    return objects
 
 
 def pod(
@@ -267,5 +268,5 @@ def cache(
         runtime(kind, name, namespace, replicas=len(where), copies=copies),
         *workloads(kind, name, namespace, nodes=where),
         claim(name, namespace),
-        *(node(each, key) for each in where if kind != "ThinRuntime"),
+        *(node(name_of_node, key) for name_of_node in where if kind != "ThinRuntime"),
     ]

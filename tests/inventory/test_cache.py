@@ -21,18 +21,18 @@ RUNTIMES = [kind.name for kind in names.RUNTIME_KINDS]
 def test_every_runtime_finds_its_own(kind: str) -> None:
     parts = samples.workloads(kind, nodes=["gpu-0", "gpu-1"], fuse=["gpu-0"])
     reader = samples.reader()
-    (found,) = build_caches(
+    (cache,) = build_caches(
         samples.snapshot(samples.dataset(), samples.runtime(kind), *parts, reader)
     )
     masters = 0 if kind in ("JuiceFSRuntime", "ThinRuntime") else 1
-    assert {part: len(pods) for part, pods in found.pods.items()} == {
+    assert {part: len(pods) for part, pods in cache.pods.items()} == {
         **({MASTER: 1} if masters else {}),
         WORKER: 2,
         FUSE: 1,
     }
-    assert set(found.workloads) == set(found.pods)
-    assert found.node_names == ["gpu-0", "gpu-1"]
-    assert [(each.name, each.is_local) for each in found.readers] == [("chat-0", True)]
+    assert set(cache.workloads) == set(cache.pods)
+    assert cache.node_names == ["gpu-0", "gpu-1"]
+    assert [(reader.name, reader.is_local) for reader in cache.readers] == [("chat-0", True)]
 
 
 def test_pods_of_another_cache_or_namespace_are_not_its_own() -> None:
@@ -41,8 +41,8 @@ def test_pods_of_another_cache_or_namespace_are_not_its_own() -> None:
         *samples.cache("demo-2", nodes=["gpu-1"]),
         *samples.cache(namespace="other", nodes=["gpu-2"]),
     ]
-    found = build_caches(samples.snapshot(*objects, namespace=None))
-    assert [(each.namespace, each.name, each.node_names) for each in found] == [
+    caches = build_caches(samples.snapshot(*objects, namespace=None))
+    assert [(cache.namespace, cache.name, cache.node_names) for cache in caches] == [
         ("default", "demo", ["gpu-0"]),
         ("default", "demo-2", ["gpu-1"]),
         ("other", "demo", ["gpu-2"]),
@@ -76,20 +76,20 @@ def test_pods_of_old_operators_belong_to_their_graph(selector: str, owner: tuple
         samples.make_object("DynamoComponentDeployment", "alone", spec={}),
         pod,
     ]
-    (found,) = build_caches(samples.snapshot(*objects))
-    assert [(each.graph, each.component) for each in found.readers] == [owner]
+    (cache,) = build_caches(samples.snapshot(*objects))
+    assert [(reader.graph, reader.component) for reader in cache.readers] == [owner]
 
 
 def test_a_runtime_without_a_dataset_is_a_cache_too() -> None:
-    (found,) = build_caches(samples.snapshot(samples.runtime()))
-    assert found.dataset is None and found.runtime is not None
+    (cache,) = build_caches(samples.snapshot(samples.runtime()))
+    assert cache.dataset is None and cache.runtime is not None
 
 
 def test_an_evicted_worker_has_no_cached_bytes() -> None:
     labels = samples.component_labels("AlluxioRuntime", "demo", "worker")
     evicted = samples.pod("demo-worker-0", node="gpu-7", labels=labels, phase="Failed")
-    (found,) = build_caches(samples.snapshot(samples.dataset(), samples.runtime(), evicted))
-    assert found.node_names == []
+    (cache,) = build_caches(samples.snapshot(samples.dataset(), samples.runtime(), evicted))
+    assert cache.node_names == []
 
 
 def test_without_readable_pods_the_labels_name_the_nodes() -> None:
@@ -98,27 +98,27 @@ def test_without_readable_pods_the_labels_name_the_nodes() -> None:
         samples.claim(),
         samples.node("gpu-3", "fluid.io/s-default-demo"),
     ]
-    (found,) = build_caches(samples.snapshot(*objects))
-    assert found.node_names == ["gpu-3"]
+    (cache,) = build_caches(samples.snapshot(*objects))
+    assert cache.node_names == ["gpu-3"]
 
 
 def test_a_reader_without_a_node_is_neither_near_nor_far() -> None:
-    (found,) = build_caches(samples.snapshot(*samples.cache(), samples.reader(node="")))
-    assert [each.is_local for each in found.readers] == [None]
+    (cache,) = build_caches(samples.snapshot(*samples.cache(), samples.reader(node="")))
+    assert [reader.is_local for reader in cache.readers] == [None]
 
 
 def test_a_reader_that_has_ended_reads_no_more() -> None:
     over = samples.reader(phase="Succeeded")
-    (found,) = build_caches(samples.snapshot(*samples.cache(), over))
-    assert found.readers == []
+    (cache,) = build_caches(samples.snapshot(*samples.cache(), over))
+    assert cache.readers == []
 
 
 def test_a_reader_with_two_mounts_counts_once() -> None:
     reader = samples.reader()
     mount = {"name": "model", "mountPath": "/again"}
     reader["spec"]["containers"][0]["volumeMounts"].append(mount)
-    (found,) = build_caches(samples.snapshot(*samples.cache(), reader))
-    (one,) = found.readers
+    (cache,) = build_caches(samples.snapshot(*samples.cache(), reader))
+    (one,) = cache.readers
     assert one.mounts == (("main", "/model"), ("main", "/again"))
 
 
@@ -129,11 +129,13 @@ def test_a_reference_is_where_its_origin_is() -> None:
         samples.runtime("ThinRuntime", "demo"),
         samples.reader(node="gpu-1"),
     ]
-    found = {each.name: each for each in build_caches(samples.snapshot(*objects, namespace=None))}
-    assert found["demo"].origin is found["real"]
-    assert found["demo"].node_names == ["gpu-1"]
-    assert found["demo"].readers[0].is_local is True
-    assert found["demo"].node_label == found["real"].node_label == "fluid.io/s-data-real"
+    caches = {
+        cache.name: cache for cache in build_caches(samples.snapshot(*objects, namespace=None))
+    }
+    assert caches["demo"].origin is caches["real"]
+    assert caches["demo"].node_names == ["gpu-1"]
+    assert caches["demo"].readers[0].is_local is True
+    assert caches["demo"].node_label == caches["real"].node_label == "fluid.io/s-data-real"
 
 
 def test_a_reference_has_its_sources_label_although_its_claim_has_another() -> None:
@@ -141,8 +143,8 @@ def test_a_reference_has_its_sources_label_although_its_claim_has_another() -> N
     labels = {"fluid.io/s-default-demo": "true"}
     claim = samples.make_object("PersistentVolumeClaim", "demo", labels=labels)
     dataset = samples.dataset("demo", source="dataset://data/real")
-    (found,) = build_caches(samples.snapshot(dataset, claim))
-    assert found.node_label == "fluid.io/s-data-real"
+    (cache,) = build_caches(samples.snapshot(dataset, claim))
+    assert cache.node_label == "fluid.io/s-data-real"
 
 
 def test_references_in_a_ring_end() -> None:
@@ -150,7 +152,7 @@ def test_references_in_a_ring_end() -> None:
         samples.dataset("a", source="dataset://default/b"),
         samples.dataset("b", source="dataset://default/a"),
     ]
-    assert [each.node_names for each in build_caches(samples.snapshot(*objects))] == [[], []]
+    assert [cache.node_names for cache in build_caches(samples.snapshot(*objects))] == [[], []]
 
 
 @pytest.mark.parametrize(
@@ -172,8 +174,8 @@ def test_references_in_a_ring_end() -> None:
 )
 def test_a_graph_of_any_shape_that_names_the_claim(spec: dict[str, Any]) -> None:
     graph = samples.make_object("DynamoGraphDeployment", "chat", spec=spec)
-    (found,) = build_caches(samples.snapshot(*samples.cache(), graph))
-    assert found.graphs == [graph]
+    (cache,) = build_caches(samples.snapshot(*samples.cache(), graph))
+    assert cache.graphs == [graph]
 
 
 def test_a_component_of_a_graph_is_no_graph() -> None:
@@ -181,8 +183,8 @@ def test_a_component_of_a_graph_is_no_graph() -> None:
     owner = [{"kind": "DynamoGraphDeployment", "name": "chat"}]
     owned = samples.make_object("DynamoComponentDeployment", "a", spec=spec, ownerReferences=owner)
     free = samples.make_object("DynamoComponentDeployment", "b", spec=spec)
-    (found,) = build_caches(samples.snapshot(*samples.cache(), owned, free))
-    assert found.graphs == [free]
+    (cache,) = build_caches(samples.snapshot(*samples.cache(), owned, free))
+    assert cache.graphs == [free]
 
 
 @st.composite
@@ -208,10 +210,10 @@ def odd_snapshots(draw: st.DrawFn) -> Snapshot:
 @settings(max_examples=120, deadline=None)
 @given(odd_snapshots())
 def test_nothing_odd_raises(snapshot: Snapshot) -> None:
-    for found in build_caches(snapshot):
-        assert isinstance(found.node_names, list)
-        assert isinstance(found.node_label, str)
-        for reader in found.readers:
+    for cache in build_caches(snapshot):
+        assert isinstance(cache.node_names, list)
+        assert isinstance(cache.node_label, str)
+        for reader in cache.readers:
             assert all(isinstance(text, str) for text in (reader.graph, reader.component))
 
 

@@ -52,9 +52,9 @@ def test_nothing_is_known_of_a_node_that_was_never_measured() -> None:
 
 def test_preheating_holds_until_the_fuse_client_is_another_one() -> None:
     pod = fuse_pod()
-    found = measured(pod, record=preheated(pod))
-    assert found is not None and found.percent == 90 and not found.is_lost
-    assert (found.measured_by, found.measured_at) == (PREHEATING, AT)
+    page_cache = measured(pod, record=preheated(pod))
+    assert page_cache is not None and page_cache.percent == 90 and not page_cache.is_lost
+    assert (page_cache.measured_by, page_cache.measured_at) == (PREHEATING, AT)
     for others in ([fuse_pod(restarts=1)], []):
         later = measured(*others, record=preheated(pod))
         assert later is not None and later.is_lost
@@ -62,23 +62,23 @@ def test_preheating_holds_until_the_fuse_client_is_another_one() -> None:
 
 def test_an_earlier_version_recorded_no_pages() -> None:
     pod = fuse_pod()
-    found = measured(pod, record=preheated(pod, resident=None))
-    assert found is not None and found.percent is None and not found.is_lost
+    page_cache = measured(pod, record=preheated(pod, resident=None))
+    assert page_cache is not None and page_cache.percent is None and not page_cache.is_lost
 
 
 def test_the_latest_measurement_counts() -> None:
     pod = fuse_pod()
-    found = measured(pod, record=preheated(pod), rates=benched(LATER))
-    assert found is not None and (found.measured_by, found.percent) == (BENCH, 0)
-    found = measured(pod, record=preheated(pod), rates=benched("2026-11-29T07:00:00Z"))
-    assert found is not None and found.measured_by == PREHEATING
+    page_cache = measured(pod, record=preheated(pod), rates=benched(LATER))
+    assert page_cache is not None and (page_cache.measured_by, page_cache.percent) == (BENCH, 0)
+    page_cache = measured(pod, record=preheated(pod), rates=benched("2026-11-29T07:00:00Z"))
+    assert page_cache is not None and page_cache.measured_by == PREHEATING
 
 
 def test_a_measurement_of_bench_is_lost_with_its_fuse_client() -> None:
-    found = measured(fuse_pod(started=AT), rates=benched(LATER))
-    assert found is not None and not found.is_lost
-    found = measured(fuse_pod(restarts=1, started=LATER), rates=benched(AT))
-    assert found is not None and found.is_lost
+    page_cache = measured(fuse_pod(started=AT), rates=benched(LATER))
+    assert page_cache is not None and not page_cache.is_lost
+    page_cache = measured(fuse_pod(restarts=1, started=LATER), rates=benched(AT))
+    assert page_cache is not None and page_cache.is_lost
 
 
 def test_nothing_is_called_lost_where_pods_cannot_be_read() -> None:

@@ -37,7 +37,7 @@ def test_the_name_has_the_commit_and_is_valid(name, own, commit, expected):
 
 
 def names(caches, name):
-    return [each.name for each in model_caches(caches, "ns", name)]
+    return [member.name for member in model_caches(caches, "ns", name)]
 
 
 def test_the_first_name_means_all_that_replaced_it():

@@ -84,8 +84,8 @@ class TestReading:
         with serve(
             lambda _: json_response({"kind": "PodList", "metadata": {}, "items": items})
         ) as server:
-            found = client(server).list_objects(PODS, "ns")
-            assert (found, found.resource_version) == ([], "")
+            objects = client(server).list_objects(PODS, "ns")
+            assert (objects, objects.resource_version) == ([], "")
 
     def test_a_list_that_expires_between_pages_is_read_again(self) -> None:
         """etcd compacts while a slow reader turns pages: 410 on the continue token."""
@@ -213,7 +213,7 @@ class TestIdentity:
 
 class TestRefusals:
     @pytest.mark.parametrize(
-        ("answer", "kind", "words"),
+        ("answer", "kind", "reason"),
         [
             (status(401, "Unauthorized"), UnauthorizedError, "rejects these credentials"),
             (
@@ -237,14 +237,14 @@ class TestRefusals:
         ],
     )
     def test_each_is_reported_and_not_retried(
-        self, answer: HttpResponse, kind: type[FluidModelError], words: str
+        self, answer: HttpResponse, kind: type[FluidModelError], reason: str
     ) -> None:
         with serve(lambda _: answer) as server:
             with pytest.raises(kind) as caught:
                 client(server).get(PODS, "a", "ns")
             assert len(server.requests) == 1
         assert caught.value.message == "cannot get pods a in namespace ns"
-        assert words in caught.value.reason
+        assert reason in caught.value.reason
 
     @pytest.mark.parametrize("body", [b"<html>a login page</html>", b"[]", b"", b"7"])
     def test_an_answer_that_is_no_object(self, body: bytes) -> None:
@@ -309,13 +309,13 @@ class TestPatience:
         port = free_port()
         kube = Client.connect(ConfigFlags(server=f"http://127.0.0.1:{port}"))
         kube.retry_timeout = 10.0
-        found: list[Any] = []
-        reader = threading.Thread(target=lambda: found.append(kube.get(PODS, "a", "ns")))
+        pods_read: list[Any] = []
+        reader = threading.Thread(target=lambda: pods_read.append(kube.get(PODS, "a", "ns")))
         reader.start()
         time.sleep(0.5)
         with serve(lambda _: json_response(pod("a")), port):
             reader.join(8)
-        assert found == [pod("a")]
+        assert pods_read == [pod("a")]
 
 
 class TestUnreachable:
@@ -403,9 +403,9 @@ class TestTls:
         self, secure: tuple[Server, Path], flags: dict[str, str], message: str
     ) -> None:
         server, authority = secure
-        given = {key: str(authority) if value == "ca" else value for key, value in flags.items()}
+        resolved = {key: str(authority) if value == "ca" else value for key, value in flags.items()}
         with pytest.raises(ClusterUnreachableError) as caught:
-            Client.connect(ConfigFlags(server=server.url, **given)).get(PODS, "a", "ns")  # type: ignore[arg-type]
+            Client.connect(ConfigFlags(server=server.url, **resolved)).get(PODS, "a", "ns")  # type: ignore[arg-type]
         assert message in caught.value.reason
 
     @pytest.mark.parametrize(
@@ -418,13 +418,14 @@ class TestTls:
     )
     def test_one_that_does(self, secure: tuple[Server, Path], flags: dict[str, Any]) -> None:
         server, authority = secure
-        given: dict[str, Any] = {
+        resolved: dict[str, Any] = {
             key: str(authority) if value == "ca" else value for key, value in flags.items()
         }
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # nothing of urllib3's on the user's terminal
             assert (
-                Client.connect(ConfigFlags(server=server.url, **given)).get(PODS, "a", "ns") == {}
+                Client.connect(ConfigFlags(server=server.url, **resolved)).get(PODS, "a", "ns")
+                == {}
             )
 
 

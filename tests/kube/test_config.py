@@ -58,8 +58,8 @@ def two(tmp_path: Path) -> Path:
 def test_flags_go_before_the_file(
     two: Path, flags: dict[str, str], host: str, bearer: str, namespace: str
 ) -> None:
-    found = load_rest_config(ConfigFlags(kubeconfig=str(two), **flags))  # type: ignore[arg-type]
-    assert (found.server.url, token(found), found.namespace) == (host, bearer, namespace)
+    access = load_rest_config(ConfigFlags(kubeconfig=str(two), **flags))  # type: ignore[arg-type]
+    assert (access.server.url, token(access), access.namespace) == (host, bearer, namespace)
 
 
 def test_the_token_is_not_in_the_repr_of_the_flags() -> None:
@@ -69,11 +69,11 @@ def test_the_token_is_not_in_the_repr_of_the_flags() -> None:
 def test_tls_flags(two: Path, tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
     authority.write_text("certificate")
-    found = load_rest_config(
+    access = load_rest_config(
         ConfigFlags(str(two), certificate_authority=str(authority), tls_server_name="k8s.example")
     ).server
-    assert (found.authority, found.name) == (b"certificate", "k8s.example")
-    assert not found.insecure
+    assert (access.authority, access.name) == (b"certificate", "k8s.example")
+    assert not access.insecure
     assert load_rest_config(ConfigFlags(str(two), insecure_skip_tls_verify=True)).server.insecure
 
 
@@ -101,8 +101,8 @@ class TestFiles:
             current="other",
         )
         monkeypatch.setenv("KUBECONFIG", f"{first}::{tmp_path / 'missing'}:{second}")
-        found = load_rest_config(ConfigFlags())
-        assert (found.server.url, token(found)) == ("https://first:1", "Bearer from-second")
+        access = load_rest_config(ConfigFlags())
+        assert (access.server.url, token(access)) == ("https://first:1", "Bearer from-second")
         other = load_rest_config(ConfigFlags(context="other"))
         assert (other.server.url, other.namespace) == ("https://second:2", "ns2")
 
@@ -177,8 +177,8 @@ class TestNoFile:
             load_rest_config(ConfigFlags(kubeconfig="/nope/config"))
 
     def test_a_server_and_a_token_are_enough(self) -> None:
-        found = load_rest_config(ConfigFlags(server="https://flag:1", token="t"))
-        assert (found.server.url, token(found)) == ("https://flag:1", "Bearer t")
+        access = load_rest_config(ConfigFlags(server="https://flag:1", token="t"))
+        assert (access.server.url, token(access)) == ("https://flag:1", "Bearer t")
 
     def test_a_missing_file_is_an_error_despite_other_credentials(
         self, pod: Path, monkeypatch: pytest.MonkeyPatch
@@ -205,11 +205,11 @@ class TestNoFile:
         return account
 
     def test_in_a_pod(self, pod: Path) -> None:
-        found = load_rest_config(ConfigFlags())
-        assert found.server.url == "https://10.96.0.1:443"
-        assert found.namespace == "pod-ns"
-        assert token(found) == "Bearer pod-token"
-        assert found.server.authority == b"certificate"
+        access = load_rest_config(ConfigFlags())
+        assert access.server.url == "https://10.96.0.1:443"
+        assert access.namespace == "pod-ns"
+        assert token(access) == "Bearer pod-token"
+        assert access.server.authority == b"certificate"
 
     def test_in_a_pod_whose_account_has_no_certificate(self, pod: Path) -> None:
         """Then it is this machine that says whom to trust, as with kubectl."""
@@ -231,12 +231,12 @@ class TestNoFile:
     def test_flags_in_a_pod(self, pod: Path, tmp_path: Path) -> None:
         authority = tmp_path / "ca.pem"
         authority.write_text("another certificate")
-        found = load_rest_config(
+        access = load_rest_config(
             ConfigFlags(token="given", certificate_authority=str(authority), as_user="jane")
         )
-        assert token(found) == "Bearer given"
-        assert found.server.authority == b"another certificate"
-        assert found.impersonation == (("Impersonate-User", "jane"),)
+        assert token(access) == "Bearer given"
+        assert access.server.authority == b"another certificate"
+        assert access.impersonation == (("Impersonate-User", "jane"),)
 
     def test_another_namespace_in_a_pod(self, pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("POD_NAMESPACE", "told")
@@ -273,14 +273,14 @@ class TestCredentialPlugin:
     def test_its_token_is_used_and_it_gets_arguments_and_variables(self, tmp_path: Path) -> None:
         body = f"echo \"$1 $WHO\" > {tmp_path}/asked; echo '{CREDENTIAL}'"
         users = {"u1": kubeconfig.plugin(kubeconfig.script(tmp_path / "p", body), WHO="me")}
-        found = load_rest_config(
+        access = load_rest_config(
             ConfigFlags(str(kubeconfig.write(tmp_path / "config", users=users)))
         )
-        assert token(found) == "Bearer from-plugin"
+        assert token(access) == "Bearer from-plugin"
         assert (tmp_path / "asked").read_text() == "get-token me\n"
 
     @pytest.mark.parametrize(
-        ("body", "words"),
+        ("body", "message"),
         [
             ("echo 'please log in' >&2; exit 7", "please log in"),
             ("echo 'no json'", ""),
@@ -289,13 +289,13 @@ class TestCredentialPlugin:
         ids=["fails", "no json", "no credential"],
     )
     def test_a_failed_plugin_is_a_one_line_error(
-        self, tmp_path: Path, capfd: pytest.CaptureFixture[str], body: str, words: str
+        self, tmp_path: Path, capfd: pytest.CaptureFixture[str], body: str, message: str
     ) -> None:
         users = {"u1": kubeconfig.plugin(kubeconfig.script(tmp_path / "p", body))}
         with pytest.raises(ClusterUnreachableError) as caught:
             load_rest_config(ConfigFlags(str(kubeconfig.write(tmp_path / "config", users=users))))
         assert "credential plugin failed" in caught.value.message
-        assert words in str(caught.value)
+        assert message in str(caught.value)
         assert "\n" not in str(caught.value)
         assert "Traceback" not in capfd.readouterr().err
 
@@ -312,8 +312,8 @@ class TestCredentialPlugin:
 
 class TestImpersonation:
     def test_user_and_groups(self, two: Path) -> None:
-        found = load_rest_config(ConfigFlags(str(two), as_user="jane", as_groups=("dev", "ops")))
-        assert found.impersonation == (
+        access = load_rest_config(ConfigFlags(str(two), as_user="jane", as_groups=("dev", "ops")))
+        assert access.impersonation == (
             ("Impersonate-User", "jane"),
             ("Impersonate-Group", "dev"),
             ("Impersonate-Group", "ops"),

@@ -36,8 +36,8 @@ def jwt(**claims: Any) -> str:
 
 
 def oidc(token: str) -> dict[str, Any]:
-    known = {"idp-issuer-url": "https://issuer", "client-id": "c", "id-token": token}
-    return {"auth-provider": {"name": "oidc", "config": known}}
+    config = {"idp-issuer-url": "https://issuer", "client-id": "c", "id-token": token}
+    return {"auth-provider": {"name": "oidc", "config": config}}
 
 
 class TestOrder:
@@ -56,13 +56,13 @@ class TestTokenFile:
     def test_it_is_read_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         file = tmp_path / "token"
         file.write_text("one\n")
-        found = credentials.from_kubeconfig_user({"tokenFile": str(file)}, SERVER)
-        assert found.auth_headers().authorization == "Bearer one"
+        user = credentials.from_kubeconfig_user({"tokenFile": str(file)}, SERVER)
+        assert user.auth_headers().authorization == "Bearer one"
         file.write_text("two\n")
-        assert found.auth_headers().authorization == "Bearer one"
+        assert user.auth_headers().authorization == "Bearer one"
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 61)
-        assert found.auth_headers().authorization == "Bearer two"
+        assert user.auth_headers().authorization == "Bearer two"
 
     @pytest.mark.parametrize("content", [None, b"", b"\xff"])
     def test_no_token_in_it(self, tmp_path: Path, content: bytes | None) -> None:
@@ -105,21 +105,21 @@ class TestPlugin:
         runs = tmp_path / "runs"
         body = f"echo run >> {runs}\n"
         body += self.answer(token="t", expirationTimestamp="2001-01-01T00:00:00.123456789Z")
-        found = credentials.from_kubeconfig_user(self.entry(tmp_path, body), SERVER)
-        found.auth_headers()
-        found.auth_headers()
+        user = credentials.from_kubeconfig_user(self.entry(tmp_path, body), SERVER)
+        user.auth_headers()
+        user.auth_headers()
         assert runs.read_text() == "run\n"  # it came like that: a clock may be wrong
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 6)
-        found.auth_headers()
+        user.auth_headers()
         assert runs.read_text() == "run\nrun\n"
 
     def test_it_runs_once_for_a_valid_token(self, tmp_path: Path) -> None:
         runs = tmp_path / "runs"
         end = "2101-01-01T00:00:00+02:00"
         body = f"echo run >> {runs}\n" + self.answer(token="t", expirationTimestamp=end)
-        found = credentials.from_kubeconfig_user(self.entry(tmp_path, body), SERVER)
-        assert [found.auth_headers().authorization for _ in range(3)] == ["Bearer t"] * 3
+        user = credentials.from_kubeconfig_user(self.entry(tmp_path, body), SERVER)
+        assert [user.auth_headers().authorization for _ in range(3)] == ["Bearer t"] * 3
         assert runs.read_text() == "run\n"
 
     def test_it_receives_the_clusters_information(self, tmp_path: Path) -> None:
@@ -227,16 +227,16 @@ class TestRenewal:
             got.append(1)
             return credentials.AuthHeaders(f"Bearer {len(got)}")
 
-        found = credentials.Credentials(source, renewable=True)
-        first = found.auth_headers()
-        assert found.renew(first)
-        assert found.renew(first)  # another thread, with the same refusal
-        assert found.auth_headers().authorization == "Bearer 2"
+        renewable = credentials.Credentials(source, renewable=True)
+        first = renewable.auth_headers()
+        assert renewable.renew(first)
+        assert renewable.renew(first)  # another thread, with the same refusal
+        assert renewable.auth_headers().authorization == "Bearer 2"
         assert len(got) == 2
 
     def test_a_token_of_the_kubeconfig_is_not_renewed(self) -> None:
-        found = credentials.from_kubeconfig_user({"token": "t"}, SERVER)
-        assert not found.renew(found.auth_headers())
+        user = credentials.from_kubeconfig_user({"token": "t"}, SERVER)
+        assert not user.renew(user.auth_headers())
 
 
 class TestEnd:
@@ -289,19 +289,19 @@ class TestWords:
         monkeypatch.setattr(plugin_messages, "_LIVE", 0.1)
         go = tmp_path / "go"
         body = f"echo 'enter CODE' >&2\nwhile [ ! -e {go} ]; do sleep 0.05; done\n{self.TOKEN}"
-        found = credentials.from_kubeconfig_user(self.entry(tmp_path, body), SERVER)
-        thread = threading.Thread(target=found.auth_headers)
+        user = credentials.from_kubeconfig_user(self.entry(tmp_path, body), SERVER)
+        thread = threading.Thread(target=user.auth_headers)
         thread.start()
-        said = ""
+        printed = ""
         deadline = time.monotonic() + 10
-        while "CODE" not in said and time.monotonic() < deadline:
-            said += capsys.readouterr().err
+        while "CODE" not in printed and time.monotonic() < deadline:
+            printed += capsys.readouterr().err
             time.sleep(0.02)
         assert thread.is_alive()
         go.touch()
         thread.join(10)
-        assert said == "enter CODE\n"
-        assert found.auth_headers().authorization == "Bearer t"
+        assert printed == "enter CODE\n"
+        assert user.auth_headers().authorization == "Bearer t"
 
     def test_completion_does_not_pass_them_on(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]

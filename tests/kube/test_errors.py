@@ -38,12 +38,12 @@ def status(message: str, reason: str = "") -> bytes:
     ],
 )
 def test_a_status_has_its_error(code: int, kind: type[FluidModelError], exit_code: int) -> None:
-    found = error_from_response(code, status("words of the server", "Reason"), "cannot do it")
-    assert type(found) is kind
-    assert found.exit_code == exit_code
-    assert found.message == "cannot do it"
-    if isinstance(found, KubeError):
-        assert (found.status, found.api_reason, found.reason) == (
+    error = error_from_response(code, status("words of the server", "Reason"), "cannot do it")
+    assert type(error) is kind
+    assert error.exit_code == exit_code
+    assert error.message == "cannot do it"
+    if isinstance(error, KubeError):
+        assert (error.status, error.api_reason, error.reason) == (
             code,
             "Reason",
             "words of the server",
@@ -64,9 +64,9 @@ def test_a_status_has_its_error(code: int, kind: type[FluidModelError], exit_cod
     ],
 )
 def test_bodies_that_are_no_status(body: bytes, why: str) -> None:
-    found = error_from_response(403, body, "cannot do it")
-    assert isinstance(found, ForbiddenError)
-    assert found.reason == why
+    error = error_from_response(403, body, "cannot do it")
+    assert isinstance(error, ForbiddenError)
+    assert error.reason == why
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ def test_bodies_that_are_no_status(body: bytes, why: str) -> None:
     ],
 )
 def test_a_webhook_that_is_down(message: str) -> None:
-    found = error_from_response(500, status(message, "InternalError"), "cannot apply Dataset demo")
-    assert "the admission webhook validate.fluid.io does not respond" in found.reason
-    assert "webhookconfigurations" in found.hint
+    error = error_from_response(500, status(message, "InternalError"), "cannot apply Dataset demo")
+    assert "the admission webhook validate.fluid.io does not respond" in error.reason
+    assert "webhookconfigurations" in error.hint
 
 
 def test_a_webhooks_refusal_is_quoted() -> None:
     message = 'admission webhook "policy.example" denied the request: no models on Fridays'
-    found = error_from_response(403, status(message, "Forbidden"), "cannot apply Dataset demo")
-    assert found.reason == message
+    error = error_from_response(403, status(message, "Forbidden"), "cannot apply Dataset demo")
+    assert error.reason == message

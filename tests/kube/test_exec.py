@@ -78,8 +78,8 @@ class Upgraded:
                 f"Sec-WebSocket-Accept: {digest}\r\n"
                 "Sec-WebSocket-Protocol: v4.channel.k8s.io\r\n\r\n".encode()
             )
-            for each in self.frames:
-                peer.sendall(each)
+            for frame in self.frames:
+                peer.sendall(frame)
             self.done.wait(0.6 if not self.frames else 0)
 
     def header(self, name: str) -> list[str]:
@@ -91,15 +91,15 @@ class Upgraded:
 @contextmanager
 def upgraded(*frames: bytes, certificate: Path | None = None) -> Iterator[Upgraded]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        found = Upgraded(frames, listener.getsockname()[1])
+        server = Upgraded(frames, listener.getsockname()[1])
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
             listener = context.wrap_socket(listener, server_side=True)
-        thread = threading.Thread(target=found.answer, args=(listener,), daemon=True)
+        thread = threading.Thread(target=server.answer, args=(listener,), daemon=True)
         thread.start()
-        yield found
-        found.done.set()
+        yield server
+        server.done.set()
         thread.join(5)
 
 
@@ -168,7 +168,7 @@ class TestProxies:
 
     def client(self, scheme: str, proxy: Proxy, certificate: Path, **flags: Any) -> Client:
         # The certificate is for its name and for 127.0.0.1.
-        known = {"certificate_authority": str(certificate), **flags}
+        all_flags = {"certificate_authority": str(certificate), **flags}
         if proxy.password:
             scheme += "://" + proxy.password + "@"
         else:
@@ -177,7 +177,7 @@ class TestProxies:
             ConfigFlags(
                 server="https://kubernetes.example:6443",
                 proxy_url=f"{scheme}127.0.0.1:{proxy.port}",
-                **known,
+                **all_flags,
             )
         )
 
@@ -186,10 +186,10 @@ class TestProxies:
         large = [frame(OUT, b"x" * 60000)] * 20
         with upgraded(*large, ended(status="Success"), certificate=certificate) as server:
             proxy.target = server.port
-            found = execs.exec_command(
+            result = execs.exec_command(
                 self.client(scheme, proxy, certificate), "ns", "p", "c", ["true"]
             )
-        assert found.stdout == "x" * 60000 * 20
+        assert result.stdout == "x" * 60000 * 20
         assert proxy.requests == ["kubernetes.example:6443"]
 
     def test_with_a_login(self, way: tuple[str, Proxy], certificate: Path) -> None:
@@ -273,15 +273,15 @@ class TestComingAgain:
 
 
 @pytest.mark.parametrize(
-    ("frames", "words"),
+    ("frames", "message"),
     [
         ([frame(OUT, b"half")], "lost"),
         ([ended(status="Failure", message="container not found")], "container not found"),
         ([frame(STATUS, b"no json")], "the stream ended early"),
     ],
 )
-def test_an_end_without_an_exit_code_is_no_success(frames: list[bytes], words: str) -> None:
-    with upgraded(*frames) as server, pytest.raises(FluidModelError, match=words) as caught:
+def test_an_end_without_an_exit_code_is_no_success(frames: list[bytes], message: str) -> None:
+    with upgraded(*frames) as server, pytest.raises(FluidModelError, match=message) as caught:
         run(server)
     assert caught.value.message == "cannot run alluxio in pod p"
 

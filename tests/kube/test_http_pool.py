@@ -114,8 +114,8 @@ def test_threads_share_the_connections(dialer: Dialer, answers: list[HttpRespons
 
     dialer.server.respond = wait
     with ThreadPoolExecutor(several) as threads:
-        found = list(threads.map(lambda _: pool.send(request()).status, range(several)))
-    assert found == [200] * several
+        statuses = list(threads.map(lambda _: pool.send(request()).status, range(several)))
+    assert statuses == [200] * several
     assert len(dialer.made) == several
     assert len(pool._idle) == MAX_IDLE
 

@@ -52,8 +52,8 @@ class FakeClient:
     def list_objects(self, kind: Kind, _namespace: str, **_selectors: str) -> list[Object]:
         if kind != PODS:
             return []
-        found, self.log = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-        return [found] if found else []
+        state, self.log = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return [state] if state else []
 
     def pod_logs(self, _namespace: str, _name: str, _container: str, *, tail: int) -> str:
         return self.log

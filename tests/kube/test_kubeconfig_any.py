@@ -50,8 +50,8 @@ def refused(err: FluidModelError) -> None:
 @given(clusters=entries("clusters"), users=entries("users"), contexts=entries("contexts"))
 def test_any_content(tmp_path_factory: Any, clusters: Any, users: Any, contexts: Any) -> None:
     file = tmp_path_factory.getbasetemp() / "any-kubeconfig"
-    found = {"clusters": clusters, "users": users, "contexts": contexts, "current-context": "x"}
-    file.write_text(json.dumps(found))
+    document = {"clusters": clusters, "users": users, "contexts": contexts, "current-context": "x"}
+    file.write_text(json.dumps(document))
     for flags in ({}, {"server": "http://127.0.0.1:1"}, {"as_user": "a"}):
         try:
             # Without TLS nothing that a kubeconfig names is run or read.
@@ -72,13 +72,13 @@ _BUILT = st.builds(
 @given(address=st.text(max_size=30) | _BUILT)
 def test_any_address(address: str) -> None:
     try:
-        found = kubeconfig.server_from_entry({"server": address})
+        server_info = kubeconfig.server_from_entry({"server": address})
     except FluidModelError as err:
         refused(err)
         return
-    assert found.url.startswith(("http://", "https://"))
-    assert SECRET not in found.url
-    assert not found.url.endswith("/")
+    assert server_info.url.startswith(("http://", "https://"))
+    assert SECRET not in server_info.url
+    assert not server_info.url.endswith("/")
 
 
 @given(proxy=st.builds("{}://{}@{}{}".format, st.sampled_from(["http", "https", "socks5", "x"]),

@@ -47,10 +47,10 @@ def page(*items: Any) -> bytes:
 
 def test_only_what_is_marked() -> None:
     claims = {"spec": {"volumes": [{"persistentVolumeClaim": {"claimName": "a"}}]}}
-    found = list_decoder.decode_matching(
+    matching = list_decoder.decode_matching(
         page({"a": 1}, claims, {"labels": {"release": "b"}}), MARKS, "x"
     )
-    assert found == {
+    assert matching == {
         "metadata": {"continue": "x"},
         "items": [claims, {"labels": {"release": "b"}}],
     }
@@ -91,12 +91,12 @@ _JSON = st.recursive(
 
 @given(st.lists(st.dictionaries(st.text(max_size=3), _JSON, max_size=4), max_size=6))
 def test_the_same_as_parsing_all_and_looking_at_each(items: list[Any]) -> None:
-    wanted = [
+    expected = [
         item
         for item in items
         if any(mark in json.dumps(item, separators=(",", ":")).encode() for mark in MARKS)
     ]
-    assert list_decoder.decode_matching(page(*items), MARKS, "x")["items"] == wanted
+    assert list_decoder.decode_matching(page(*items), MARKS, "x")["items"] == expected
 
 
 def test_a_list_skips_objects_without_the_prefilter_and_follows_its_pages() -> None:
@@ -112,6 +112,9 @@ def test_a_list_skips_objects_without_the_prefilter_and_follows_its_pages() -> N
         return obj
 
     with serve(respond) as server:
-        found = client(server).list_objects(kinds.PODS, transform=keep, prefilter=(b'"marked"',))
+        objects = client(server).list_objects(kinds.PODS, transform=keep, prefilter=(b'"marked"',))
     assert seen == ["a", "c"]
-    assert [(obj["kind"], obj["metadata"]["name"]) for obj in found] == [("Pod", "a"), ("Pod", "c")]
+    assert [(obj["kind"], obj["metadata"]["name"]) for obj in objects] == [
+        ("Pod", "a"),
+        ("Pod", "c"),
+    ]

@@ -57,9 +57,9 @@ def store(*pods: dict[str, Any], port: dict[str, Any] | None = None, selector: A
 
 
 def with_port(name: str) -> dict[str, Any]:
-    found = pod("ready", conditions=READY)
-    found["spec"] = {"containers": [{}, {"ports": [{"name": name, "containerPort": 9999}]}]}
-    return found
+    obj = pod("ready", conditions=READY)
+    obj["spec"] = {"containers": [{}, {"ports": [{"name": name, "containerPort": 9999}]}]}
+    return obj
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(authority: Path) -> Iterator[Server]:
-    with serve(lambda _: json_response({}), certificate=authority) as found:
-        yield found
+    with serve(lambda _: json_response({}), certificate=authority) as tls_server:
+        yield tls_server
 
 
 def config(tmp_path: Path, url: str, authority: Path, **cluster: Any) -> Path:
@@ -142,8 +142,10 @@ class TestClientCertificate:
     @pytest.fixture
     def strict(self, authority: Path) -> Iterator[Server]:
         """A server that wants a certificate of its own authority."""
-        with serve(lambda _: json_response({}), certificate=authority, clients=authority) as found:
-            yield found
+        with serve(
+            lambda _: json_response({}), certificate=authority, clients=authority
+        ) as tls_server:
+            yield tls_server
 
     def user(self, authority: Path) -> dict[str, Any]:
         pem = authority.read_text()
@@ -212,8 +214,8 @@ class TestClientCertificate:
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         monkeypatch.setattr("tempfile.tempdir", None)
         monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", spy)
-        known = transport.ServerInfo("https://k8s", authority.read_bytes())
-        transport.create_ssl_context(known, authority.read_bytes())
+        server_info = transport.ServerInfo("https://k8s", authority.read_bytes())
+        transport.create_ssl_context(server_info, authority.read_bytes())
         assert seen == [(0o600, 0o700)]
         assert list(tmp_path.iterdir()) == []
 
@@ -221,8 +223,8 @@ class TestClientCertificate:
 class TestProxy:
     @pytest.fixture
     def proxy(self, server: Server) -> Iterator[Proxy]:
-        with connect_proxy(server.server_port) as found:
-            yield found
+        with connect_proxy(server.server_port) as connect_server:
+            yield connect_server
 
     def test_of_the_environment(
         self, proxy: Proxy, authority: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -37,8 +37,8 @@ class Api:
             self.listed += 1
             return self.lists[min(self.listed, len(self.lists)) - 1]
         self.watched += 1
-        found = self.watches[min(self.watched, len(self.watches)) - 1]
-        return found.answer(asked, clean=not self.broken) if isinstance(found, Stream) else found
+        watch = self.watches[min(self.watched, len(self.watches)) - 1]
+        return watch.answer(asked, clean=not self.broken) if isinstance(watch, Stream) else watch
 
 
 def eventually(condition: Callable[[], Any]) -> None:
@@ -53,8 +53,8 @@ def closing() -> Iterator[list[Informer | Stream]]:
     """Feeds and streams to end with the test."""
     made: list[Informer | Stream] = []
     yield made
-    for each in made:
-        each.close() if isinstance(each, Informer) else each.end()
+    for closable in made:
+        closable.close() if isinstance(closable, Informer) else closable.end()
 
 
 def follow(kube: Client, closing: list[Informer | Stream], **selectors: str) -> Informer:
@@ -69,8 +69,8 @@ def names(feed: Informer) -> list[str]:
 
 
 def changes(feed: Informer, count: int) -> list[str]:
-    found = [feed.next_event(SOON) for _ in range(count)]
-    return [change.type if change else "none" for change in found]
+    events = [feed.next_event(SOON) for _ in range(count)]
+    return [change.type if change else "none" for change in events]
 
 
 def test_the_list_then_its_changes(closing: list[Informer | Stream]) -> None:

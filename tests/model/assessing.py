@@ -21,10 +21,10 @@ def assess(files: Files, path: str = "models/m") -> ModelAssessment:
 
 
 def error_texts(files: Files, path: str = "models/m") -> list[str]:
-    return [each.text for each in assess(files, path).errors]
+    return [issue.text for issue in assess(files, path).errors]
 
 
 def warning_texts(files: Files) -> list[str]:
-    found = assess(files)
-    assert found.errors == ()
-    return [each.text for each in found.warnings]
+    assessment = assess(files)
+    assert assessment.errors == ()
+    return [issue.text for issue in assessment.warnings]

@@ -192,7 +192,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("files", "text"), WRONG, ids=[text for _, text in WRONG])
 def test_what_no_engine_can_load(files: Files, text: str) -> None:
-    assert any(text in each for each in error_texts(files)), error_texts(files)
+    assert any(text in error for error in error_texts(files)), error_texts(files)
 
 
 # -- what is only said ---------------------------------------------------------------------------
@@ -234,7 +234,7 @@ DOUBTFUL = [
 
 @pytest.mark.parametrize(("files", "text"), DOUBTFUL, ids=[text for _, text in DOUBTFUL])
 def test_doubtful_leftovers_are_marked(files: Files, text: str) -> None:
-    assert any(text in each for each in warning_texts(files)), warning_texts(files)
+    assert any(text in warning for warning in warning_texts(files)), warning_texts(files)
 
 
 def lines_run(act: Callable[[], object]) -> int:
@@ -308,9 +308,9 @@ def test_a_snapshot_whose_links_were_followed_is_a_model(path: str) -> None:
 
 def test_a_hub_cache_with_copied_files_is_reported_as_duplicated() -> None:
     files = {**BLOBS, **REFS, **below(f"snapshots/{SHA}", MODEL)}
-    found = assess(files, TOP)
-    assert found.errors == ()
-    assert f"the model is in snapshots/{SHA}" in found.warnings[0].text
+    assessment = assess(files, TOP)
+    assert assessment.errors == ()
+    assert f"the model is in snapshots/{SHA}" in assessment.warnings[0].text
 
 
 def test_a_folder_called_blobs_is_no_hub_cache() -> None:

@@ -37,7 +37,7 @@ def test_whose_file_it_is(path: str, whose: str) -> None:
 
 
 def test_by_owner_with_what_would_have_to_go() -> None:
-    found = group_junk(
+    groups = group_junk(
         [
             ("config.json", 9),
             (".cache/huggingface/download/a.metadata", 1),
@@ -46,9 +46,9 @@ def test_by_owner_with_what_would_have_to_go() -> None:
             (".DS_Store", 100),
         ]
     )
-    assert [(each.owner, each.files, each.bytes) for each in found] == [
+    assert [(group.owner, group.files, group.bytes) for group in groups] == [
         ("a desktop's own", 1, 100),
         (HUB, 3, 6),
     ]
-    assert found[1].paths == (".cache/", "sub/.cache/")
-    assert found[1].example == ".cache/huggingface/download/a.metadata"
+    assert groups[1].paths == (".cache/", "sub/.cache/")
+    assert groups[1].example == ".cache/huggingface/download/a.metadata"

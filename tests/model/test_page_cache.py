@@ -31,9 +31,9 @@ def drop(path: Path) -> None:
 
 def share(model: Path) -> float:
     """The measured share of the files, between 0 and 1."""
-    found = measure_residency(model)
-    assert found is not None and found.total_bytes == sum(SIZES.values())
-    return found.bytes / found.total_bytes
+    residency = measure_residency(model)
+    assert residency is not None and residency.total_bytes == sum(SIZES.values())
+    return residency.bytes / residency.total_bytes
 
 
 def test_what_was_written_and_dropped_is_measured(model: Path) -> None:
@@ -50,10 +50,13 @@ def test_only_files_are_measured(model: Path) -> None:
     assert share(model) == 1, "a link to nothing is no file"
     (model / "config.json").unlink()
     os.mkfifo(model / "config.json")
-    found = measure_residency(model)
-    assert found is not None and found.total_bytes == sum(SIZES.values()) - SIZES["config.json"]
+    residency = measure_residency(model)
+    assert (
+        residency is not None
+        and residency.total_bytes == sum(SIZES.values()) - SIZES["config.json"]
+    )
 
 
 def test_a_directory_without_files_has_no_pages(tmp_path: Path) -> None:
-    found = measure_residency(tmp_path)
-    assert found is not None and (found.bytes, found.total_bytes) == (0, 0)
+    residency = measure_residency(tmp_path)
+    assert residency is not None and (residency.bytes, residency.total_bytes) == (0, 0)

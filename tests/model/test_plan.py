@@ -16,8 +16,8 @@ def plan(*paths: str, include: tuple[str, ...] = (), exclude: tuple[str, ...] = 
     return build_plan("o/m", "main", "c" * 40, files, include=include, exclude=exclude)
 
 
-def kept(found: StagingPlan) -> list[str]:
-    return [file.path for file in found.files]
+def selected_paths(staging_plan: StagingPlan) -> list[str]:
+    return [file.path for file in staging_plan.files]
 
 
 LLAMA = (
@@ -36,8 +36,8 @@ LLAMA = (
 
 
 def test_redundant_formats_are_skipped_if_there_are_safetensors() -> None:
-    found = plan(*LLAMA)
-    assert kept(found) == [
+    staging_plan = plan(*LLAMA)
+    assert selected_paths(staging_plan) == [
         "README.md",
         "config.json",
         "model-00001-of-00002.safetensors",
@@ -45,41 +45,44 @@ def test_redundant_formats_are_skipped_if_there_are_safetensors() -> None:
         "model.safetensors.index.json",
         "tokenizer.json",
     ]
-    assert found.bytes == 60 and found.bytes_skipped == 50
-    assert all(each.reason for each in found.skipped)
+    assert staging_plan.bytes == 60 and staging_plan.bytes_skipped == 50
+    assert all(file.reason for file in staging_plan.skipped)
 
 
 def test_without_safetensors_no_format_is_redundant() -> None:
-    assert kept(plan("config.json", "pytorch_model.bin")) == ["config.json", "pytorch_model.bin"]
-    assert kept(plan("model.gguf")) == ["model.gguf"]
+    assert selected_paths(plan("config.json", "pytorch_model.bin")) == [
+        "config.json",
+        "pytorch_model.bin",
+    ]
+    assert selected_paths(plan("model.gguf")) == ["model.gguf"]
 
 
 def test_safetensors_below_original_do_not_count_as_weights() -> None:
     paths = ("original/x.safetensors", "pytorch_model.bin")
-    assert kept(plan(*paths)) == sorted(paths)
+    assert selected_paths(plan(*paths)) == sorted(paths)
 
 
 def test_consolidated_weights_are_skipped_only_if_there_are_others() -> None:
     both = plan("consolidated.safetensors", "model-1.safetensors")
-    assert kept(both) == ["model-1.safetensors"]
-    assert kept(plan("consolidated.safetensors")) == ["consolidated.safetensors"]
+    assert selected_paths(both) == ["model-1.safetensors"]
+    assert selected_paths(plan("consolidated.safetensors")) == ["consolidated.safetensors"]
 
 
 def test_globs_of_the_user_replace_the_defaults() -> None:
-    assert kept(plan(*LLAMA, include=("*.bin", "original/"))) == [
+    assert selected_paths(plan(*LLAMA, include=("*.bin", "original/"))) == [
         "original/consolidated.00.pth",
         "original/params.json",
         "pytorch_model.bin",
     ]
-    assert "README.md" not in kept(plan(*LLAMA, exclude=("*.md",)))
-    assert len(kept(plan(*LLAMA, include=("*",)))) == len(LLAMA)
-    assert kept(plan(*LLAMA, include=("*.json",), exclude=("o*",)))[0] == "config.json"
+    assert "README.md" not in selected_paths(plan(*LLAMA, exclude=("*.md",)))
+    assert len(selected_paths(plan(*LLAMA, include=("*",)))) == len(LLAMA)
+    assert selected_paths(plan(*LLAMA, include=("*.json",), exclude=("o*",)))[0] == "config.json"
 
 
 def test_junk_is_left_out_unless_it_is_included() -> None:
     tree = ("config.json", ".DS_Store", "sub/.ipynb_checkpoints/x.json")
-    assert kept(plan(*tree)) == ["config.json"]
-    assert len(kept(plan(*tree, include=("*",)))) == len(tree)
+    assert selected_paths(plan(*tree)) == ["config.json"]
+    assert len(selected_paths(plan(*tree, include=("*",)))) == len(tree)
 
 
 @pytest.mark.parametrize(
@@ -97,8 +100,8 @@ def test_junk_is_left_out_unless_it_is_included() -> None:
 def test_a_note_has_the_reason_why_no_engine_can_load_the_plan(
     tree: tuple[str, ...], text: str
 ) -> None:
-    said = unloadable_note(plan(*tree))
-    assert (text in said) if text else said == ""
+    note = unloadable_note(plan(*tree))
+    assert (text in note) if text else note == ""
 
 
 def test_globs_that_leave_nothing_are_refused() -> None:
@@ -131,5 +134,7 @@ def test_the_hint_for_an_unusable_path_excludes_it(path: str) -> None:
         plan("ok", path, "okay")
     flag, glob, *_ = shlex.split(caught.value.hint.partition(", if ")[0])
     assert flag == "--exclude" and glob.isprintable()
-    assert kept(plan("ok", path, "okay", exclude=(glob,))) == ["ok", "okay"]
-    assert kept(plan("ok", path, include=("o*",))) == ["ok"], "what is not staged needs no name"
+    assert selected_paths(plan("ok", path, "okay", exclude=(glob,))) == ["ok", "okay"]
+    assert selected_paths(plan("ok", path, include=("o*",))) == ["ok"], (
+        "what is not staged needs no name"
+    )

@@ -100,11 +100,11 @@ _ENTRY = st.builds(entry, st.integers(-9, 1 << 65), st.integers(-9, 1 << 65))
 def test_any_json_is_a_header_or_refused(document: object) -> None:
     content = json.dumps(document).encode("utf-8", "surrogatepass")
     try:
-        found = parse_header(content)
+        header = parse_header(content)
     except BadHeaderError as err:
         assert "\n" not in str(err) and len(str(err)) < 300
         return
-    assert found.json_bytes == len(content) and found.data_bytes >= 0
+    assert header.json_bytes == len(content) and header.data_bytes >= 0
 
 
 @given(st.binary())

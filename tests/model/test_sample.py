@@ -22,11 +22,11 @@ def fetch(path: str, start: int, count: int) -> bytes:
 
 
 def test_small_files_and_heads_are_read() -> None:
-    found = read_sample(FILES, fetch)
-    assert set(found.texts) == {"config.json", "generation_config.json"}
-    assert set(found.headers) == {"model.safetensors"}
-    assert found.first_bytes == {"tokenizer.json": MODEL["tokenizer.json"]}
-    assert found.incomplete_reason == ""
+    result = read_sample(FILES, fetch)
+    assert set(result.texts) == {"config.json", "generation_config.json"}
+    assert set(result.headers) == {"model.safetensors"}
+    assert result.first_bytes == {"tokenizer.json": MODEL["tokenizer.json"]}
+    assert result.incomplete_reason == ""
 
 
 def test_a_long_header_is_read_to_its_end_and_no_further() -> None:
@@ -41,18 +41,18 @@ def test_a_long_header_is_read_to_its_end_and_no_further() -> None:
         return content_[start : start + count]
 
     size = 8 + len(text) + 2000
-    found = read_sample([SourceFile("a.safetensors", size)], counted)
-    head = found.headers["a.safetensors"]
+    result = read_sample([SourceFile("a.safetensors", size)], counted)
+    head = result.headers["a.safetensors"]
     assert not isinstance(head, str) and head.file_size == size
     assert len(asked) == 2 and sum(asked) == 8 + len(text)
 
 
 def test_a_header_that_is_longer_than_we_read_is_not_assessed() -> None:
     content = struct.pack("<Q", MAX_READ_BYTES + 1) + b"{" * 100_000
-    found = read_sample(
+    result = read_sample(
         [SourceFile("a.safetensors", 1 << 40)], lambda _, at, count: content[at : at + count]
     )
-    assert found.headers == {} and "0 of 1" in found.incomplete_reason
+    assert result.headers == {} and "0 of 1" in result.incomplete_reason
 
 
 def test_a_source_that_may_be_listed_and_not_read_is_asked_a_few_times() -> None:
@@ -62,15 +62,15 @@ def test_a_source_that_may_be_listed_and_not_read_is_asked_a_few_times() -> None
         asked.append(path)
         raise RangeReadError("AccessDenied")
 
-    found = read_sample([SourceFile(f"{n}.safetensors", 1000) for n in range(500)], denied)
-    assert "0 of 500" in found.incomplete_reason and "AccessDenied" in found.incomplete_reason
+    result = read_sample([SourceFile(f"{n}.safetensors", 1000) for n in range(500)], denied)
+    assert "0 of 500" in result.incomplete_reason and "AccessDenied" in result.incomplete_reason
     assert len(asked) < 20
 
 
 def test_a_file_that_comes_short_is_not_assessed() -> None:
-    found = read_sample(FILES, lambda path, start, count: fetch(path, start, count)[:-1])
-    assert (found.texts, found.headers) == ({}, {})
-    assert "bytes arrived of" in found.incomplete_reason
+    result = read_sample(FILES, lambda path, start, count: fetch(path, start, count)[:-1])
+    assert (result.texts, result.headers) == ({}, {})
+    assert "bytes arrived of" in result.incomplete_reason
 
 
 def test_an_endless_response_ends_at_the_timeout() -> None:
@@ -82,11 +82,11 @@ def test_an_endless_response_ends_at_the_timeout() -> None:
 
     began = time.monotonic()
     try:
-        found = read_sample(FILES, drips, time_limit=0.3)
+        result = read_sample(FILES, drips, time_limit=0.3)
     finally:
         stop.set()
     assert time.monotonic() - began < 5
-    assert "the time limit was reached" in found.incomplete_reason
+    assert "the time limit was reached" in result.incomplete_reason
 
 
 def test_requests_and_bytes_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,7 @@ NARROW = NodeCapacity(20 * GIB, 0, 20 * GIB)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "path", "room", "medium", "where", "why"),
+    ("requested", "path", "room", "medium", "where", "why"),
     [
         ("MEM", None, NARROW, "MEM", MEMORY_PATH, "--medium MEM"),
         ("SSD", None, ROOMY, "SSD", DISK_PATH, "--medium SSD"),
@@ -138,12 +138,12 @@ NARROW = NodeCapacity(20 * GIB, 0, 20 * GIB)
     ],
 )
 def test_the_medium_and_its_reason(
-    wanted: str, path: str | None, room: NodeCapacity | None, medium: str, where: str, why: str
+    requested: str, path: str | None, room: NodeCapacity | None, medium: str, where: str, why: str
 ) -> None:
-    found = choose_medium(wanted, path, 10 * GIB, JVM, 8 * GIB, room)
-    assert (found.type, found.path) == (medium, where)
+    chosen = choose_medium(requested, path, 10 * GIB, JVM, 8 * GIB, room)
+    assert (chosen.type, chosen.path) == (medium, where)
     if why == "22.0 GiB":
-        assert "memory does not fit beside the engine" in found.reason
-        assert "of 20.0 GiB free" in found.reason
+        assert "memory does not fit beside the engine" in chosen.reason
+        assert "of 20.0 GiB free" in chosen.reason
     else:
-        assert why in found.reason
+        assert why in chosen.reason

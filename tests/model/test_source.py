@@ -96,10 +96,10 @@ BAD = [
 
 @pytest.mark.parametrize(("text", "source", "uri", "model"), GOOD, ids=[row[0] for row in GOOD])
 def test_a_good_source(text: str, source: Source, uri: str | None, model: str | None) -> None:
-    found = parse_source(text)
-    assert found == source
-    assert found.uri == (uri or text)
-    assert found.model == (model or source.host)
+    parsed = parse_source(text)
+    assert parsed == source
+    assert parsed.uri == (uri or text)
+    assert parsed.model == (model or source.host)
 
 
 @pytest.mark.parametrize(("text", "why"), BAD, ids=[repr(row[0]) for row in BAD])
@@ -155,10 +155,10 @@ def test_what_was_meant_is_offered_with_the_command(text: str, source: str) -> N
         parse_source(text)
     assert f"did you mean {source}?" in caught.value.reason
     assert "s3://bucket/prefix, gs://" not in caught.value.reason, "no list of all forms"
-    words = shlex.split(caught.value.hint.partition(", or ")[0])
-    assert words[:3] == ["kubectl", "fluidmodel", "cache"]
-    assert parse_source(words[3]) == parse_source(source)
-    assert ("--to" in words) == (parse_source(source).scheme == "hf")
+    arguments = shlex.split(caught.value.hint.partition(", or ")[0])
+    assert arguments[:3] == ["kubectl", "fluidmodel", "cache"]
+    assert parse_source(arguments[3]) == parse_source(source)
+    assert ("--to" in arguments) == (parse_source(source).scheme == "hf")
 
 
 @pytest.mark.parametrize(
@@ -218,13 +218,13 @@ _ADDRESSES = st.builds(
 @given(st.one_of(st.text(), _ADDRESSES))
 def test_any_text_is_a_source_or_a_usage_error_and_what_is_recorded_reads_back(text: str) -> None:
     try:
-        found = parse_source(text)
+        parsed = parse_source(text)
     except UsageError as err:
         if "did you mean" in err.reason:  # what is offered is one, and the shell takes it as it is
             assert parse_source(shlex.split(err.hint.rpartition(", or ")[0])[3])
         return
-    assert parse_source(found.uri) == found
-    assert found.model
+    assert parse_source(parsed.uri) == parsed
+    assert parsed.model
 
 
 @given(
@@ -233,5 +233,5 @@ def test_any_text_is_a_source_or_a_usage_error_and_what_is_recorded_reads_back(t
     st.lists(st.from_regex(r"[A-Za-z0-9][\w.-]{0,12}", fullmatch=True), max_size=4),
 )
 def test_what_is_made_of_legal_parts_is_read(scheme: str, host: str, parts: list[str]) -> None:
-    found = parse_source(f"{scheme}://{host}/{'/'.join(parts)}")
-    assert (found.scheme, found.host, found.path) == (scheme, host, "/".join(parts))
+    parsed = parse_source(f"{scheme}://{host}/{'/'.join(parts)}")
+    assert (parsed.scheme, parsed.host, parsed.path) == (scheme, host, "/".join(parts))

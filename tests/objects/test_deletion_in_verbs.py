@@ -54,8 +54,8 @@ def test_doctor_reports_each_kind(kind: Kind) -> None:
     snapshot = b.healthy_snapshot()
     namespaced = kind.namespaced
     items = snapshot.objects[kind.resource]
-    found = [obj for obj in items if name in obj["metadata"]["name"]] if namespaced else []
-    terminating(found[0] if found else b.get_object(snapshot, kind, name, ""))
+    matches = [obj for obj in items if name in obj["metadata"]["name"]] if namespaced else []
+    terminating(matches[0] if matches else b.get_object(snapshot, kind, name, ""))
     assert code in b.found_codes(snapshot)
     assert b.run_checks(snapshot).verdict != "healthy"
 
@@ -73,10 +73,14 @@ def test_a_dataset_and_its_runtime_that_are_deleted_together_are_one_fault() -> 
     leaving = [(names.DATASETS, NAME), (names.ALLUXIO_RUNTIMES, NAME)]
     for kind, name in leaving:
         terminating(b.get_object(snapshot, kind, name))
-    (found,) = b.findings_of(snapshot, "FM217")
-    assert found.about == f"dataset {NS}/{NAME}"
-    assert found.cause.endswith("chat-decode-0 still mounts it")
-    seen = {each.object for each in found.evidence if each.location == "metadata.deletionTimestamp"}
+    (finding,) = b.findings_of(snapshot, "FM217")
+    assert finding.about == f"dataset {NS}/{NAME}"
+    assert finding.cause.endswith("chat-decode-0 still mounts it")
+    seen = {
+        evidence.object
+        for evidence in finding.evidence
+        if evidence.location == "metadata.deletionTimestamp"
+    }
     assert seen == {f"{kind.name.lower()} {NS}/{name}" for kind, name in leaving}
 
 
@@ -84,8 +88,8 @@ def test_what_was_deleted_just_now_is_no_longer_healthy() -> None:
     snapshot = b.healthy_snapshot()
     dataset = terminating(b.get_object(snapshot, names.DATASETS, NAME))
     dataset["metadata"]["deletionTimestamp"] = "2026-09-21T14:13:10Z"
-    (found,) = b.findings_of(snapshot, "FM217")
-    assert found.cause == "it is being deleted"
+    (finding,) = b.findings_of(snapshot, "FM217")
+    assert finding.cause == "it is being deleted"
     assert b.run_checks(snapshot).verdict == "warnings"
 
 
@@ -205,9 +209,9 @@ def facts() -> CacheInfo:
 
 @pytest.mark.parametrize("what", ["Dataset", "claim"])
 def test_pin_refuses_a_cache_that_is_being_deleted(what: str) -> None:
-    found = facts()
-    terminating((found.dataset if what == "Dataset" else found.claim) or {})
-    (finding,) = check_cache(Pin(found, {}))  # type: ignore[arg-type]
+    cache = facts()
+    terminating((cache.dataset if what == "Dataset" else cache.claim) or {})
+    (finding,) = check_cache(Pin(cache, {}))  # type: ignore[arg-type]
     assert finding.level == REFUSE and finding.even_if_pinned
     assert str(finding).startswith(
         f"the {what} {NAME} is being deleted: since {GONE}, held by pod chat-decode-0; try: "

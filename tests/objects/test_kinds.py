@@ -79,7 +79,7 @@ def test_the_value_at_a_path(path: tuple[str | int, ...], value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("obj", "found"),
+    ("obj", "objects"),
     [
         ({"x": [{"a": 1}, None, "s", {"b": 2}]}, [{"a": 1}, {"b": 2}]),
         ({"x": {"a": 1}}, []),
@@ -87,8 +87,8 @@ def test_the_value_at_a_path(path: tuple[str | int, ...], value: Any) -> None:
         (None, []),
     ],
 )
-def test_the_objects_in_a_list(obj: Any, found: list[Any]) -> None:
-    assert get_list(obj, "x") == found
+def test_the_objects_in_a_list(obj: Any, objects: list[Any]) -> None:
+    assert get_list(obj, "x") == objects
 
 
 @pytest.mark.parametrize("obj", [{}, {"metadata": None}, {"metadata": []}])

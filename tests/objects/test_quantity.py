@@ -114,8 +114,8 @@ def test_what_is_no_size_is_a_usage_error(text: str) -> None:
 @given(st.text(max_size=12))
 def test_any_text_is_a_size_or_a_usage_error(text: str) -> None:
     try:
-        found = parse_size_flag(text, "--quota")
+        size = parse_size_flag(text, "--quota")
     except UsageError:
         return
-    assert found >= MIB
-    assert found % MIB == 0
+    assert size >= MIB
+    assert size % MIB == 0

@@ -17,7 +17,7 @@ GIB = 1 << 30
 
 def pod(name: str = "worker-0", *containers: dict[str, Any], **spec: Any) -> Object:
     listed = containers or ({"requests": {"memory": "8Gi"}}, {})
-    made = [{"name": f"c{i}", "resources": each} for i, each in enumerate(listed)]
+    made = [{"name": f"c{i}", "resources": resources} for i, resources in enumerate(listed)]
     return {"metadata": {"name": name}, "spec": {"containers": made, **spec}}
 
 
@@ -182,9 +182,9 @@ ADMISSIONS = [
 
 @pytest.mark.parametrize("row", ADMISSIONS, ids=lambda row: row.name)
 def test_quota_refusals_are_reported_with_their_numbers(row: Admission) -> None:
-    found = violations(row.demand, row.quotas, row.limit_ranges)
-    assert bool(found) is bool(row.refusal), found
-    assert row.refusal in "; ".join(found)
+    messages = violations(row.demand, row.quotas, row.limit_ranges)
+    assert bool(messages) is bool(row.refusal), messages
+    assert row.refusal in "; ".join(messages)
 
 
 def test_defaults_leave_the_pod_that_is_given_alone() -> None:

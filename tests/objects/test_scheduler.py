@@ -41,8 +41,8 @@ def node(name: str = "a", *taints: Object, cordoned: bool = False, **labels: str
 
 
 def container(ports: list[Object] | None = None, **requests: str) -> Object:
-    found: Object = {"name": "c", "resources": {"requests": requests}}
-    return {**found, "ports": ports} if ports else found
+    spec: Object = {"name": "c", "resources": {"requests": requests}}
+    return {**spec, "ports": ports} if ports else spec
 
 
 def pod(
@@ -88,7 +88,9 @@ def expression(key: str, operator: str, *values: str) -> Object:
 
 
 def obstacle_texts(one: Object, where: Object, *others: Object) -> list[str]:
-    return [each.text for each in SchedulerView([where], list(others)).obstacles(one, where)]
+    return [
+        obstacle.text for obstacle in SchedulerView([where], list(others)).obstacles(one, where)
+    ]
 
 
 TAINTS: dict[str, tuple[list[Object], list[Object], list[str]]] = {
@@ -135,8 +137,8 @@ TAINTS: dict[str, tuple[list[Object], list[Object], list[str]]] = {
 @pytest.mark.parametrize("case", TAINTS)
 def test_taints(case: str) -> None:
     taints, tolerations, against = TAINTS[case]
-    found = obstacle_texts(pod(tolerations=tolerations), node("a", *taints))
-    assert found == [f"untolerated taint {each}" for each in against]
+    texts = obstacle_texts(pod(tolerations=tolerations), node("a", *taints))
+    assert texts == [f"untolerated taint {taint}" for taint in against]
 
 
 class TestACordon:
@@ -300,21 +302,21 @@ class TestRoomBesideOthers:
             pod("small", container(memory="1Gi"), on="a"),
             pod("large", container(memory="60Gi"), on="a"),
         ]
-        [found] = SchedulerView([node()], others).obstacles(
+        [obstacle] = SchedulerView([node()], others).obstacles(
             pod("p", container(memory="50Gi")), node()
         )
-        assert found.text == (
+        assert obstacle.text == (
             "50.0 GiB of memory needed, 39.0 GiB free (ns/large, ns/small hold the rest)"
         )
-        assert (found.filter, found.subject) == (Filter.ROOM, "memory")
-        assert found.free == Decimal(39 << 30)
+        assert (obstacle.filter, obstacle.subject) == (Filter.ROOM, "memory")
+        assert obstacle.free == Decimal(39 << 30)
 
     def test_no_holder_is_named_for_what_the_node_never_had(self) -> None:
         holder = pod("large", container(memory="60Gi"), on="a")
-        [found] = SchedulerView([node()], [holder]).obstacles(
+        [obstacle] = SchedulerView([node()], [holder]).obstacles(
             pod("p", container(memory="101Gi")), node()
         )
-        assert found.text == "101.0 GiB of memory needed, 40.0 GiB free"
+        assert obstacle.text == "101.0 GiB of memory needed, 40.0 GiB free"
 
     @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
     def test_terminated_pods_use_no_resources(self, phase: str) -> None:
@@ -365,22 +367,22 @@ PORTS: dict[str, tuple[Object, Object, bool]] = {
 def test_ports_of_the_node(case: str) -> None:
     mine, theirs, fits = PORTS[case]
     other = pod("x", container([theirs]), on="a")
-    found = obstacle_texts(pod("p", container([mine])), node(), other)
-    assert found == ([] if fits else ["port 20000 is in use by ns/x"])
+    texts = obstacle_texts(pod("p", container([mine])), node(), other)
+    assert texts == ([] if fits else ["port 20000 is in use by ns/x"])
 
 
 def test_ports_of_a_sidecar_count_and_of_an_init_container_do_not() -> None:
     sidecar = {**container([port(1)]), "restartPolicy": "Always"}
     one = pod("p", container([port(2)]), initContainers=[sidecar, container([port(3)])])
-    assert [each[0] for each in host_ports(one)] == [1, 2]
+    assert [used[0] for used in host_ports(one)] == [1, 2]
 
 
 def test_many_ports_are_one_obstacle_with_its_holders() -> None:
-    wanted = [port(n) for n in range(20000, 20005)]
-    others = [pod("x", container(wanted[:3]), on="a"), pod("y", container(wanted[3:]), on="a")]
-    [found] = SchedulerView([node()], others).obstacles(pod("p", container(wanted)), node())
-    assert found.text == "ports 20000, 20001, 20002 and 2 more are in use by ns/x, ns/y"
-    assert [each["metadata"]["name"] for each in found.holders] == ["x", "y"]
+    ports = [port(n) for n in range(20000, 20005)]
+    others = [pod("x", container(ports[:3]), on="a"), pod("y", container(ports[3:]), on="a")]
+    [obstacle] = SchedulerView([node()], others).obstacles(pod("p", container(ports)), node())
+    assert obstacle.text == "ports 20000, 20001, 20002 and 2 more are in use by ns/x, ns/y"
+    assert [holder["metadata"]["name"] for holder in obstacle.holders] == ["x", "y"]
 
 
 class TestVolumes:
@@ -402,7 +404,7 @@ class TestVolumes:
 
     def against(self, where: Object, claim: Object, volume: Object) -> list[str]:
         view = SchedulerView([where], [], [claim], [volume])
-        return [each.text for each in view.obstacles(self.POD, where)]
+        return [obstacle.text for obstacle in view.obstacles(self.POD, where)]
 
     def test_a_volume_of_other_nodes(self) -> None:
         assert self.against(node(zone="y"), self.CLAIM, self.VOLUME) == [
@@ -493,8 +495,8 @@ OTHERS: dict[str, tuple[Object, Object, str]] = {
 def test_affinity_between_pods(case: str) -> None:
     one, other, against = OTHERS[case]
     nodes = [node("a", zone="z"), node("b", zone="z")]
-    found = SchedulerView(nodes, [other]).obstacles_by_node(one)["a"]
-    assert [each.text for each in found] == ([against] if against else [])
+    obstacles = SchedulerView(nodes, [other]).obstacles_by_node(one)["a"]
+    assert [obstacle.text for obstacle in obstacles] == ([against] if against else [])
 
 
 def test_all_obstacles_of_a_pod_are_reported() -> None:
@@ -502,8 +504,8 @@ def test_all_obstacles_of_a_pod_are_reported() -> None:
     where = node("a", GPU_TAINT, cordoned=True)
     one = pod("p", container([port(7)], memory="1Ti"), nodeSelector={"disk": "ssd"}, nodeName="b")
     other = pod("x", container([port(7)]), on="a")
-    found = SchedulerView([where], [other]).obstacles(one, where)
-    assert [each.filter for each in found] == [
+    obstacles = SchedulerView([where], [other]).obstacles(one, where)
+    assert [obstacle.filter for obstacle in obstacles] == [
         Filter.CORDON,
         Filter.NAME,
         Filter.TAINT,

@@ -28,15 +28,15 @@ def node(*taints: Object, **more: Object) -> Object:
 @pytest.mark.parametrize("key", sorted(LEAVING))
 @pytest.mark.parametrize("effect", ["NoSchedule", "NoExecute"])
 def test_a_node_that_a_controller_is_removing(key: str, effect: str) -> None:
-    found = departure_of(node({"key": key, "value": "1700000000", "effect": effect}))
-    assert found is not None and found.certain
-    assert found.reason == f"{LEAVING[key]} (taint {key}=1700000000:{effect})"
+    departure = departure_of(node({"key": key, "value": "1700000000", "effect": effect}))
+    assert departure is not None and departure.certain
+    assert departure.reason == f"{LEAVING[key]} (taint {key}=1700000000:{effect})"
 
 
 def test_a_candidate_for_removal_is_not_certain() -> None:
     taint = {"key": "DeletionCandidateOfClusterAutoscaler", "effect": "PreferNoSchedule"}
-    found = departure_of(node(taint))
-    assert found is not None and not found.certain
+    departure = departure_of(node(taint))
+    assert departure is not None and not departure.certain
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_a_candidate_for_removal_is_not_certain() -> None:
     ],
 )
 def test_a_node_that_is_still_starting(key: str) -> None:
-    found = departure_of(node({"key": key, "effect": "NoSchedule"}))
-    assert found is not None and found.reason.startswith("it is still starting")
+    departure = departure_of(node({"key": key, "effect": "NoSchedule"}))
+    assert departure is not None and departure.reason.startswith("it is still starting")
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_a_node_that_is_still_starting(key: str) -> None:
     ],
 )
 def test_the_nodes_own_conditions(where: Object, why: str) -> None:
-    found = departure_of(where)
-    assert found is not None and found.certain and why in found.reason
+    departure = departure_of(where)
+    assert departure is not None and departure.certain and why in departure.reason
 
 
 @pytest.mark.parametrize(

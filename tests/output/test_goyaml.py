@@ -87,14 +87,14 @@ def is_scalar(text: str) -> bool:
 def test_plain_scalars_are_read_as_kubectl_reads_them(drawn: list[str]) -> None:
     listed = [text for text in [*SPELLINGS, *drawn] if is_scalar(text)]
     ours = goyaml.load_yaml("".join(f"- {text}\n" for text in listed))
-    kept = [
+    pairs = [
         (text, value) for text, value in zip(listed, ours, strict=True) if numbers_of_json(value)
     ]
-    lines = "".join(f"- {text}\n" for text, _ in kept)
+    lines = "".join(f"- {text}\n" for text, _ in pairs)
     theirs = read_with_kubectl(f"{HEAD}values:\n{lines}")["values"]
     wrong = [
         (text, mine, other)
-        for (text, mine), other in zip(kept, theirs, strict=True)
+        for (text, mine), other in zip(pairs, theirs, strict=True)
         if not same(mine, other)
     ]
     assert not wrong
@@ -105,9 +105,9 @@ def test_plain_scalars_are_read_as_kubectl_reads_them(drawn: list[str]) -> None:
 def test_a_string_that_we_write_is_that_string_to_kubectl(drawn: list[str]) -> None:
     strings = [*SPELLINGS, *drawn]
     document = {**yaml.safe_load(HEAD), "values": strings, "keys": dict.fromkeys(strings, 1)}
-    found = read_with_kubectl(to_yaml(document))
-    assert found["values"] == strings
-    assert set(found["keys"]) == set(strings)
+    read = read_with_kubectl(to_yaml(document))
+    assert read["values"] == strings
+    assert set(read["keys"]) == set(strings)
     assert read_with_kubectl(to_json(document))["values"] == strings
     written = "\n".join([HEAD + "values:", *emit.sequence_lines(strings, 2, 2), ""])
     assert read_with_kubectl(written)["values"] == strings
@@ -131,15 +131,15 @@ def test_a_number_that_we_write_keeps_its_value(values: list[Any]) -> None:
         to_yaml({**yaml.safe_load(HEAD), "values": values}),
         "\n".join([HEAD + "values:", *emit.sequence_lines(values, 2, 2), ""]),
     ):
-        found = read_with_kubectl(text)["values"]
-        wrong = [pair for pair in zip(values, found, strict=True) if not same(*pair)]
+        numbers = read_with_kubectl(text)["values"]
+        wrong = [pair for pair in zip(values, numbers, strict=True) if not same(*pair)]
         assert not wrong
 
 
 def test_a_command_is_text_as_any_other() -> None:
-    words = shell.command("kubectl", "get", shell.Operand("y"))
+    line = shell.command("kubectl", "get", shell.Operand("y"))
     for write in (to_yaml, to_json):
-        assert write({"command": words}) == write({"command": str(words)})
+        assert write({"command": line}) == write({"command": str(line)})
 
 
 def test_keys_are_text_as_in_json() -> None:
@@ -173,10 +173,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_is_too_much_is_refused_before_anything_is_built(name: str) -> None:
-    text, words = HOSTILE[name]
+    text, message = HOSTILE[name]
     tracemalloc.start()
     try:
-        with pytest.raises(goyaml.YamlLimitError, match=words):
+        with pytest.raises(goyaml.YamlLimitError, match=message):
             goyaml.load_yaml(text)
         _, most = tracemalloc.get_traced_memory()
     finally:

@@ -64,19 +64,19 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(time, "monotonic", found)
-    return found
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock)
+    return clock
 
 
 class TestLines:
     """Piped output."""
 
     def lines(self, stream: io.StringIO) -> list[str]:
-        found = stream.getvalue().splitlines()
+        lines = stream.getvalue().splitlines()
         stream.seek(0)
         stream.truncate()
-        return found
+        return lines
 
     def test_every_change_of_the_current_step_at_once(self, clock: Clock) -> None:
         stream = io.StringIO()
@@ -135,8 +135,8 @@ class TestLines:
             for problems in (("one",), ("one",), ("two", "one"), (), ("one",)):
                 view.update(replace(START, problems=problems))
                 clock.now += 1
-        found = [line for line in self.lines(stream) if line.startswith("problem")]
-        assert found == ["problem: one", "problem: two"]
+        problems = [line for line in self.lines(stream) if line.startswith("problem")]
+        assert problems == ["problem: one", "problem: two"]
 
     def test_server_messages_are_one_escaped_line(self, clock: Clock) -> None:
         stream = io.StringIO()
@@ -302,11 +302,11 @@ class TestTerminal:
         assert bool(re.search(r"\x1b\[[0-9;]*3[0-7]m", screen.text)) is color
 
     def test_markup_and_escapes_from_servers_are_plain_text(self) -> None:
-        words = "[bold]x[/bold] \x1b]0;title\x07"
+        hostile = "[bold]x[/bold] \x1b]0;title\x07"
         with terminal(120) as screen:
             with ProgressView(screen.stream) as view:
-                view.update(replace(START, problems=(words,)))
-                view.log(words)
+                view.update(replace(START, problems=(hostile,)))
+                view.log(hostile)
                 screen.wait_for("[bold]x[/bold] \\x1b]0;title\\x07")
         assert "\x1b]0" not in screen.text
 

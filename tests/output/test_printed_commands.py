@@ -44,12 +44,12 @@ def _template(node: ast.AST) -> str:
 
 
 def test_no_command_is_spelled_by_hand() -> None:
-    found = [
+    lines = [
         f"{path.relative_to(PACKAGE)}:{line}: {text}"
         for path in sorted(PACKAGE.rglob("*.py"))
         for line, text in spelled_commands(path.read_text())
     ]
-    assert found == []
+    assert lines == []
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ NASTY = st.one_of(WORDS, st.sampled_from(["$(touch p)", "`x`", "a'b", 'a"b', "~"
 @settings(max_examples=40)
 @given(st.lists(st.lists(NASTY, min_size=1, max_size=5), min_size=1, max_size=20))
 def test_a_shell_parses_the_words_that_were_quoted(lines: list[list[str]]) -> None:
-    found = run_commands_in_bash([shell.command("kubectl", *words) for words in lines])
-    assert [each.unexpected for each in found] == [[] for _ in lines]
-    assert [each.calls for each in found] == [[["kubectl", *words]] for words in lines]
+    runs = run_commands_in_bash([shell.command("kubectl", *words) for words in lines])
+    assert [run.unexpected for run in runs] == [[] for _ in lines]
+    assert [run.calls for run in runs] == [[["kubectl", *words]] for words in lines]
 
 
 @given(st.lists(NASTY, min_size=1, max_size=5))
@@ -41,8 +41,8 @@ def test_an_operand_is_never_a_flag() -> None:
 
 def test_an_environment_variables_value_is_one_shell_word() -> None:
     line = shell.command("kubectl", ("--from-literal=a;b=", EnvVariable("HIDDEN")))
-    [found] = run_commands_in_bash([line], HIDDEN="x y; $(touch p)")
-    assert found.calls == [["kubectl", "--from-literal=a;b=x y; $(touch p)"]]
+    [run] = run_commands_in_bash([line], HIDDEN="x y; $(touch p)")
+    assert run.calls == [["kubectl", "--from-literal=a;b=x y; $(touch p)"]]
     assert "x y" not in line
 
 
@@ -56,9 +56,9 @@ def test_commands_are_joined() -> None:
 def test_a_changed_value_keeps_its_quotes(arguments: list[str]) -> None:
     line = shell.chain(shell.command("kubectl", *arguments), shell.command("helm"))
     changed = line.map_values(lambda text: text.replace("x", "'"))
-    [found] = run_commands_in_bash([changed])
-    assert found.unexpected == []
-    assert found.calls == [["kubectl", *(w.replace("x", "'") for w in arguments)], ["helm"]]
+    [run] = run_commands_in_bash([changed])
+    assert run.unexpected == []
+    assert run.calls == [["kubectl", *(w.replace("x", "'") for w in arguments)], ["helm"]]
 
 
 def test_a_command_is_text_for_whoever_prints_it() -> None:

@@ -124,12 +124,12 @@ def test_what_is_not_pinned_by_hand_is_not_adopted(name: str) -> None:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 def test_a_pin_whose_record_was_lost_can_be_adopted_and_taken_back(obj: dict[str, Any]) -> None:
-    wanted = PinRequest("llama", "fluid.io/s-ns-a")
+    pin_request = PinRequest("llama", "fluid.io/s-ns-a")
     names_it = '"llama"' in str(obj).replace("'", '"')
     assume(not names_it)
     assume(any(c.role is Role.WORKER for c in open_graph(obj).components))
     try:
-        pinned = pin_graph(obj, wanted).object
+        pinned = pin_graph(obj, pin_request).object
     except FluidModelError:
         assume(False)
         raise

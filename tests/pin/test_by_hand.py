@@ -279,9 +279,9 @@ def test_a_missing_image_and_a_sidecar_without_mounts_are_reported() -> None:
         "metadata": {"name": "old"},
         "spec": {"services": {"W": worker}},
     }
-    said = "\n".join(pin_graph(obj, request()).remarks())
-    assert "component W names no image, without which operators from 1.5 refuse it" in said
-    assert "operators before 1.2 give the frontend sidecar no mounts" in said
+    remarks = "\n".join(pin_graph(obj, request()).remarks())
+    assert "component W names no image, without which operators from 1.5 refuse it" in remarks
+    assert "operators before 1.2 give the frontend sidecar no mounts" in remarks
 
 
 def deployment_request(model_cache: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]:

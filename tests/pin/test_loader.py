@@ -35,8 +35,8 @@ def pinned(obj: dict[str, Any], loader: str, **request: Any) -> PinResult:
 
 
 def main(obj: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = obj["spec"]["components"][0]["podTemplate"]["spec"]["containers"][0]
-    return found
+    container: dict[str, Any] = obj["spec"]["components"][0]["podTemplate"]["spec"]["containers"][0]
+    return container
 
 
 def variables(container: dict[str, Any]) -> dict[str, str]:
@@ -294,8 +294,8 @@ def test_default_removes_a_loader_and_keeps_the_pin() -> None:
 
 
 def limited(component: dict[str, Any], memory: str) -> dict[str, Any]:
-    found = component["podTemplate"]["spec"]["containers"][0]["resources"]["limits"]
-    found["memory"] = memory
+    limits = component["podTemplate"]["spec"]["containers"][0]["resources"]["limits"]
+    limits["memory"] = memory
     return component
 
 

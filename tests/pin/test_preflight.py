@@ -91,8 +91,8 @@ def findings(obj, cache=None, **options):
     )
 
 
-def messages(found, level):
-    return " | ".join(str(finding) for finding in found if finding.level == level)
+def messages(reported, level):
+    return " | ".join(str(finding) for finding in reported if finding.level == level)
 
 
 def test_nothing_wrong_finds_nothing():
@@ -364,12 +364,12 @@ def test_no_deadlock_where_old_pods_go_first(annotations):
 def test_a_replica_over_more_nodes_than_the_cache_has(gpus):
     """Also where its pods have GPUs enough on fewer nodes: that is not what it was made for."""
     cache = cache_info(nodes=[node("n0"), node("n1")])
-    found = findings(graph(worker(gpus=gpus, nodes=4)), cache)
+    reported = findings(graph(worker(gpus=gpus, nodes=4)), cache)
     assert (
         "component W spreads each replica over 4 nodes, and only 2 cache nodes suit it"
-        in messages(found, REFUSE)
+        in messages(reported, REFUSE)
     )
-    assert "gang scheduling may not prevent this" in messages(found, REFUSE)
+    assert "gang scheduling may not prevent this" in messages(reported, REFUSE)
     assert (
         messages(findings(graph(worker(gpus=gpus, nodes=4)), cache, preferred=True), REFUSE) == ""
     )
@@ -395,8 +395,8 @@ def test_no_deadlock_with_recreate_or_grove_or_a_free_node():
 
 def test_workers_that_roll_without_being_pinned_are_reported():
     obj = graph(worker("A"), worker("B"))
-    found = findings(obj, components=("A",))
-    assert "the operator also replaces B when one worker changes" in messages(found, WARN)
+    reported = findings(obj, components=("A",))
+    assert "the operator also replaces B when one worker changes" in messages(reported, WARN)
 
 
 def test_a_second_pod_template_is_reported():
@@ -407,9 +407,9 @@ def test_a_second_pod_template_is_reported():
 
 def test_unread_pods_turn_the_refusal_into_a_warning():
     cache = replace(cache_info(nodes=[node("n0"), node("n1")]), pods={"n0": [pod("other", gpus=8)]})
-    found = findings(graph(worker(gpus=8)), cache)
-    assert messages(found, REFUSE) == ""
-    assert "(checked 1 of 2)" in messages(found, WARN)
+    reported = findings(graph(worker(gpus=8)), cache)
+    assert messages(reported, REFUSE) == ""
+    assert "(checked 1 of 2)" in messages(reported, WARN)
 
 
 def test_packing_is_exact_where_largest_first_fails():
@@ -423,10 +423,10 @@ def test_an_unchanged_graph_has_no_deadlock():
     obj = graph(worker(gpus=8), kinds={"W": "Deployment"})
     done = pin_graph(obj, PinRequest("llama", KEY)).object
     again = PinRequest("llama", KEY)
-    found = run_preflight(
+    reported = run_preflight(
         PreflightContext(cache_info(pods=[pod(gpus=8)]), done, pin_graph(done, again), again)
     )
-    assert "wait forever" not in messages(found, REFUSE)
+    assert "wait forever" not in messages(reported, REFUSE)
 
 
 def test_a_pin_by_hand_is_warned_of_what_its_operator_will_refuse() -> None:
@@ -437,8 +437,8 @@ def test_a_pin_by_hand_is_warned_of_what_its_operator_will_refuse() -> None:
     )
     result = pin_graph(before, request)
     assert not result.changed
-    found = run_preflight(PreflightContext(cache_info(), before, result, request))
-    shown = [str(finding) for finding in found if finding.even_if_pinned]
+    reported = run_preflight(PreflightContext(cache_info(), before, result, request))
+    shown = [str(finding) for finding in reported if finding.even_if_pinned]
     assert shown == [
         f"component {name} names no image, without which operators from 1.5 refuse it"
         for name in ("Processor", "VllmWorker")

@@ -67,7 +67,7 @@ class Server:
 
 
 def options(**changes: Any) -> PinOptions:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "cache": "llama",
         "graphs": ("chat",),
         "filename": None,
@@ -79,7 +79,7 @@ def options(**changes: Any) -> PinOptions:
         "connection": ConfigFlags(),
         **changes,
     }
-    return PinOptions(**given)
+    return PinOptions(**fields)
 
 
 def no_watchdog(*_: Any) -> Callable[[], None]:

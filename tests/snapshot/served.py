@@ -45,7 +45,7 @@ class Cluster:
         for group, kinds in _SERVED.items():
             versions = self.versions.get(group, ["v1alpha1"])
             if asked.path == f"/apis/{group}":
-                return json_response({"versions": [{"version": each} for each in versions]})
+                return json_response({"versions": [{"version": version} for version in versions]})
             for version in versions:
                 if asked.path == f"/apis/{group}/{version}":
                     return json_response({"resources": [_entry(kind) for kind in kinds]})
@@ -59,15 +59,15 @@ class Cluster:
             custom = "." in kind.group and kind not in _SERVED.get(kind.group, ())
             if (kind.group, kind.plural) != (group, parts[-1]) or custom:
                 continue
-            found = [
+            objects = [
                 obj
                 for obj in self.objects
                 if obj["kind"] == kind.name and namespace in ("", namespace_of(obj))
             ]
             first = int(asked.query.get("continue", "0"))
-            last = min(first + self.page, len(found))
-            token = str(last) if last < len(found) else ""
-            return listed(*found[first:last], token=token)
+            last = min(first + self.page, len(objects))
+            token = str(last) if last < len(objects) else ""
+            return listed(*objects[first:last], token=token)
         return status(404, "404 page not found")
 
 

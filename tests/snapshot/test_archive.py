@@ -37,9 +37,9 @@ def archive(*entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
 
 
 def entry(name: str = NAME, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
-    found = tarfile.TarInfo(name)
-    found.type, found.linkname = kind, link
-    return found
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, link
+    return member
 
 
 def good() -> bytes:
@@ -92,7 +92,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
 @pytest.mark.parametrize("verb", ["doctor", "inspect"])
 @pytest.mark.parametrize("case", HOSTILE)
 def test_one_line_and_exit_code_1(case: str, verb: str, tmp_path: Path) -> None:
-    make, words = HOSTILE[case]
+    make, message = HOSTILE[case]
     path = tmp_path / "bundle.tar.gz"
     path.write_bytes(make())
     ended = run(verb, "--from-bundle", str(path))
@@ -100,8 +100,8 @@ def test_one_line_and_exit_code_1(case: str, verb: str, tmp_path: Path) -> None:
     assert ended.out == ""
     assert ended.err.count("\n") == 1
     assert ended.error.startswith(f"cannot read {path}: ")
-    assert words in ended.error
-    assert [each.name for each in tmp_path.iterdir()] == ["bundle.tar.gz"], "nothing is unpacked"
+    assert message in ended.error
+    assert [file.name for file in tmp_path.iterdir()] == ["bundle.tar.gz"], "nothing is unpacked"
 
 
 @pytest.mark.parametrize("verb", ["doctor", "inspect"])
@@ -149,7 +149,7 @@ def test_a_path_leads_nowhere(name: str, tmp_path: Path) -> None:
     ended = run("doctor", "demo", "-n", "models", "--from-bundle", str(path))
     assert ended.code == 0, ended.err
     assert "healthy" in ended.out
-    assert [each.name for each in tmp_path.iterdir()] == ["bundle.tar.gz"]
+    assert [file.name for file in tmp_path.iterdir()] == ["bundle.tar.gz"]
 
 
 def test_a_bare_snapshot_is_read_too(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class Work:
 def run(work: Work, count: int) -> list[int]:
     with AdaptiveExecutor() as crew:
         running = [crew.submit(work, value) for value in range(count)]
-        return [each.result() for each in running]
+        return [future.result() for future in running]
 
 
 def test_few_at_once_while_each_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_an_exception_is_raised_and_frees_its_connection(monkeypatch: pytest.Mon
 
     with AdaptiveExecutor() as crew:
         failing = [crew.submit(fail) for _ in range(5)]
-        for each in failing:
+        for future in failing:
             with pytest.raises(ValueError, match="no"):
-                each.result()
+                future.result()
         assert crew.submit(lambda: 7).result(timeout=10) == 7

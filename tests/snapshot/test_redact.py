@@ -180,10 +180,10 @@ def test_no_secret_of_an_object_stays(case: str) -> None:
 @pytest.mark.parametrize("case", TEXTS)
 def test_no_secret_of_a_text_stays(case: str) -> None:
     assert not gone(TEXTS[case]), "it was planted"
-    found = redact.redact_text(TEXTS[case])
-    assert gone(found), found
-    assert REDACTED in found
-    assert redact.redact_text(found) == found, "once is enough"
+    redacted = redact.redact_text(TEXTS[case])
+    assert gone(redacted), redacted
+    assert REDACTED in redacted
+    assert redact.redact_text(redacted) == redacted, "once is enough"
 
 
 PLAIN = (
@@ -231,8 +231,8 @@ def test_what_alluxio_prints_of_a_failed_mount_keeps_everything_but_the_keys() -
 
     region = entry("alluxio.underfs.s3.endpoint.region", "us-east-1")
     printed = region + entry("aws.secretKey", PLANTED) + "shared: false\n403 Forbidden:Forbidden"
-    kept = region + entry("aws.secretKey", REDACTED) + "shared: false\n403 Forbidden:Forbidden"
-    assert redact.redact_text(printed) == kept
+    expected = region + entry("aws.secretKey", REDACTED) + "shared: false\n403 Forbidden:Forbidden"
+    assert redact.redact_text(printed) == expected
 
 
 PIECES = [*"aS3 \n\\\"':=<>{}[]|-/@", "token", "value", "key", "password", "://", "is "]
@@ -276,20 +276,20 @@ def test_a_mebibyte_of_the_worst_case_is_redacted_within_seconds(name: str) -> N
 
 @given(st.lists(st.sampled_from([*PIECES, *SPOKEN.values()]), max_size=30).map("".join))
 def test_no_text_raises_and_twice_is_once(text: str) -> None:
-    found = redact.redact_text(text)
-    assert redact.redact_text(found) == found
+    redacted = redact.redact_text(text)
+    assert redact.redact_text(redacted) == redacted
 
 
 def test_an_annotation_without_secrets_stays_to_the_letter() -> None:
     note = '{ "v": 1,"components":{"decode": {"claim":"demo"}} }'
-    given = {"metadata": {"annotations": {"fluidmodel.io/pins": note}}}
-    assert redact.redact_object(given) == given
+    graph = {"metadata": {"annotations": {"fluidmodel.io/pins": note}}}
+    assert redact.redact_object(graph) == graph
 
 
 @given(junk.any_value)
-def test_nothing_odd_raises_and_twice_is_once(given: Any) -> None:
-    found = redact.redact_object(given)
-    assert repr(redact.redact_object(found)) == repr(found)  # NaN is not equal to itself
+def test_nothing_odd_raises_and_twice_is_once(data: Any) -> None:
+    redacted = redact.redact_object(data)
+    assert repr(redact.redact_object(redacted)) == repr(redacted)  # NaN is not equal to itself
 
 
 @pytest.mark.parametrize("name", sorted(cases.faults())[::3])

@@ -25,22 +25,22 @@ from tests.inventory import samples
 
 
 def test_look_ups() -> None:
-    found = samples.snapshot(*samples.cache(), namespace=None)
-    assert found.get(names.DATASETS, "demo", "default") is not None
-    assert found.get(names.DATASETS, "demo", "other") is None
-    assert found.get(kinds.NODES, "gpu-0", "anything") is not None
-    assert found.is_served(kinds.PODS) and not found.is_served(kinds.WEBHOOKS)
+    snapshot = samples.snapshot(*samples.cache(), namespace=None)
+    assert snapshot.get(names.DATASETS, "demo", "default") is not None
+    assert snapshot.get(names.DATASETS, "demo", "other") is None
+    assert snapshot.get(kinds.NODES, "gpu-0", "anything") is not None
+    assert snapshot.is_served(kinds.PODS) and not snapshot.is_served(kinds.WEBHOOKS)
 
 
 def test_what_was_not_read_is_not_known_to_be_absent() -> None:
     denied = ReadFailure("pods", "default", "forbidden", True)
-    found = samples.snapshot(read_failures=[denied], selectors={"nodes": "a=b"})
-    assert not found.was_read(kinds.PODS)
-    assert not found.was_read(kinds.PODS, "default")
-    assert found.was_read(kinds.PODS, "other")
-    assert not found.was_read(kinds.NODES), "only some were asked for"
-    assert found.was_read(kinds.PVCS)
-    assert not found.was_read(kinds.WEBHOOKS), "not asked for at all"
+    snapshot = samples.snapshot(read_failures=[denied], selectors={"nodes": "a=b"})
+    assert not snapshot.was_read(kinds.PODS)
+    assert not snapshot.was_read(kinds.PODS, "default")
+    assert snapshot.was_read(kinds.PODS, "other")
+    assert not snapshot.was_read(kinds.NODES), "only some were asked for"
+    assert snapshot.was_read(kinds.PVCS)
+    assert not snapshot.was_read(kinds.WEBHOOKS), "not asked for at all"
     assert str(denied) == "pods in namespace default: forbidden"
 
 
@@ -52,31 +52,33 @@ def test_events_of_an_object_and_not_of_its_namesake_before() -> None:
         )
         for uid in ("1", "2", "")
     ]
-    found = samples.snapshot(pod, *events)
-    assert [each["metadata"]["name"] for each in found.events_about(pod)] == ["e2", "e"]
-    assert len(found.events_by_name("Pod", "default", "p")) == 3
+    snapshot = samples.snapshot(pod, *events)
+    assert [event["metadata"]["name"] for event in snapshot.events_about(pod)] == ["e2", "e"]
+    assert len(snapshot.events_by_name("Pod", "default", "p")) == 3
 
 
 def test_what_is_added_is_found_though_looked_for_before() -> None:
-    found = samples.snapshot()
+    snapshot = samples.snapshot()
     pod = samples.pod("p")
     event = samples.make_object("Event", "e", involvedObject={"kind": "Pod", "name": "p"})
-    assert found.get(kinds.PODS, "p", "default") is None and not found.events_about(pod)
-    found.add(kinds.PODS, [pod])
-    found.add(kinds.EVENTS, [event])
-    assert found.get(kinds.PODS, "p", "default") == pod
-    assert found.events_about(pod) == [event]
+    assert snapshot.get(kinds.PODS, "p", "default") is None and not snapshot.events_about(pod)
+    snapshot.add(kinds.PODS, [pod])
+    snapshot.add(kinds.EVENTS, [event])
+    assert snapshot.get(kinds.PODS, "p", "default") == pod
+    assert snapshot.events_about(pod) == [event]
 
 
 def test_through_a_file_and_back() -> None:
-    found = samples.snapshot(
+    snapshot = samples.snapshot(
         *samples.cache(),
         read_failures=[ReadFailure("nodes", "", "no", True)],
         selectors={"nodes": "a"},
         logs={LogKey("a", "b", "c"): "d\n", LogKey("a", "b", "c", previous=True): "e"},
         command_outputs={CommandKey("a", "b", "alluxio fs ls -R /"): "y\n"},
     )
-    assert snapshot_from_document(json.loads(json.dumps(snapshot_to_document(found)))) == found
+    assert (
+        snapshot_from_document(json.loads(json.dumps(snapshot_to_document(snapshot)))) == snapshot
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,10 +106,10 @@ def test_what_is_no_snapshot(document: Any, message: str) -> None:
 def test_a_damaged_file_is_a_one_line_error(parts: dict[str, Any]) -> None:
     document = {**parts, "kind": "Snapshot", "apiVersion": "fluidmodel.io/v1"}
     try:
-        found = snapshot_from_document(document)
+        snapshot = snapshot_from_document(document)
     except FluidModelError:
         return
-    assert all(isinstance(obj, dict) for objects in found.objects.values() for obj in objects)
+    assert all(isinstance(obj, dict) for objects in snapshot.objects.values() for obj in objects)
 
 
 def test_all_rights_that_lack_are_one_line_and_each_failure_its_own() -> None:

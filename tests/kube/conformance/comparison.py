@@ -87,9 +87,9 @@ class Comparison:
         **cluster: Any,
     ) -> Path:
         """A kubeconfig of one context; its cluster is the TLS server, and trusts it."""
-        known = {"server": self.https.url, "certificate-authority": str(self.pki.root)}
-        known |= {key.replace("_", "-"): value for key, value in cluster.items()}
-        entry = {key: value for key, value in known.items() if value is not None}
+        fields = {"server": self.https.url, "certificate-authority": str(self.pki.root)}
+        fields |= {key.replace("_", "-"): value for key, value in cluster.items()}
+        entry = {key: value for key, value in fields.items() if value is not None}
         used = {"token": "of-the-user"} if user is None else dict(user)
         return self.write(
             name,
@@ -120,8 +120,8 @@ class Comparison:
             "command": str(script),
             "interactiveMode": "Never",
         }
-        given = {**entry, **fields}
-        return {"exec": {key: value for key, value in given.items() if value is not None}}
+        all_fields = {**entry, **fields}
+        return {"exec": {key: value for key, value in all_fields.items() if value is not None}}
 
     # -- what is compared --------------------------------------------------------------------
 
@@ -139,16 +139,16 @@ class Comparison:
         self, kubectl: str, ours: str, *flags: str, arrives: bool = False, **environment: str
     ) -> Outcome:
         """Neither gets through: kubectl says what one pattern says, and we the other."""
-        expected, found = self.both(flags, environment)
+        expected, result = self.both(flags, environment)
         assert not expected.worked, "kubectl gets through"
         assert re.search(kubectl, expected.message), expected.message
-        assert not found.worked, "we get through"
-        assert re.search(ours, found.message), found.message
-        assert "\n" not in found.message
-        assert bool(expected.requests) is bool(found.requests) is arrives
-        assert found.requests[:1] == expected.requests[:1]
-        assert found.proxied[:1] == expected.proxied[:1]
-        return found
+        assert not result.worked, "we get through"
+        assert re.search(ours, result.message), result.message
+        assert "\n" not in result.message
+        assert bool(expected.requests) is bool(result.requests) is arrives
+        assert result.requests[:1] == expected.requests[:1]
+        assert result.proxied[:1] == expected.proxied[:1]
+        return result
 
     def both(
         self, flags: tuple[str, ...], environment: Mapping[str, str]
@@ -185,8 +185,10 @@ class Comparison:
         return self.folder / "runs"
 
     def environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
-        return {**kept, "HOME": str(self.folder), **more}
+        inherited = {
+            name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ
+        }
+        return {**inherited, "HOME": str(self.folder), **more}
 
     def _forget(self) -> None:
         script, wants = list(self.https.script), self.https.wants
@@ -206,8 +208,8 @@ class Comparison:
             worked=worked,
             message=message,
             requests=(*self.https.requests, *self.http.requests),
-            proxied=tuple(each for proxy in self.proxies for each in proxy.requests),
-            logins=tuple(each for proxy in self.proxies for each in proxy.logins),
+            proxied=tuple(request for proxy in self.proxies for request in proxy.requests),
+            logins=tuple(login for proxy in self.proxies for login in proxy.logins),
             runs=len(self._runs.read_text().splitlines()) if self._runs.exists() else 0,
         )
 

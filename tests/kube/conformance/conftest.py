@@ -20,14 +20,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> pki.Authority:
 @pytest.fixture(scope="session")
 def https(authority: pki.Authority) -> Iterator[Recorder]:
     """An API server; its certificate is issued by an intermediate, which it sends along."""
-    with record(authority.server, authority.root) as found:
-        yield found
+    with record(authority.server, authority.root) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def http() -> Iterator[Recorder]:
-    with record() as found:
-        yield found
+    with record() as server:
+        yield server
 
 
 @pytest.fixture

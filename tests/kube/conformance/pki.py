@@ -66,9 +66,9 @@ def make(folder: Path) -> Authority:
     client = issue(CLIENT, root)
 
     def file(name: str, *parts: bytes) -> Path:
-        found = folder / name
-        found.write_bytes(b"".join(parts))
-        return found
+        path = folder / name
+        path.write_bytes(b"".join(parts))
+        return path
 
     return Authority(
         root=file("root.pem", root.pem),

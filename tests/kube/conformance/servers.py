@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _common_name(self) -> str:
         shown = getattr(self.connection, "getpeercert", dict)() or {}
-        pairs = [pair for each in shown.get("subject", ()) for pair in each]
+        pairs = [pair for attributes in shown.get("subject", ()) for pair in attributes]
         return dict(pairs).get("commonName", "")
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:

@@ -16,8 +16,8 @@ def test_kubectl_is_the_real_one() -> None:
     printed = subprocess.run(
         [kubectl_path(), "version", "--client", "-o", "json"], capture_output=True, check=True
     ).stdout
-    found = json.loads(printed)["clientVersion"]
-    assert (int(found["major"]), int(found["minor"])) >= (1, 36), found["gitVersion"]
+    document = json.loads(printed)["clientVersion"]
+    assert (int(document["major"]), int(document["minor"])) >= (1, 36), document["gitVersion"]
 
 
 def test_nothing_names_a_server(comparison: Comparison) -> None:

@@ -14,14 +14,14 @@ from tests.kube.conformance.pki import CLIENT
 
 def named(**entries: Any) -> dict[str, Any]:
     """`cluster_x={…}` and the like, as the lists of a kubeconfig."""
-    found: dict[str, Any] = {"apiVersion": "v1", "kind": "Config"}
+    document: dict[str, Any] = {"apiVersion": "v1", "kind": "Config"}
     for key, value in entries.items():
         part, _, name = key.partition("_")
         if part == "current":
-            found["current-context"] = value
+            document["current-context"] = value
         else:
-            found.setdefault(f"{part}s", []).append({"name": name, part: value})
-    return found
+            document.setdefault(f"{part}s", []).append({"name": name, part: value})
+    return document
 
 
 class TestLists:
@@ -30,7 +30,7 @@ class TestLists:
         return {"server": comparison.https.url, "certificate-authority": str(comparison.pki.root)}
 
     def listed(self, *files: Path | str) -> str:
-        return os.pathsep.join(str(each) for each in files)
+        return os.pathsep.join(str(file) for file in files)
 
     def test_the_first_of_each_name_counts(
         self, comparison: Comparison, cluster: dict[str, Any]
@@ -196,9 +196,9 @@ class TestContent:
         ids=lambda value: value if isinstance(value, str) else type(value).__name__,
     )
     def test_of_a_user(self, comparison: Comparison, field: str, value: Any) -> None:
-        found = self.written(comparison)
-        found["users"].append({"name": "unused", "user": {field: value}})
-        comparison.write(".kube/config", found)
+        document = self.written(comparison)
+        document["users"].append({"name": "unused", "user": {field: value}})
+        comparison.write(".kube/config", document)
         message = comparison.assert_refused(
             "error loading config file", f"{field}.* of the user 'unused'"
         ).message
@@ -218,16 +218,16 @@ class TestContent:
         ids=str,
     )
     def test_of_a_cluster(self, comparison: Comparison, field: str, value: Any) -> None:
-        found = self.written(comparison)
-        found["clusters"].append({"name": "unused", "cluster": {field: value}})
-        comparison.write(".kube/config", found)
+        document = self.written(comparison)
+        document["clusters"].append({"name": "unused", "cluster": {field: value}})
+        comparison.write(".kube/config", document)
         comparison.assert_refused("error loading config file", f"{field}.* of the cluster 'unused'")
 
     @pytest.mark.parametrize("part", ["clusters", "users", "contexts"])
     def test_a_duplicate_name(self, comparison: Comparison, part: str) -> None:
-        found = self.written(comparison)
-        found[part] *= 2
-        comparison.write(".kube/config", found)
+        document = self.written(comparison)
+        document[part] *= 2
+        comparison.write(".kube/config", document)
         comparison.assert_refused("duplicate name", f"two {part} with the name")
 
     @pytest.mark.parametrize("change", [{"kind": "Pod"}, {"apiVersion": "v2"}, {"clusters": {}}])
@@ -238,16 +238,16 @@ class TestContent:
         )
 
     def test_nothing_but_the_lists(self, comparison: Comparison) -> None:
-        found = self.written(comparison)
-        comparison.write(".kube/config", {**found, "apiVersion": None, "kind": None})
+        document = self.written(comparison)
+        comparison.write(".kube/config", {**document, "apiVersion": None, "kind": None})
         comparison.assert_same_request()
 
     def test_unknown_fields(self, comparison: Comparison) -> None:
-        found = self.written(comparison)
-        found["users"][0]["user"] |= {"colour": 7, "Token": "x"}
-        found["preferences"] = {"colors": True}
-        found["extensions"] = [{"name": "x", "extension": {"a": 1}}]
-        comparison.write(".kube/config", found)
+        document = self.written(comparison)
+        document["users"][0]["user"] |= {"colour": 7, "Token": "x"}
+        document["preferences"] = {"colors": True}
+        document["extensions"] = [{"name": "x", "extension": {"a": 1}}]
+        comparison.write(".kube/config", document)
         comparison.assert_same_request()
 
     def test_nulls_are_nothing(self, comparison: Comparison) -> None:
@@ -263,8 +263,8 @@ class TestContent:
         comparison.assert_same_request()
 
     def test_texts_that_yaml_parses_as_times(self, comparison: Comparison) -> None:
-        found = self.written(comparison)
-        text = str(comparison.write(".kube/config", found).read_text())
+        document = self.written(comparison)
+        text = str(comparison.write(".kube/config", document).read_text())
         text = text.replace("token: of-the-user", "token: 2026-01-02")
         comparison.write(".kube/config", text)
         assert comparison.assert_same_request().header("authorization") == ["Bearer 2026-01-02"]
@@ -288,8 +288,8 @@ class TestContent:
     def written(self, comparison: Comparison) -> dict[str, Any]:
         import yaml
 
-        found: dict[str, Any] = yaml.safe_load(comparison.config().read_text())
-        return found
+        document: dict[str, Any] = yaml.safe_load(comparison.config().read_text())
+        return document
 
 
 class TestAddress:
@@ -327,8 +327,8 @@ class TestAddress:
     @pytest.mark.parametrize("more", [{}, {"insecure_skip_tls_verify": True}, "ca"], ids=str)
     def test_without_a_scheme_it_is_plain_http(self, comparison: Comparison, more: Any) -> None:
         """Whatever else the entry says; and so no token is sent."""
-        known = {"certificate_authority": str(comparison.pki.root)} if more == "ca" else more
-        comparison.plain(server=comparison.http.url.removeprefix("http://"), **known)
+        more_flags = {"certificate_authority": str(comparison.pki.root)} if more == "ca" else more
+        comparison.plain(server=comparison.http.url.removeprefix("http://"), **more_flags)
         assert comparison.assert_same_request().header("authorization") == []
 
     @pytest.mark.parametrize(

@@ -194,8 +194,8 @@ class TestOrder:
 
     @pytest.mark.parametrize("rest", [{"token": "t"}, {"username": "me"}, "certificate"], ids=str)
     def test_the_plugin_is_not_asked(self, comparison: Comparison, rest: Any) -> None:
-        known = self.certificate(comparison) if rest == "certificate" else rest
-        comparison.config({**comparison.plugin("exit 1"), **known})
+        rest_of_user = self.certificate(comparison) if rest == "certificate" else rest
+        comparison.config({**comparison.plugin("exit 1"), **rest_of_user})
         comparison.assert_same_request()
 
     def test_the_plugin_is_not_asked_where_a_flag_has_a_token(self, comparison: Comparison) -> None:

@@ -51,10 +51,10 @@ def test_all(comparison: Comparison, policy: str) -> None:
 
 def test_none(comparison: Comparison) -> None:
     kuberc(comparison, credentialPluginPolicy="DenyAll")
-    found = comparison.assert_refused(
+    refusal = comparison.assert_refused(
         "not allowed: policy set to", "DenyAll", PATH=path(comparison)
     )
-    assert found.runs == 0
+    assert refusal.runs == 0
 
 
 def test_no_plugin_is_needed_for_a_token(comparison: Comparison) -> None:

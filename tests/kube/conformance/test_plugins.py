@@ -16,8 +16,8 @@ BETA = "client.authentication.k8s.io/v1beta1"
 
 
 def answer(version: str = V1, **status: Any) -> str:
-    found = {"apiVersion": version, "kind": "ExecCredential", "status": status}
-    return f"cat <<'END'\n{json.dumps(found)}\nEND"
+    credential = {"apiVersion": version, "kind": "ExecCredential", "status": status}
+    return f"cat <<'END'\n{json.dumps(credential)}\nEND"
 
 
 def test_a_token(comparison: Comparison) -> None:
@@ -205,8 +205,8 @@ class TestAnswers:
         self, comparison: Comparison, body: str, kubectl: str, ours: str
     ) -> None:
         comparison.config(comparison.plugin(body))
-        found = comparison.assert_refused(kubectl, ours)
-        assert "secret-of-it" not in found.message
+        refusal = comparison.assert_refused(kubectl, ours)
+        assert "secret-of-it" not in refusal.message
 
     def test_the_plugins_messages_reach_the_user(
         self, comparison: Comparison, capsys: pytest.CaptureFixture[str]
@@ -246,16 +246,16 @@ class TestUnauthorized:
     def test_nor_is_the_next(self, comparison: Comparison) -> None:
         comparison.https.wants = "Bearer nobody"
         comparison.config(comparison.plugin(self.counting(comparison)))
-        found = comparison.assert_refused(
+        refusal = comparison.assert_refused(
             "(?i)unauthorized|logged in|provide credentials", "rejects", arrives=True
         )
-        assert found.runs == 2
+        assert refusal.runs == 2
 
     def test_a_token_of_the_kubeconfig(self, comparison: Comparison) -> None:
         comparison.https.wants = "Bearer other"
         comparison.config({"token": "t"})
-        found = comparison.assert_refused("", "rejects these credentials", arrives=True)
-        assert len(found.requests) == 1
+        refusal = comparison.assert_refused("", "rejects these credentials", arrives=True)
+        assert len(refusal.requests) == 1
 
     def test_a_token_that_arrives_expired_is_sent(self, comparison: Comparison) -> None:
         """The clock that is wrong may be ours."""

@@ -16,24 +16,24 @@ from tests.proxyserver import Proxy, connect_proxy, socks_proxy
 @pytest.fixture
 def proxy(comparison: Comparison) -> Iterator[Proxy]:
     """To the TLS server."""
-    with connect_proxy(comparison.https.server_port) as found:
-        comparison.proxies.append(found)
-        yield found
+    with connect_proxy(comparison.https.server_port) as server:
+        comparison.proxies.append(server)
+        yield server
 
 
 @pytest.fixture
 def plain(comparison: Comparison) -> Iterator[Proxy]:
     """To the server without TLS."""
-    with connect_proxy(comparison.http.server_port) as found:
-        comparison.proxies.append(found)
-        yield found
+    with connect_proxy(comparison.http.server_port) as server:
+        comparison.proxies.append(server)
+        yield server
 
 
 @pytest.fixture
 def socks(comparison: Comparison) -> Iterator[Proxy]:
-    with socks_proxy(comparison.https.server_port) as found:
-        comparison.proxies.append(found)
-        yield found
+    with socks_proxy(comparison.https.server_port) as server:
+        comparison.proxies.append(server)
+        yield server
 
 
 def http(proxy: Proxy, login: str = "") -> str:
@@ -194,11 +194,11 @@ class TestRefusals:
     def test_no_server_listens(self, comparison: Comparison) -> None:
         url = f"127.0.0.1:{free_port()}"
         comparison.config(proxy_url=f"http://me:secret@{url}")
-        found = comparison.assert_refused(
+        refusal = comparison.assert_refused(
             "was refused", f"the proxy http://{url} refuses the connection"
         )
-        assert "secret" not in found.message
-        assert "no response from" not in found.message
+        assert "secret" not in refusal.message
+        assert "no response from" not in refusal.message
 
     def test_no_socks_proxy_listens(self, comparison: Comparison) -> None:
         url = f"127.0.0.1:{free_port()}"
@@ -237,8 +237,8 @@ class TestRefusals:
     @pytest.mark.parametrize("url", ["http://me:secret@h:x", "ftp://me:secret@h:1"])
     def test_an_environment_that_names_none(self, comparison: Comparison, url: str) -> None:
         comparison.config(server=f"https://{HOST}")
-        found = comparison.assert_refused("", "cannot use the proxy", HTTPS_PROXY=url)
-        assert "secret" not in found.message
+        refusal = comparison.assert_refused("", "cannot use the proxy", HTTPS_PROXY=url)
+        assert "secret" not in refusal.message
 
     @pytest.mark.parametrize("kind", ["http", "socks5"])
     def test_a_silent_server_behind_it_is_not_the_proxy(
@@ -257,7 +257,7 @@ class TestRefusals:
         self, comparison: Comparison, proxy: Proxy
     ) -> None:
         comparison.config(proxy_url=http(proxy), certificate_authority=str(comparison.pki.other))
-        found = comparison.assert_refused(
+        refusal = comparison.assert_refused(
             "unknown authority", "no response from https.*certificate verify failed"
         )
-        assert "the proxy" not in found.message
+        assert "the proxy" not in refusal.message

@@ -61,8 +61,8 @@ class TestBrokenConnections:
     def test_not_for_ever(self, comparison: Comparison, flag: str) -> None:
         with breaking_relay(comparison.http.server_port, 99) as relay:
             comparison.plain(server=f"http://127.0.0.1:{relay.port}")
-            found = comparison.ours(flag)
-            assert "no response from" in found.message
+            run = comparison.ours(flag)
+            assert "no response from" in run.message
             assert len(relay.requests) <= 3
 
     def test_a_post_is_not(self, comparison: Comparison) -> None:

@@ -16,8 +16,8 @@ from tests.proxyserver import Proxy, connect_proxy
 
 
 def data(*parts: Path | bytes) -> str:
-    found = b"".join(part if isinstance(part, bytes) else part.read_bytes() for part in parts)
-    return base64.b64encode(found).decode()
+    pem = b"".join(part if isinstance(part, bytes) else part.read_bytes() for part in parts)
+    return base64.b64encode(pem).decode()
 
 
 class TestAnchors:
@@ -30,8 +30,8 @@ class TestAnchors:
 
     @pytest.mark.parametrize("anchor", ["root", "intermediate", "leaf"])
     def test_as_data(self, comparison: Comparison, anchor: str) -> None:
-        known = data(getattr(comparison.pki, anchor))
-        comparison.config(certificate_authority=None, certificate_authority_data=known)
+        pem = data(getattr(comparison.pki, anchor))
+        comparison.config(certificate_authority=None, certificate_authority_data=pem)
         comparison.assert_same_request()
 
     def test_as_a_flag(self, comparison: Comparison) -> None:
@@ -165,8 +165,8 @@ class TestCommonName:
 
     @pytest.fixture
     def unnamed(self, comparison: Comparison) -> Iterator[Recorder]:
-        with record(comparison.pki.unnamed) as found:
-            yield found
+        with record(comparison.pki.unnamed) as server:
+            yield server
 
     def test_it_is_refused(self, comparison: Comparison, unnamed: Recorder) -> None:
         comparison.config(server=unnamed.url, tls_server_name=HOST)
@@ -178,9 +178,9 @@ class TestProxyWithTls:
 
     @pytest.fixture
     def proxy(self, comparison: Comparison) -> Iterator[Proxy]:
-        with connect_proxy(comparison.https.server_port, comparison.pki.server) as found:
-            comparison.proxies.append(found)
-            yield found
+        with connect_proxy(comparison.https.server_port, comparison.pki.server) as server:
+            comparison.proxies.append(server)
+            yield server
 
     def config(self, comparison: Comparison, proxy: Proxy, **cluster: Any) -> None:
         url = f"https://me:word@localhost:{proxy.port}"

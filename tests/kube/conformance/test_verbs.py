@@ -32,7 +32,7 @@ def test_one_person(comparison: Comparison, arguments: tuple[str, ...]) -> None:
             "as-user-extra": {"why": ["x"]},
         }
     )
-    wanted = {
+    expected = {
         "authorization": ["Bearer t"],
         "impersonate-user": ["bot"],
         "impersonate-uid": ["7"],
@@ -43,4 +43,4 @@ def test_one_person(comparison: Comparison, arguments: tuple[str, ...]) -> None:
         run(*arguments)
     assert comparison.https.requests
     for request in comparison.https.requests:
-        assert {name: request.header(name) for name in wanted} == wanted, request.path
+        assert {name: request.header(name) for name in expected} == expected, request.path

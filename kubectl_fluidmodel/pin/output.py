@@ -12,7 +12,7 @@ from kubectl_fluidmodel.dynamo.gitops import detect_gitops_tool
 from kubectl_fluidmodel.dynamo.json_patch import kustomize_patch
 from kubectl_fluidmodel.dynamo.pin_annotation import read_pins
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.objects.access import Object, metadata_of
 from kubectl_fluidmodel.output import shell
 from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.escaping import escape_control
@@ -157,5 +157,5 @@ def _patch(change: GraphChange) -> dict[str, object]:
 
 def _without_managed_fields(obj: Object) -> Object:
     """An object as kubectl prints it."""
-    metadata = {k: v for k, v in obj.get("metadata", {}).items() if k != "managedFields"}
+    metadata = {key: value for key, value in metadata_of(obj).items() if key != "managedFields"}
     return {**obj, "metadata": metadata}

@@ -59,11 +59,15 @@ class RolloutTarget:
             component_change.component: component_change.mode
             for component_change in change.result.changes
         }
-        components = change.result.graph.components
+        pinned = [
+            (component, modes[component.name])
+            for component in change.result.graph.components
+            if component.name in modes
+        ]
         return RolloutTarget(
             change=change,
             stored=stored,
-            expected=expected_pods((c, modes[c.name]) for c in components if c.name in modes),
+            expected=expected_pods(pinned),
             claim=cache.name,
             labels=(cache.label, *cache.equal_labels),
             cache_nodes=None if cache.nodes is None else set(map(name_of, cache.nodes)),

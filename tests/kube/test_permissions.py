@@ -49,8 +49,8 @@ def test_what_is_missing_in_the_order_asked_and_once() -> None:
         assert denied(client(server), [WRITE, READ, LIST, WRITE, EXEC]) == [WRITE, LIST, EXEC]
         assert len(server.requests) == 4
         asked = {
-            tuple(sorted(asked.json["spec"]["resourceAttributes"].items()))
-            for asked in server.requests
+            tuple(sorted(request.json["spec"]["resourceAttributes"].items()))
+            for request in server.requests
         }
     assert (
         ("group", ""),

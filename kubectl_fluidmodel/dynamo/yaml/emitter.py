@@ -62,7 +62,8 @@ def _plain(value: str) -> bool:
 def flow_text(value: Any) -> str:
     """Format a value on one line."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{scalar(k)}: {flow_text(v)}" for k, v in value.items()) + "}"
+        pairs = (f"{scalar(key)}: {flow_text(item)}" for key, item in value.items())
+        return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(flow_text(item) for item in value) + "]"
     text = scalar(value)

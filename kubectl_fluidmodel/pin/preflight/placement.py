@@ -147,7 +147,8 @@ def _check_gpus(
     }
     free = {name: gpus.free_gpus(nodes[name], listed) for name, listed in other_pods.items()}
     pods_on_read_nodes = [
-        (name, needs, tuple(n for n in candidates if n in free)) for name, needs, candidates in pods
+        (name, needs, tuple(node for node in candidates if node in free))
+        for name, needs, candidates in pods
     ]
     unplaced = Counter(pack_pods(pods_on_read_nodes, free))
     if unplaced:

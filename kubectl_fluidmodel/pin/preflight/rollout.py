@@ -56,8 +56,9 @@ def check_rollout(context: PreflightContext) -> Iterator[PreflightFinding]:
 
 def _replaced_workers(context: PreflightContext) -> Iterator[PreflightFinding]:
     rolling = context.rolling_components()
-    unpinned = [item.name for item in rolling if item.name not in context.changed_names]
-    workers = [item.name for item in rolling if item.role is Role.WORKER]
+    names = [component.name for component in rolling]
+    unpinned = [name for name in names if name not in context.changed_names]
+    workers = [component.name for component in rolling if component.role is Role.WORKER]
     message = f"all workers of {context.graph.reference} restart"
     if unpinned and context.graph.kind != COMPONENT:
         yield PreflightFinding(

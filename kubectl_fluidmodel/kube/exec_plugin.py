@@ -119,9 +119,9 @@ class ExecPlugin:
         if get_path(answer, "kind") != "ExecCredential" or version != self.version:
             raise _plugin_error(f"{self.command} did not print an ExecCredential of {self.version}")
         status = get_path(answer, "status", default={})
-        token = str(get_path(status, "token", default="") or "")
-        certificate = str(get_path(status, "clientCertificateData", default="") or "")
-        key = str(get_path(status, "clientKeyData", default="") or "")
+        token = _text(status, "token")
+        certificate = _text(status, "clientCertificateData")
+        key = _text(status, "clientKeyData")
         if bool(certificate) != bool(key):
             raise _plugin_error(f"{self.command} returned an incomplete client certificate")
         if not token and not certificate:
@@ -155,15 +155,13 @@ def validate_entry(user: str, entry: Any) -> None:
     Raises:
         ClusterUnreachableError: something is missing.
     """
-    version = str(get_path(entry, "apiVersion", default="") or "")
-    mode = str(get_path(entry, "interactiveMode", default="") or "")
+    version = _text(entry, "apiVersion")
+    mode = _text(entry, "interactiveMode")
     if not get_path(entry, "command"):
         raise _plugin_error(f"the kubeconfig has no command for {user}")
     if not version:
         raise _plugin_error(f"{user} has no apiVersion for it")
-    if not all(
-        get_path(variable, "name") for variable in get_path(entry, "env", default=None) or ()
-    ):
+    if not all(get_path(variable, "name") for variable in get_path(entry, "env") or ()):
         raise _plugin_error(f"{user} has an environment variable without a name")
     if not mode and version == _VERSIONS[0]:
         raise _plugin_error(
@@ -180,26 +178,22 @@ def parse_exec_plugin(entry: Any, server: ServerInfo) -> ExecPlugin:
     Raises:
         ClusterUnreachableError: the entry is incomplete.
     """
-    version = str(get_path(entry, "apiVersion", default="") or "")
-    command = str(get_path(entry, "command", default="") or "")
+    version = _text(entry, "apiVersion")
+    command = _text(entry, "command")
     if version not in _VERSIONS:
         raise _plugin_error(
             f"{command} uses '{version}', kubectl supports only {' and '.join(_VERSIONS)}"
         )
     return ExecPlugin(
         command=command,
-        arguments=tuple(
-            str(argument or "") for argument in get_path(entry, "args", default=None) or ()
-        ),
+        arguments=tuple(str(argument or "") for argument in get_path(entry, "args") or ()),
         env={
-            str(get_path(variable, "name", default="")): str(
-                get_path(variable, "value", default="") or ""
-            )
-            for variable in get_path(entry, "env", default=None) or ()
+            _text(variable, "name"): _text(variable, "value")
+            for variable in get_path(entry, "env") or ()
         },
         version=version,
-        interactive_mode=str(get_path(entry, "interactiveMode", default="") or "IfAvailable"),
-        hint=" ".join(str(get_path(entry, "installHint", default="") or "").split()),
+        interactive_mode=_text(entry, "interactiveMode") or "IfAvailable",
+        hint=" ".join(_text(entry, "installHint").split()),
         cluster=_cluster(server) if get_path(entry, "provideClusterInfo") else None,
     )
 
@@ -221,6 +215,11 @@ def _cluster(server: ServerInfo) -> dict[str, Any]:
         if extension.get("name") == _CONFIG:
             cluster["config"] = extension.get("extension")
     return cluster
+
+
+def _text(value: Any, key: str) -> str:
+    """Return the text under a key; empty if there is none."""
+    return str(get_path(value, key) or "")
 
 
 def _seconds(text: str) -> float:

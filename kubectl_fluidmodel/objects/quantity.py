@@ -36,21 +36,14 @@ def parse_quantity(text: str | int | float) -> Decimal:
         ValueError: it is not a quantity.
     """
     match = _FORM.fullmatch(str(text).strip())
-    if not match:
-        raise _invalid_quantity(text)
-    number, exponent, suffix = match.groups()
+    number, exponent, suffix = match.groups() if match else ("", None, None)
     try:
         value = Decimal(number + (exponent or ""))
-        factor = _FACTORS[suffix or ""]
+        if abs(value.adjusted()) <= _DIGITS:
+            return value * _FACTORS[suffix or ""]
     except (InvalidOperation, KeyError):
-        raise _invalid_quantity(text) from None
-    if abs(value.adjusted()) > _DIGITS:
-        raise _invalid_quantity(text)
-    return value * factor
-
-
-def _invalid_quantity(text: object) -> ValueError:
-    return ValueError(f"'{text}' is not a quantity such as 300Gi")
+        pass
+    raise ValueError(f"'{text}' is not a quantity such as 300Gi")
 
 
 def quantity_to_int(text: str | int | float | None) -> int | None:

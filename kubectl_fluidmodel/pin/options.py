@@ -76,11 +76,7 @@ class PinOptions:
 
 
 def _refuse_combinations(message: str, is_set: dict[str, bool]) -> None:
-    """Refuse the first flag that is set.
-
-    Raises:
-        UsageError: `message`, and the flag.
-    """
-    for flag, value in is_set.items():
-        if value:
+    """Raise a UsageError for the first flag that is set."""
+    for flag in is_set:
+        if is_set[flag]:
             raise UsageError(message, f"it cannot be combined with {flag}")

@@ -59,15 +59,15 @@ class RolloutTarget:
             component_change.component: component_change.mode
             for component_change in change.result.changes
         }
-        pinned = [
-            (component, modes[component.name])
-            for component in change.result.graph.components
-            if component.name in modes
-        ]
+        components = change.result.graph.components
         return RolloutTarget(
             change=change,
             stored=stored,
-            expected=expected_pods(pinned),
+            expected=expected_pods(
+                (component, modes[component.name])
+                for component in components
+                if component.name in modes
+            ),
             claim=cache.name,
             labels=(cache.label, *cache.equal_labels),
             cache_nodes=None if cache.nodes is None else set(map(name_of, cache.nodes)),

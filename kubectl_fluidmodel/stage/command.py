@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Action(Enum):
-    """What the verb does."""
+    """What the command does."""
 
     STAGE = "stage"
     VERIFY = "verify"

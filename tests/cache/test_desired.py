@@ -155,7 +155,7 @@ def test_golden_of_a_70b_model_in_memory() -> None:
     golden.require_golden("llama-3-3-70b-instruct", [*desired.objects, desired.load])
 
 
-class TestRubbish:
+class TestJunk:
     """What lies beside the model is neither counted nor loaded, where that saves something."""
 
     def test_much_is_left_out_of_the_load(self) -> None:

@@ -46,7 +46,7 @@ STEPS = ["stage", "master", "worker", "Dataset", "PVC", "load"]
 
 @dataclass
 class RecordingReporter:
-    """A teller that keeps what it is told."""
+    """A reporter that records messages and progress."""
 
     logged: list[str] = field(default_factory=list)
     updates: list[ProgressLike] = field(default_factory=list)

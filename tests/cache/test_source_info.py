@@ -228,14 +228,14 @@ class TestJudging:
             f"--endpoint {server.url} -n ns"
         )
 
-    def test_rubbish_is_apart_from_the_model(self) -> None:
+    def test_junk_is_separate_from_the_model(self) -> None:
         files = {**MODEL, ".cache/huggingface/download/x.incomplete": b"x" * 999}
         with serve(web(files)) as server:
             info = look(f"{server.url}/m/")
         assert info.listing is not None
         assert (info.listing.bytes, len(info.listing.junk)) == (BYTES, 1)
 
-    def test_nothing_but_rubbish_is_no_model(self) -> None:
+    def test_nothing_but_junk_is_no_model(self) -> None:
         with serve(web({".DS_Store": b"x"})) as server:
             with pytest.raises(FluidModelError, match="does not contain a model"):
                 look(f"{server.url}/m/")

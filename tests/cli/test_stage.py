@@ -1,4 +1,4 @@
-"""The verb `stage` as a person meets it."""
+"""The command `stage` as a user meets it."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class StoreFault(FaultRule):
 
 
 class FaultProxy:
-    """The proxy; `troubles` may be changed while it runs."""
+    """The proxy; `faults` may be changed while it runs."""
 
     def __init__(self, port: int) -> None:
         self.upstream = port
@@ -173,24 +173,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.connection.close()
 
-    def _refuse(self, trouble: StoreFault) -> None:
-        if trouble.html:  # as a gateway in front of the store speaks
-            text = f"<html><body>error code: {trouble.status}</body></html>".encode()
+    def _refuse(self, fault: StoreFault) -> None:
+        if fault.html:  # as a gateway in front of the store speaks
+            text = f"<html><body>error code: {fault.status}</body></html>".encode()
         else:
-            text = self._document(trouble)
-        self.send_response(trouble.status)
-        self.send_header("Content-Type", "text/html" if trouble.html else "application/xml")
-        for key, value in trouble.headers.items():
+            text = self._document(fault)
+        self.send_response(fault.status)
+        self.send_header("Content-Type", "text/html" if fault.html else "application/xml")
+        for key, value in fault.headers.items():
             self.send_header(key, value)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(text)
 
-    def _document(self, trouble: StoreFault) -> bytes:
+    def _document(self, fault: StoreFault) -> bytes:
         return (
-            f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{trouble.code}</Code>'
-            f"<Message>{trouble.code} by the fault proxy</Message></Error>"
+            f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{fault.code}</Code>'
+            f"<Message>{fault.code} by the fault proxy</Message></Error>"
         ).encode()
 
 

@@ -30,7 +30,7 @@ QUICK = TransferOptions(
 def test_failed_parts_are_retried(with_proxy: WithProxy, proxy: FaultProxy) -> None:
     harness = with_proxy()
     harness.add_model()
-    troubles = [
+    faults = [
         proxy.add_fault("refuse", "PUT", "partNumber=1\\b", times=2),
         proxy.add_fault("refuse", "PUT", "partNumber=2\\b", times=1, status=503, code="SlowDown"),
         proxy.add_fault("reset", "PUT", "partNumber=3\\b", times=1),
@@ -38,7 +38,7 @@ def test_failed_parts_are_retried(with_proxy: WithProxy, proxy: FaultProxy) -> N
         proxy.add_fault("refuse", "PUT", "config.json", times=1),
     ]
     run = harness.stage()
-    assert [trouble.hits for trouble in troubles] == [2, 1, 1, 1, 1]
+    assert [fault.hits for fault in faults] == [2, 1, 1, 1, 1]
     assert run.completed.read == run.completed.bytes  # nothing was read from the hub for it again
     harness.assert_staged()
 
@@ -50,7 +50,7 @@ def test_transient_statuses_of_a_gateway_are_retried(
     """A gateway in front of a store (Cloudflare's before R2) speaks HTML, not S3."""
     harness = with_proxy()
     harness.add_model({BIG: random_bytes(2 * PART), "config.json": b"{}"})
-    troubles = [
+    faults = [
         proxy.add_fault("refuse", method, match, status=status, html=True, times=1)
         for method, match in (
             ("HEAD", ""),
@@ -63,7 +63,7 @@ def test_transient_statuses_of_a_gateway_are_retried(
         )
     ]
     harness.stage()
-    assert [trouble.hits for trouble in troubles] == [1] * len(troubles)
+    assert [fault.hits for fault in faults] == [1] * len(faults)
     harness.assert_staged()
 
 
@@ -186,7 +186,7 @@ def before_the_end(with_proxy: WithProxy, proxy: FaultProxy) -> StagingHarness:
 
 
 def join(harness: StagingHarness) -> None:
-    """What the store does when it was told to, whoever told it is there still or not."""
+    """What the store does once it has a request, even if its client is gone."""
     [upload] = harness.uploads()
     client, where = harness.s3.client(), {"Bucket": harness.bucket, "Key": upload["Key"]}
     held = client.list_parts(**where, UploadId=upload["UploadId"])["Parts"]

@@ -46,7 +46,8 @@ class Request:
 class Response:
     """One response. Its body has been read, unless it is streamed."""
 
-    def __init__(self, response: HTTPResponse, connection: HTTPConnection) -> None:
+    def __init__(self, response: HTTPResponse, connection: HTTPConnection | None) -> None:
+        """Create it; `connection` ends with it, None for one that the pool keeps."""
         self.status: int = response.status
         self.headers: HTTPMessage = response.headers
         self._response = response
@@ -71,8 +72,8 @@ class Response:
             yield data
 
     def close(self) -> None:
-        """End a stream. The connection of a complete body stays open."""
-        if self._body is None:
+        """End a stream and its connection."""
+        if self._connection is not None:
             self._connection.close()
 
 
@@ -104,7 +105,7 @@ class HttpPool:
                 connection.sock = self._connect(request.connect_timeout)
             connection.sock.settimeout(request.read_timeout)
             _write(connection, request)
-            response = Response(connection.getresponse(), connection)
+            response = Response(connection.getresponse(), connection if stream else None)
             if not stream:
                 response.read()
         except BaseException:

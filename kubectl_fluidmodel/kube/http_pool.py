@@ -86,7 +86,7 @@ class HttpPool:
         self._idle: list[HTTPConnection] = []
         self._lock = threading.Lock()
         # A pool is dropped when its client is, or when the client's certificate changes.
-        weakref.finalize(self, _close_all, self._idle).atexit = False
+        weakref.finalize(self, _close_all, self._idle)
 
     def send(self, request: Request, *, stream: bool = False) -> Response:
         """Send a request and return the response, whatever its status.

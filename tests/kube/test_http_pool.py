@@ -91,6 +91,24 @@ def test_a_connection_that_the_server_ends_is_not_used_again(
     assert len(dialer.made) == 2
 
 
+def test_a_pool_that_is_dropped_closes_its_connections(dialer: Dialer) -> None:
+    pool = HttpPool(dialer)
+    pool.send(request())
+    assert dialer.made[0].fileno() >= 0
+    del pool
+    assert dialer.made[0].fileno() < 0
+
+
+def test_a_refused_stream_closes_its_connection(
+    pool: HttpPool, dialer: Dialer, answers: list[HttpResponse]
+) -> None:
+    answers.append(HttpResponse(410, b"expired"))
+    refused = pool.send(request(), stream=True)
+    assert refused.read() == b"expired"
+    refused.close()
+    assert dialer.made[0].fileno() < 0
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_connection_that_broke_while_idle_is_replaced_before_anything_is_sent(
     pool: HttpPool, dialer: Dialer, method: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -166,49 +167,42 @@ def test_evicted_worker_is_reported(caches: BrokenCaches, healthy: str) -> None:
 # -- speed ------------------------------------------------------------------------------------
 
 
-@pytest.mark.breaks("FM820")
-def test_model_spread_over_two_nodes_is_reported(caches: BrokenCaches) -> None:
-    caches.create_cache("spread", runtime={"replicas": 2})
-    caches.wait_until_bound("spread")
-    found = caches.wait_for_root(
-        "FM820", "spread", caches.reference("alluxioruntime", "spread"), beside=EMPTY
-    )
-    assert found.cause.startswith("2 workers share one copy of the model")
-    caches.doctor.run(found.fix, timeout=240)
-    caches.wait_until_healthy("spread")
+@dataclass(frozen=True)
+class SlowCache:
+    """A cache whose settings make it slow, and what is found."""
+
+    code: str
+    cause: str
+    settings: dict[str, Any]
+    """Arguments of `create_cache`."""
 
 
-@pytest.mark.breaks("FM821", "FM822")
-@pytest.mark.parametrize(
-    ("code", "level", "cause"),
-    [
-        ("FM821", {"volumeType": "emptyDir"}, "its tier is an emptyDir"),
-        ("FM822", {"mediumtype": "HDD"}, "its tier at /mnt/cache is a hard disk"),
-    ],
-)
-def test_slow_tier_is_reported(
-    caches: BrokenCaches, code: str, level: dict[str, Any], cause: str
+SLOW_CACHES = [
+    SlowCache("FM820", "2 workers share one copy of the model", {"runtime": {"replicas": 2}}),
+    SlowCache("FM821", "its tier is an emptyDir", {"level": {"volumeType": "emptyDir"}}),
+    SlowCache("FM822", "its tier at /mnt/cache is a hard disk", {"level": {"mediumtype": "HDD"}}),
+    SlowCache(
+        "FM828",
+        "its mount options are slow: direct_io",
+        {"runtime": {"fuse": {"args": ["fuse", "--fuse-opts=ro,direct_io,max_background=1"]}}},
+    ),
+]
+
+
+@pytest.mark.breaks("FM820", "FM821", "FM822", "FM828")
+@pytest.mark.parametrize("slow", SLOW_CACHES, ids=lambda slow: slow.code)
+def test_slow_settings_are_reported_and_mended_by_the_fix(
+    caches: BrokenCaches, slow: SlowCache
 ) -> None:
-    name = f"slow-{code.lower()}"
-    caches.create_cache(name, level=level)
+    name = f"slow-{slow.code.lower()}"
+    caches.create_cache(name, **slow.settings)
     caches.wait_until_bound(name)
-    found = caches.wait_for_root(code, name, caches.reference("alluxioruntime", name), beside=EMPTY)
-    assert found.cause.startswith(cause)
+    found = caches.wait_for_root(
+        slow.code, name, caches.reference("alluxioruntime", name), beside=EMPTY
+    )
+    assert found.cause.startswith(slow.cause)
     caches.doctor.run(found.fix, timeout=240)
     caches.wait_until_healthy(name)
-
-
-@pytest.mark.breaks("FM828")
-def test_slow_mount_options_are_reported(caches: BrokenCaches) -> None:
-    options = {"args": ["fuse", "--fuse-opts=ro,direct_io,max_background=1"]}
-    caches.create_cache("direct", runtime={"fuse": options})
-    caches.wait_until_bound("direct")
-    found = caches.wait_for_root(
-        "FM828", "direct", caches.reference("alluxioruntime", "direct"), beside=EMPTY
-    )
-    assert found.cause.startswith("its mount options are slow: direct_io")
-    caches.doctor.run(found.fix, timeout=240)
-    caches.wait_until_healthy("direct")
 
 
 @pytest.mark.breaks("FM825")

@@ -40,7 +40,7 @@ from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.kinds import NODES, PODS
 from kubectl_fluidmodel.objects.time import format_now
 from kubectl_fluidmodel.output.progress import ProgressReporter
-from kubectl_fluidmodel.output.shell import Command, Operand, flags_with_values, kubectl
+from kubectl_fluidmodel.output.shell import Command, Operand, kubectl
 from kubectl_fluidmodel.output.units import format_bytes
 from kubectl_fluidmodel.records import dataclass
 
@@ -259,11 +259,7 @@ def _command(options: CacheOptions, namespace: str) -> Command:
     staging = options.staging
     if staging is not None:
         source += f"@{options.commit}" if options.commit else ""
-        flags += flags_with_values(
-            ("--to", staging.to.uri),
-            ("--endpoint-hub", staging.hub.endpoint),
-            ("--hf-secret", staging.hub.secret),
-        )
+        flags += ["--to", staging.to.uri, *staging.hub.flags]
     flags += [*options.store.flags, "--name", options.name, "--preheat", "on"]
     flags += ["--image", options.reader.image if options.reader else "IMAGE"]
     return kubectl("fluidmodel", "cache", Operand(source), *flags, namespace=namespace)

@@ -17,6 +17,7 @@ from kubectl_fluidmodel.model.sizing import quota_for
 from kubectl_fluidmodel.model.source import parse_source
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
+from kubectl_fluidmodel.objectstore.options import StoreOptions
 from kubectl_fluidmodel.objectstore.s3_credentials import KEY_NAME_PAIRS
 from kubectl_fluidmodel.output.shell import Command, Operand, Word, chain, command, operands
 
@@ -64,8 +65,7 @@ def cache_command(
     elsewhere = namespace not in ("", cached.namespace)  # where its Secret is not
     if elsewhere or (is_ours and secret == cached.name + STORE_SUFFIX and not in_place):
         secret = ""
-    for flag, value in (("--endpoint", endpoint), ("--region", region), ("--s3-secret", secret)):
-        words += [flag, value] if value else []
+    words += StoreOptions(endpoint, region, secret).flags
     workers = runtimes.wanted_replicas(cached.runtime) or 1
     if workers > 1 and not in_place and "--replicas" not in flags:
         words += ["--replicas", str(workers)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kubectl_fluidmodel.output.shell import flags_with_values
 from kubectl_fluidmodel.records import dataclass
 
 
@@ -15,3 +16,13 @@ class HubOptions:
     """Secret in the cluster that holds the token."""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+
+    @property
+    def flags(self) -> list[str]:
+        """The flags that set these options, for a command that a user runs next."""
+        return flags_with_values(
+            ("--endpoint-hub", self.endpoint),
+            ("--hf-secret", self.secret),
+            *(("--include", glob) for glob in self.include),
+            *(("--exclude", glob) for glob in self.exclude),
+        )

@@ -58,16 +58,11 @@ class UpdateOptions:
     def repeated_flags(self) -> list[str]:
         """The flags that another run needs, too: the same Hub, store, files and way of staging."""
         stage_on = self.staging.stage_on
-        return flags_with_values(
-            ("--endpoint-hub", self.hub.endpoint),
-            ("--hf-secret", self.hub.secret),
-            ("--endpoint", self.store.endpoint),
-            ("--s3-secret", self.store.s3_secret),
-            *(("--include", glob) for glob in self.hub.include),
-            *(("--exclude", glob) for glob in self.hub.exclude),
+        staging = flags_with_values(
             ("--stage-on", stage_on if stage_on != "cluster" else None),
             ("--image", self.staging.image),
         )
+        return [*self.hub.flags, *self.store.flags, *staging]
 
 
 def parse_update_options(

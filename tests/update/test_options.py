@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from kubectl_fluidmodel.cache.options import CacheFlags, CacheOptions, StagingFlags
+from kubectl_fluidmodel.cli.update import command
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.objectstore.options import StoreOptions
@@ -156,7 +157,18 @@ def test_another_run_gets_the_same_hub_store_and_way_of_staging():
         hub=HubOptions("http://hub", exclude=("a b",)),
     )
     assert options.repeated_flags == [
-        "--endpoint-hub", "http://hub", "--endpoint", "http://minio", "--s3-secret", "keys",
-        "--exclude", "a b", "--stage-on", "client", "--image", "img:1",
+        "--endpoint-hub", "http://hub", "--exclude", "a b",
+        "--endpoint", "http://minio", "--region", "eu", "--s3-secret", "keys",
+        "--stage-on", "client", "--image", "img:1",
     ]  # fmt: skip
     assert UpdateOptions("llama").repeated_flags == []
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [(kind, field.name) for kind in (StoreOptions, HubOptions) for field in fields(kind)],
+)
+def test_no_option_of_hub_and_store_is_lost_in_a_printed_command(options, name):
+    value = ("x",) if name in ("include", "exclude") else "x"
+    [flag, given] = options(**{name: value}).flags
+    assert flag in {opt for each in command.params for opt in each.opts} and given == "x"

@@ -66,6 +66,7 @@ class TestHelp:
         A model of the Hub needs the Hub's file list even then, and what is adopted a cluster.
         """
         monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        monkeypatch.setattr("kubectl_fluidmodel.hub.client.NO_ANSWER_TIMEOUT", 0.1)
         from shlex import split
 
         from kubectl_fluidmodel.cli.cache import EXAMPLES

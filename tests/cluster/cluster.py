@@ -31,6 +31,7 @@ PORTS = (
     "kwok",
     "front",
     "s3",
+    "alluxio",
     "dataset-controller",
     "alluxioruntime-controller",
 )
@@ -170,7 +171,7 @@ class Cluster:
         for name, (user, groups) in SYSTEM_USERS.items():
             authority.kubeconfig(layout.kubeconfig(name), layout.server, user, groups)
         self._write_files(layout)
-        for name in ("etcd", "kube-apiserver", "s3"):
+        for name in ("etcd", "kube-apiserver", "s3", "alluxio"):
             self._start(layout, name)
         self.s3.wait()
         self._wait_api()
@@ -208,7 +209,7 @@ class Cluster:
         write_json(self.state / "cluster.json", {**self.facts, "up": True})
 
     def _write_files(self, layout: Layout) -> None:
-        exec_bridge.make(self.state)
+        exec_bridge.make(self.state, layout.ports["alluxio"])
         components.prepare_fluid_home(layout)
         for folder in ("bin", "pods", "s3/data", "s3/iam", "s3/meta"):
             (self.state / folder).mkdir(parents=True, exist_ok=True)

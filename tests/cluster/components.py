@@ -23,6 +23,7 @@ ORDER = (
     "etcd",
     "kube-apiserver",
     "s3",
+    "alluxio",
     "kube-controller-manager",
     "kube-scheduler",
     "kwok",
@@ -203,9 +204,19 @@ def s3(layout: Layout) -> Command:
     }
 
 
+def alluxio(layout: Layout) -> Command:
+    return [
+        *(sys.executable, "-m", "tests.cluster.alluxio.server"),
+        *(str(layout.state), str(layout.ports["alluxio"])),
+    ], _python_env(layout)
+
+
 def agent(layout: Layout) -> Command:
-    env = {**layout.base_env(), "PYTHONPATH": str(paths.REPO), "PYTHONDONTWRITEBYTECODE": "1"}
-    return [sys.executable, "-m", "tests.cluster.agent", str(layout.state)], env
+    return [sys.executable, "-m", "tests.cluster.agent", str(layout.state)], _python_env(layout)
+
+
+def _python_env(layout: Layout) -> dict[str, str]:
+    return {**layout.base_env(), "PYTHONPATH": str(paths.REPO), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _fluid_env(layout: Layout) -> dict[str, str]:
@@ -308,6 +319,7 @@ COMMANDS: dict[str, Callable[[Layout], Command]] = {
     "kwok": kwok,
     "front": front,
     "s3": s3,
+    "alluxio": alluxio,
     "agent": agent,
     "dataset-controller": dataset_controller,
     "alluxioruntime-controller": alluxioruntime_controller,

@@ -56,15 +56,17 @@ PROGRAMS = (
 ABSOLUTE = ("/etc/fluid/scripts/mount.sh", "/entrypoint.sh")
 
 
-def pod_programs(state: Path) -> Path:
+def pod_programs(state: Path, alluxio_port: int) -> Path:
     """The programs that every pod finds on its PATH before the host's: ``alluxio``, Python."""
     folder = state / "podbin"
     folder.mkdir(parents=True, exist_ok=True)
     python = shlex.quote(sys.executable)
     _script(
         folder / "alluxio",
+        f"{_ask_server(alluxio_port)}\n"
         f"PYTHONPATH={shlex.quote(str(paths.REPO))} FLUIDMODEL_STATE={shlex.quote(str(state))} "
         f'exec {python} -s -S -m tests.cluster.alluxio "$@"',
+        "bash",
     )
     for name in ("python", "python3"):
         _script(folder / name, f'exec {python} "$@"')
@@ -79,20 +81,22 @@ def entrypoint(state: Path) -> Path:
     return path
 
 
-def make(state: Path) -> None:
+def make(state: Path, alluxio_port: int) -> None:
     """Write the doors and, where namespaces can be had, kwok's own root."""
     folder = state / "doors"
     folder.mkdir(parents=True, exist_ok=True)
     pod_path = f"{state / 'podbin'}:$FLUIDMODEL_HOST_PATH"
     for name in PROGRAMS:
         _script(folder / name, _door(pod_path, name))
+    door = _door(pod_path, "alluxio")
+    _script(folder / "alluxio", f"{_ask_server(alluxio_port)}\n{door}", "bash")
     sources: dict[str, Path] = {}
     for number, path in enumerate(ABSOLUTE):
         source = folder / f".absolute-{number}"
         _script(source, _door(pod_path, path))
         sources[path] = source
     sandbox.build(state / "kwok-root", sources)
-    pod_programs(state)
+    pod_programs(state, alluxio_port)
     entrypoint(state)
 
 
@@ -106,6 +110,18 @@ def _door(pod_path: str, program: str) -> str:
     )
 
 
-def _script(path: Path, body: str) -> None:
-    path.write_text(f"#!/bin/sh\n{body}\n")
+def _ask_server(port: int) -> str:
+    """Let `alluxio/server.py` answer what it can, if it runs; with nothing but bash itself."""
+    return (
+        'if [ "$1 $2" = "fsadmin report" ] && [ -n "$FLUIDMODEL_DATASET" ] &&\n'
+        f"\t{{ exec 3<>/dev/tcp/127.0.0.1/{port}; }} 2>/dev/null; then\n"
+        '\tprintf \'%s\\n\' "$FLUIDMODEL_DATASET" "$*" >&3\n'
+        "\tIFS= read -r code <&3 && { IFS= read -r -d '' printed <&3\n"
+        '\t\tprintf %s "$printed"; exit "$code"; }\n'
+        "fi"
+    )
+
+
+def _script(path: Path, body: str, shell: str = "sh") -> None:
+    path.write_text(f"#!/bin/{shell}\n{body}\n")
     path.chmod(0o755)

@@ -9,13 +9,8 @@ import time
 from pathlib import Path
 
 from . import admin, files, ufs
-from .files import Failure
-from .state import VERSION, State
+from .state import VERSION, Failure, State
 
-NOT_SERVING = (
-    "The Alluxio leader master is not currently serving requests.\n"
-    "Please check your Alluxio master status"
-)
 ROOT_UFS = "alluxio.master.mount.table.root.ufs"
 ROOT_OPTION = "alluxio.master.mount.table.root.option."
 
@@ -142,24 +137,23 @@ def run(arguments: list[str]) -> None:
         return
     state = find_state()
     if arguments[:1] == ["__serve"]:
-        bend(state, " ".join(["serve", *arguments[1:]]))
+        state.apply_knobs(" ".join(["serve", *arguments[1:]]))
         serve(state, arguments[1:])
         return
     if arguments[:1] in (["formatJournal"], ["formatMaster"], ["formatWorker"], ["format"]):
         print("Formatting Alluxio Master")
         return
+    if arguments[:2] == ["fsadmin", "report"]:
+        print(admin.answer(state, arguments))
+        return
     line = " ".join(arguments)
-    bend(state, line)
+    state.apply_knobs(line)
     if arguments[:1] == ["getConf"]:
         known = {"alluxio.underfs.version": "3.3.1", "alluxio.version": VERSION}
         key = arguments[-1]
         print(known.get(key) or java_options().get(key, ""))
         return
-    if not state.read()["up"]:
-        raise Failure(NOT_SERVING, 1)
-    if arguments[:2] == ["fsadmin", "report"]:
-        admin.report(state, arguments[2:])
-        return
+    admin.require_serving(state)
     if arguments[:1] == ["fs"] and len(arguments) > 1:
         verb, rest = arguments[1], arguments[2:]
         if verb == "loadMetadata":
@@ -185,28 +179,9 @@ def run(arguments: list[str]) -> None:
             listing[verb](state, rest, force)
             return
         if verb in ("masterInfo", "leader"):
-            admin.leader(state, verb)
+            print(admin.leader(state, verb))
             return
     raise Failure(f"{line} is an unknown command.", 1)
-
-
-def bend(state: State, line: str) -> None:
-    """Carry out the knobs that slow a command down or make it fail."""
-    knobs = state.knobs()
-    for start, seconds in knobs["delay"].items():
-        if line.startswith(start):
-            time.sleep(float(seconds))
-    for start, failure in knobs["fail"].items():
-        if not line.startswith(start):
-            continue
-        with state.change() as value:
-            key = f"{knobs.get('generation', 0)} fail {start}"
-            seen = int(value["counters"].get(key, 0))
-            value["counters"][key] = seen + 1
-        if seen < int(failure.get("times", 1 << 30)):
-            raise Failure(
-                str(failure.get("message", "forced failure")), int(failure.get("exit", 255))
-            )
 
 
 def main() -> int:

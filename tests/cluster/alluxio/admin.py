@@ -6,7 +6,12 @@ import time
 from typing import Any
 
 from .files import size_text
-from .state import VERSION, State, all_workers, live_workers, used
+from .state import VERSION, Failure, State, all_workers, live_workers, used
+
+NOT_SERVING = (
+    "The Alluxio leader master is not currently serving requests.\n"
+    "Please check your Alluxio master status"
+)
 
 SOURCES = ("Local", "Remote", "UfsAll")
 REVISION = "0" * 40
@@ -15,18 +20,30 @@ SILENCE = 320
 PORT = 19998
 
 
-def report(state: State, arguments: list[str]) -> None:
-    category = arguments[0] if arguments else "summary"
+def answer(state: State, arguments: list[str]) -> str:
+    """What `alluxio fsadmin report …` prints.
+
+    Raises:
+        Failure: the master does not run, or the knobs let the command fail.
+    """
+    state.apply_knobs(" ".join(arguments))
+    require_serving(state)
     value, knobs = state.read(), state.knobs()
+    category, flags = (arguments[2] if len(arguments) > 2 else "summary"), arguments[3:]
     if category == "metrics":
-        metrics(value, knobs)
-    elif category == "capacity":
-        capacity(value, knobs, arguments[1:])
-    else:
-        summary(state, value, knobs)
+        return metrics(value, knobs)
+    if category == "capacity":
+        return capacity(value, knobs, flags)
+    return summary(state, value, knobs)
 
 
-def summary(state: State, value: dict[str, Any], knobs: dict[str, Any]) -> None:
+def require_serving(state: State) -> None:
+    """Raise Failure unless the master runs."""
+    if not state.read()["up"]:
+        raise Failure(NOT_SERVING, 1)
+
+
+def summary(state: State, value: dict[str, Any], knobs: dict[str, Any]) -> str:
     live = live_workers(value, knobs)
     total = sum(live.values())
     held = sum(used(value, worker) for worker in live)
@@ -51,30 +68,30 @@ def summary(state: State, value: dict[str, Any], knobs: dict[str, Any]) -> None:
         *_sizes(tier, total, held),
         f"    Free Capacity: {size_text(total - held)}",
     ]
-    print("\n".join(lines))
+    return "\n".join(lines)
 
 
-def leader(state: State, verb: str) -> None:
+def leader(state: State, verb: str) -> str:
+    address = _address(state)
     if verb == "leader":
-        print("This command will be deprecated as of v3.0, please use masterInfo command")
-        print(_address(state).partition("/")[0])
-        return
-    print(f"Current leader master: {_address(state)}")
-    print(f"All masters: [{_address(state)}]")
+        note = "This command will be deprecated as of v3.0, please use masterInfo command"
+        return f"{note}\n{address.partition('/')[0]}"
+    return f"Current leader master: {address}\nAll masters: [{address}]"
 
 
-def metrics(value: dict[str, Any], knobs: dict[str, Any]) -> None:
+def metrics(value: dict[str, Any], knobs: dict[str, Any]) -> str:
     found = {"Master.FilesCompleted": ("COUNTER", f"{len(value['files']):,}")}
     for name in SOURCES:
         read = size_text(knobs["reads"].get(name, 0))
         found[f"Cluster.BytesRead{name}"] = ("COUNTER", read)
     for name in ("BytesReadLocal", "BytesReadRemote", "BytesReadUfs"):
         found[f"Cluster.{name}Throughput"] = ("GAUGE", "0B/MIN")
-    for name, (kind, count) in sorted(found.items()):
-        print(f"{name}  (Type: {kind}, Value: {count})")
+    return "\n".join(
+        f"{name}  (Type: {kind}, Value: {count})" for name, (kind, count) in sorted(found.items())
+    )
 
 
-def capacity(value: dict[str, Any], knobs: dict[str, Any], flags: list[str]) -> None:
+def capacity(value: dict[str, Any], knobs: dict[str, Any], flags: list[str]) -> str:
     """What the workers hold: without a flag, also the lost ones, with their old bytes."""
     live, known = live_workers(value, knobs), all_workers(value, knobs)
     lost = {name: room for name, room in known.items() if name not in live}
@@ -85,16 +102,16 @@ def capacity(value: dict[str, Any], knobs: dict[str, Any], flags: list[str]) -> 
     held = sum(used(value, worker) for worker in workers)
     tier = _tier(value)
     percent = held * 100 // total if total else 0
-    print(f"Capacity information for {kind} workers: ")
-    print("\n".join(_sizes(tier, total, held)))
+    lines = [f"Capacity information for {kind} workers: ", *_sizes(tier, total, held)]
     if total:
-        print(f"    Used Percentage: {percent}%\n    Free Percentage: {100 - percent}%")
+        lines += [f"    Used Percentage: {percent}%", f"    Free Percentage: {100 - percent}%"]
 
     def row(*cells: str) -> None:
         widths = (16, 16, 13, 16, 16, 40)
-        print(" ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)))
+        padded = (f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+        lines.append(" ".join(padded))
 
-    print()
+    lines.append("")
     row("Worker Name", "Last Heartbeat", "Storage", tier, "Version", "Revision")
     for worker, room in workers.items():
         holds = used(value, worker)
@@ -103,6 +120,7 @@ def capacity(value: dict[str, Any], knobs: dict[str, Any], flags: list[str]) -> 
         beat = "0" if worker in live else str(SILENCE)
         row(node, beat, "capacity", size_text(room), VERSION, REVISION)
         row("", "", "used", size_text(holds) + share, "", "")
+    return "\n".join(lines)
 
 
 def _sizes(tier: str, total: int, held: int) -> list[str]:

@@ -8,17 +8,9 @@ import time
 from typing import Any
 
 from . import ufs
-from .state import State, in_alluxio, live_workers, used
+from .state import Failure, State, in_alluxio, live_workers, used
 
 STEP = 0.2
-
-
-class Failure(Exception):
-    """A command that fails: what it prints, and its exit code."""
-
-    def __init__(self, message: str, code: int = 255) -> None:
-        super().__init__(message)
-        self.message, self.code = message, code
 
 
 def size_text(count: float) -> str:

@@ -40,6 +40,14 @@ KNOBS: dict[str, Any] = {
 }
 
 
+class Failure(Exception):
+    """A command that fails: what it prints, and its exit code."""
+
+    def __init__(self, message: str, code: int = 255) -> None:
+        super().__init__(message)
+        self.message, self.code = message, code
+
+
 class State:
     """The files of one dataset's Alluxio."""
 
@@ -84,6 +92,28 @@ class State:
 
     def knobs(self) -> dict[str, Any]:
         return {**KNOBS, **_read(self.knobs_path)}
+
+    def apply_knobs(self, line: str) -> None:
+        """Take the time that the knobs give to a command line.
+
+        Raises:
+            Failure: by the knobs, it fails.
+        """
+        knobs = self.knobs()
+        for start, seconds in knobs["delay"].items():
+            if line.startswith(start):
+                time.sleep(float(seconds))
+        for start, failure in knobs["fail"].items():
+            if not line.startswith(start):
+                continue
+            with self.change() as value:
+                key = f"{knobs.get('generation', 0)} fail {start}"
+                times = int(value["counters"].get(key, 0))
+                value["counters"][key] = times + 1
+            if times < int(failure.get("times", 1 << 30)):
+                raise Failure(
+                    str(failure.get("message", "forced failure")), int(failure.get("exit", 255))
+                )
 
     def set_knobs(self, **knobs: Any) -> None:
         """Set some knobs; a value of None puts one back to its default."""

@@ -39,6 +39,8 @@ PROGRAMS = (
     "sed", "sleep", "sort", "stat", "tail", "timeout", "touch", "tr", "umount", "uname", "wc",
     "whoami",
 )  # fmt: skip
+#: The shell's classes as the JVM maps them (class data sharing).
+CLASSES = "classes.jsa"
 #: Opened by Alluxio's own native code, so that no program's `ldd` names them.
 LIBRARIES = ("libstdc++.so.6", "libgcc_s.so.1")
 
@@ -75,6 +77,7 @@ def archive() -> Path:
         "/usr/bin/fusermount3": next(fuse.rglob("fusermount3")),
         "/entrypoint.sh": SOURCES / "entrypoint.sh",
         f"{home}/bin/alluxio": SOURCES / "alluxio",
+        f"{home}/{CLASSES}": class_archive(),
         "/usr/local/bin/alluxio": image.Link(f"{home}/bin/alluxio"),
         f"{home}/integration/fuse/bin/alluxio-fuse": SOURCES / "alluxio-fuse",
         # Volumes of Fluid's chart are mounted there.
@@ -153,6 +156,51 @@ def java_runtime() -> Path:
             subprocess.run(dump, capture_output=True, check=True)
             unfinished.rename(home)
     return home
+
+
+def class_archive() -> Path:
+    """The classes of Alluxio's shell as the JVM maps them, made unless the cache has them.
+
+    Fluid and the plugin run the shell by the hundred; this halves its CPU time (3.0 to 1.6 s). A
+    JVM takes the archive only if each jar is at the path that it had then. So it is written in a
+    mount namespace that has Java and the jars where the image has them.
+
+    Raises:
+        MachineLacks: Java cannot write it.
+    """
+    java, libraries, script = java_runtime(), jars(), SOURCES / "alluxio"
+    made_with = f"{java.name} {libraries.name} {script.read_text()}"
+    archive = libraries.parent / f"{hashlib.sha256(made_with.encode()).hexdigest()[:12]}.jsa"
+    with locked(paths.cache_dir() / "classes.lock"):
+        if archive.exists():
+            return archive
+        with tempfile.TemporaryDirectory(dir=paths.cache_dir()) as temporary:
+            tree = Path(temporary)
+            steps = (
+                "set -e; mkdir -p jre alluxio/lib alluxio/bin alluxio/conf",
+                f"cp {script} alluxio/bin; cp {SOURCES}/log4j* alluxio/conf",
+                f"mount --bind {java} jre",
+                f"mount --bind {libraries} alluxio/lib",
+                "mount --rbind . /opt",
+                # There is no master: the command fails, with all of its classes loaded.
+                "/opt/alluxio/bin/alluxio fsadmin report -XX:ArchiveClassesAtExit="
+                f"/opt/alluxio/{CLASSES} -Dalluxio.user.rpc.retry.max.duration=1s || true",
+            )
+            with Progress("writing an archive of Alluxio's classes, once"):
+                done = subprocess.run(
+                    ["unshare", "--mount", "--net", "bash", "-c", "\n".join(steps)],
+                    cwd=tree,
+                    env={"PATH": image.PATH, "ALLUXIO_MASTER_HOSTNAME": "127.0.0.1"},
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+            written = tree / "alluxio" / CLASSES
+            if not written.exists():
+                last = (done.stdout + done.stderr).strip().splitlines()[-1:]
+                raise MachineLacks(f"no image of Alluxio: no class archive: {' '.join(last)}")
+            written.rename(archive)
+    return archive
 
 
 def _jars_folder() -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster import image
 from tests.cluster.api import Api
 from tests.cluster.bucket import MIB
 from tests.cluster.dataplane import HOLDER, OTHER, Cached, on_node, write_model
@@ -26,6 +27,7 @@ pytestmark = [pytest.mark.real]
 
 #: On one node alone: below what each node has for itself.
 DIRECTORY, DISK = "/run/a-model", "/run/small-disk"
+READ = ("--verify", "read", "--image", image.STAGE)
 COMMANDS = {
     "ofaclaim": (
         *("cache", "pvc://weights", "--name", "ofaclaim", "--node", OTHER),
@@ -33,11 +35,11 @@ COMMANDS = {
     ),
     "ofadir": (
         *("cache", f"local://{DIRECTORY}", "--name", "ofadir"),
-        *("--node", OTHER, "--quota", "64Mi"),
+        *("--node", OTHER, "--quota", "64Mi", *READ),
     ),
     "ofnfs": (
         *("cache", "nfs://filer/exports/a", "--name", "ofnfs"),
-        *("--node", HOLDER, "--quota", "64Mi"),
+        *("--node", HOLDER, "--quota", "64Mi", *READ),
     ),
 }
 
@@ -52,7 +54,7 @@ class Source:
 
 
 @pytest.fixture(scope="module")
-def sources(cached: Cached) -> Iterator[dict[str, Source]]:
+def sources(cached: Cached, with_image: str) -> Iterator[dict[str, Source]]:
     plane = cached.plane
     large = write_model(plane.state / "exports" / "large", shards=2, shard_size=24 * MIB)
     small = write_model(plane.state / "exports" / "small", shards=1, shard_size=8 * MIB)
@@ -130,6 +132,7 @@ def test_a_source_that_cannot_be_listed_is_cached_and_read(
 ) -> None:
     source = sources[name]
     assert f"{name} is cached" in source.made.ok().out
+    assert f"read through the claim on {node}" in source.made.out
     reads_the_source(source, node)
     said = source.cache.plugin("doctor", name, "-o", "short", timeout=90)
     assert said.code == 0, said.out

@@ -17,6 +17,9 @@ NOT_BREAKS := --ignore-glob='*/cluster/test_doctor*.py'
 # What needs no control plane.
 FAST := not cluster and not krew and not real_node and not real
 
+# Where this is set, each of the plugin's thousands of starts would compile it from its source.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint types format cluster-up cluster-down cluster-status \
 	constraints clean docs site pictures audit secrets release-check dist krew-test test-doctor \

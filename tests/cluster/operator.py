@@ -9,8 +9,8 @@ the same annotations, and reports generation and readiness. One replica of n nod
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import copy
+import functools
 import hashlib
 import json
 import threading
@@ -20,8 +20,12 @@ from typing import Any
 import urllib3
 
 from .api import Api, ApiError, Object
+from .follow import Act, follow
 
 GROUP = "nvidia.com"
+KINDS = ("DynamoGraphDeployment", "DynamoComponentDeployment")
+Key = tuple[str, str, str]
+"""Kind, namespace and name of a graph."""
 WORKERS = ("worker", "prefill", "decode")
 STRATEGY = "nvidia.com/deployment-strategy"
 SURGE = "nvidia.com/deployment-rolling-update-max-surge"
@@ -56,7 +60,10 @@ class Held:
 
 
 class Operator:
-    """Watches graphs of one version until it is stopped; use it as a context manager."""
+    """Works on graphs of one version until it is stopped; use it as a context manager.
+
+    Like the real one, it watches graphs and Deployments, and works only on those that change.
+    """
 
     def __init__(self, api: Api, version: str = "v1beta1", *, first: bool = False) -> None:
         self.api = api
@@ -67,8 +74,19 @@ class Operator:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="operator", daemon=True)
         self._seen: dict[tuple[str, str, str], tuple[int, str]] = {}
+        self._graphs: dict[Key, Object] = {}
+        self._deployments: dict[tuple[str, str], Object] = {}
+        self._held_now: set[str] = set()
+        self._changed = threading.Condition()
+        self._due: set[Key] = set()
 
     def __enter__(self) -> Operator:
+        self._held_now = self.held.names()
+        self._follow("v1", "Namespace", self._on_held, labelSelector=Held.LABEL)
+        selector = "nvidia.com/selector"
+        self._follow("apps/v1", "Deployment", self._on_deployment, labelSelector=selector)
+        for kind in KINDS:
+            self._follow(self.version, kind, functools.partial(self._on_graph, kind))
         self._thread.start()
         return self
 
@@ -76,31 +94,68 @@ class Operator:
         self._stop.set()
         self._thread.join(10)
 
+    def _follow(self, version: str, kind: str, act: Act, **query: Any) -> None:
+        options = {"stopped": self._stop.is_set, "seconds": 10, **query}
+        words = (self.api, version, kind, act)
+        threading.Thread(target=follow, args=words, kwargs=options, daemon=True).start()
+
+    # -- what changes ------------------------------------------------------------------------
+
+    def _on_graph(self, kind: str, change: str, graph: Object) -> None:
+        key = (kind, graph["metadata"]["namespace"], graph["metadata"]["name"])
+        with self._changed:
+            if change == "DELETED":
+                self._graphs.pop(key, None)
+            else:
+                self._graphs[key] = {**graph, "kind": kind, "apiVersion": self.version}
+                self._add_due({key})
+
+    def _on_deployment(self, change: str, deployment: Object) -> None:
+        meta = deployment["metadata"]
+        with self._changed:
+            if change == "DELETED":
+                self._deployments.pop((meta["namespace"], meta["name"]), None)
+            else:
+                self._deployments[meta["namespace"], meta["name"]] = deployment
+            owners = meta.get("ownerReferences") or []
+            self._add_due({(each["kind"], meta["namespace"], each["name"]) for each in owners})
+
+    def _on_held(self, change: str, namespace: Object) -> None:
+        name = namespace["metadata"]["name"]
+        with self._changed:
+            if change == "DELETED":  # or no longer labelled
+                self._held_now.discard(name)
+                self._add_due({key for key in self._graphs if key[1] == name})
+            else:
+                self._held_now.add(name)
+
+    def _add_due(self, keys: set[Key]) -> None:
+        self._due |= keys
+        self._changed.notify()
+
+    # -- what is done ------------------------------------------------------------------------
+
     def _run(self) -> None:
-        while not self._stop.wait(0.15):
-            with contextlib.suppress(ApiError, urllib3.exceptions.HTTPError):
-                self.once()
-
-    def once(self) -> None:
-        """Reconcile every graph there is, but those of namespaces that are held."""
-        held = self.held.names()
-        deployments: dict[tuple[str, str], Object] = {
-            (d["metadata"]["namespace"], d["metadata"]["name"]): d
-            for d in self.api.list("apps/v1", "Deployment", labelSelector="nvidia.com/selector")
-        }
-        graphs = [
-            {**graph, "kind": kind, "apiVersion": self.version}
-            for kind in ("DynamoGraphDeployment", "DynamoComponentDeployment")
-            for graph in self.api.list(self.version, kind)
-            if graph["metadata"]["namespace"] not in held
-        ]
-
-        def one(graph: Object) -> None:
-            with contextlib.suppress(ApiError):
-                self._reconcile(graph, deployments)
-
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            list(pool.map(one, graphs))
+            while not self._stop.is_set():
+                with self._changed:
+                    if not self._due:
+                        self._changed.wait(0.5)
+                    due, self._due = self._due, set()
+                failed = set(due) - {key for key in pool.map(self._reconcile_key, due) if key}
+                with self._changed:
+                    self._due |= failed
+                self._stop.wait(0.15)  # what changes meanwhile is worked on at once
+
+    def _reconcile_key(self, key: Key) -> Key | None:
+        """Work on a graph; returns its key unless that failed."""
+        graph = self._graphs.get(key)
+        if graph and key[1] not in self._held_now:
+            try:
+                self._reconcile(graph, self._deployments)
+            except (ApiError, urllib3.exceptions.HTTPError):
+                return None
+        return key
 
     def _reconcile(self, graph: Object, deployments: dict[tuple[str, str], Object]) -> None:
         meta = graph["metadata"]

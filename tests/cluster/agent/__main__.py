@@ -6,14 +6,10 @@ import os
 import signal
 import sys
 import threading
-import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
-import urllib3
-
-from ..api import Api, ApiError, Object
+from ..api import Api, Object
+from ..follow import Act, follow
 from ..process import Processes, read_json
 from ..real import node
 from . import workers
@@ -92,71 +88,20 @@ class Agent:
         elif runs and not wanted:
             self.processes.stop(name)
 
-    def follow(
-        self, version: str, kind: str, namespace: str | None, act: Callable[[str, Object], None]
-    ) -> None:
-        """List and watch for ever; whatever is missed between two watches is made up for."""
-        known: dict[str, Object] = {}
-        while True:
-            try:
-                answer = self.api.get(version, kind, None, namespace)
-                items = {each["metadata"]["uid"]: each for each in answer["items"]}
-                for uid in set(known) - set(items):
-                    self._act(act, "DELETED", known.pop(uid))
-                for uid, each in items.items():
-                    known[uid] = each
-                    self._act(act, "MODIFIED", each)
-                since = answer["metadata"]["resourceVersion"]
-                while since:
-                    since = self._watch(version, kind, namespace, since, known, act)
-            except (ApiError, OSError, urllib3.exceptions.HTTPError, ValueError):
-                time.sleep(0.3)
-
-    def _watch(
-        self,
-        version: str,
-        kind: str,
-        namespace: str | None,
-        since: str,
-        known: dict[str, Object],
-        act: Callable[[str, Object], None],
-    ) -> str:
-        for event in self.api.watch(version, kind, namespace, since):
-            what, obj = event["type"], event["object"]
-            if what == "ERROR":
-                return ""
-            since = str(obj["metadata"]["resourceVersion"])
-            if what == "BOOKMARK":
-                continue
-            uid = obj["metadata"]["uid"]
-            if what == "DELETED":
-                known.pop(uid, None)
-            else:
-                known[uid] = {"metadata": obj["metadata"], "spec": {}, "status": {}}
-            self._act(act, what, obj)
-        return since
-
-    @staticmethod
-    def _act(act: Callable[[str, Object], None], what: str, obj: Object) -> None:
-        try:
-            act(what, obj)
-        except Exception:
-            traceback.print_exc()
-
     def run(self) -> None:
-        watches: list[tuple[str, str, str | None, Callable[[str, Object], None]]] = [
-            ("v1", "Pod", None, self.pod),
-            ("apps/v1", "Deployment", "fluid-system", self.deployment),
+        watches: list[tuple[str, str, Act, str | None]] = [
+            ("v1", "Pod", self.pod, None),
+            ("apps/v1", "Deployment", self.deployment, "fluid-system"),
         ]
         if {**SETTINGS, **(read_json(self.state / "agent.json") or {})}["wake"]:
             waker = Waker(self.api)
             watches += [
-                ("apps/v1", "StatefulSet", None, waker.child),
-                ("batch/v1", "Job", None, waker.child),
-                ("data.fluid.io/v1alpha1", "AlluxioRuntime", None, waker.runtime),
+                ("apps/v1", "StatefulSet", waker.child, None),
+                ("batch/v1", "Job", waker.child, None),
+                ("data.fluid.io/v1alpha1", "AlluxioRuntime", waker.runtime, None),
             ]
         for watch in watches:
-            threading.Thread(target=self.follow, args=watch, daemon=True).start()
+            threading.Thread(target=follow, args=(self.api, *watch), daemon=True).start()
         stop = threading.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: stop.set())

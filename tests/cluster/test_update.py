@@ -232,6 +232,7 @@ def test_a_job_stages_the_files_that_were_chosen_at_first(
     assert "already complete" in cached.err and "files by --exclude" in cached.err
 
 
+@pytest.mark.alone  # other tests' graphs and caches need the node that it taints
 def test_a_graph_that_does_not_roll_leaves_the_old_cache_serving(model: Model) -> None:
     model.graph("a")
     model.graph("b")

@@ -62,7 +62,7 @@ define cluster-tests
 		$(BIN)/python -m tests.cluster run --name $(1) $(3) -- $(BIN)/python -m pytest -q $(2) $(AGAIN); }
 endef
 
-test: setup ## All tests; the first run builds the control plane's binaries (5 minutes on 2 cores)
+test: setup ## All tests; the first run builds the control plane's binaries (5 to 10 minutes on 2 cores)
 	$(BIN)/python -m tests.cluster up --build-only
 	$(call fast-tests)
 	$(call cluster-tests,tests,-n $(CLUSTER_WORKERS) -m "cluster and not alone" $(NOT_BREAKS) tests)

@@ -25,7 +25,7 @@ def respond(root: Path, dataset: str, line: str) -> str:
     try:
         return f"0\n{admin.answer(State(root, namespace, name), line.split())}\n"
     except Failure as failure:
-        return f"{failure.code}\n{failure.message}\n"
+        return f"{failure.code}\n{failure.message}\n" if failure.message else f"{failure.code}\n"
 
 
 class Handler(socketserver.StreamRequestHandler):

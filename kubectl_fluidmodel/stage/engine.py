@@ -164,7 +164,10 @@ class TransferEngine:
             threading.Thread(target=self._run_worker, args=(number,), name=f"stage-{number}")
             for number in range(self.options.workers)
         ]
-        heartbeat = threading.Thread(target=self._refresh_checkpoints, name="stage-heartbeat")
+        ended = threading.Event()  # not `_stop`, which is cleared for what follows the transfers
+        heartbeat = threading.Thread(
+            target=self._refresh_checkpoints, args=(ended,), name="stage-heartbeat"
+        )
         for thread in (*workers, heartbeat):
             thread.daemon = True
             thread.start()
@@ -176,6 +179,7 @@ class TransferEngine:
             yield self.counters.progress()
         finally:
             self._stop.set()
+            ended.set()
             self._scheduler.wake()
 
     def _drain_events(self, timeout: float) -> Iterator[Event]:
@@ -258,8 +262,8 @@ class TransferEngine:
         self._stop.set()
         self._scheduler.wake()
 
-    def _refresh_checkpoints(self) -> None:
-        while not self._stop.wait(checkpoints.REFRESH_INTERVAL):
+    def _refresh_checkpoints(self, ended: threading.Event) -> None:
+        while not ended.wait(checkpoints.REFRESH_INTERVAL):
             try:
                 self._stager.refresh_checkpoints()
             except CancelledError:

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,6 +39,11 @@ def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it does not come to hold"
         time.sleep(0.02)
+
+
+def wait_until_threads_end() -> None:
+    """Wait until no thread of a staging is left in this process."""
+    wait_until(lambda: not any(t.name.startswith("stage-") for t in threading.enumerate()))
 
 
 class StagingHarness:

@@ -13,7 +13,15 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.stage import checkpoint
 from kubectl_fluidmodel.stage.stale_uploads import abort_stale_uploads
 from kubectl_fluidmodel.stage.verify import VerificationReport, verify_staged_model
-from tests.stage.harness import MIB, MODEL, PART, StagingHarness, random_bytes, wait_until
+from tests.stage.harness import (
+    MIB,
+    MODEL,
+    PART,
+    StagingHarness,
+    random_bytes,
+    wait_until,
+    wait_until_threads_end,
+)
 
 OTHER = "model-00002.safetensors"
 
@@ -150,6 +158,7 @@ def test_the_checkpoint_of_a_complete_file_is_not_rewritten(
     harness.add_model({f"m{n}.safetensors": random_bytes(2 * PART, n) for n in range(4)})
     harness.stage()
     harness.assert_staged()
+    wait_until_threads_end()
 
 
 def test_shards_share_the_work_and_the_last_writes_the_manifest(harness: StagingHarness) -> None:

@@ -15,7 +15,7 @@ from kubectl_fluidmodel.stage.events import TransferProgress
 from kubectl_fluidmodel.stage.file_hasher import FileHasher
 from kubectl_fluidmodel.stage.status import read_status
 from tests import interrupts
-from tests.stage.harness import PART, StagingHarness, random_bytes, wait_until
+from tests.stage.harness import PART, StagingHarness, random_bytes, wait_until_threads_end
 
 BIG = "model.safetensors"
 SIZE = 12 * PART
@@ -187,9 +187,7 @@ def test_a_run_with_libcrypto_resumes_one_without(
                 break
         run.close()  # type: ignore[attr-defined]
         harness.hub.pause_after = None
-        wait_until(
-            lambda: not any(thread.name.startswith("stage-") for thread in threading.enumerate())
-        )
+        wait_until_threads_end()
     assert harness.stage().outcomes[BIG] == "resumed"
     harness.assert_staged()
 

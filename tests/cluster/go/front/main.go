@@ -71,6 +71,7 @@ func follow(w http.ResponseWriter, r *http.Request, target *url.URL, t http.Roun
 	}
 	defer answer.Body.Close()
 	w.WriteHeader(answer.StatusCode)
+	var ended atomic.Bool
 	var last atomic.Int64
 	last.Store(time.Now().UnixNano())
 	done := make(chan struct{})
@@ -84,6 +85,7 @@ func follow(w http.ResponseWriter, r *http.Request, target *url.URL, t http.Roun
 			}
 			_, err := os.Stat(path + ".ended")
 			if err == nil && time.Since(time.Unix(0, last.Load())) > quiet {
+				ended.Store(true) // what kwok still writes is that its reader has gone
 				answer.Body.Close()
 				return
 			}
@@ -92,6 +94,9 @@ func follow(w http.ResponseWriter, r *http.Request, target *url.URL, t http.Roun
 	buffer := make([]byte, 32*1024)
 	for {
 		n, err := answer.Body.Read(buffer)
+		if ended.Load() {
+			return
+		}
 		if n > 0 {
 			last.Store(time.Now().UnixNano())
 			if _, err := w.Write(buffer[:n]); err != nil {

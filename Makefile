@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PLANE_READY := $(VENV)/.ready-for-a-control-plane
 FREEZER := build/dist-venv/.ready
-# Fast tests compute, cluster tests wait: so these run more side by side than there are cores.
-WORKERS ?= 2
+# Fast tests wait now and then, cluster tests most of the time: more run side by side than there are
+# cores. Those that break what they share have a control plane for each worker.
+WORKERS ?= 3
 CLUSTER_WORKERS ?= 4
+PLANES ?= 3
 ROUNDS ?= 20
 
-# These break what they share, so they run one after the other on a control plane of their own.
 BREAKS := $(wildcard tests/cluster/test_doctor*.py)
 NOT_BREAKS := --ignore-glob='*/cluster/test_doctor*.py'
 
@@ -62,12 +63,19 @@ define cluster-tests
 		$(BIN)/python -m tests.cluster run --name $(1) $(3) -- $(BIN)/python -m pytest -q $(2) $(AGAIN); }
 endef
 
+# $(1) is how many control planes there are, $(2) what pytest runs: file by file, in order.
+define planes-tests
+	export FLUIDMODEL_CLUSTER_PER_WORKER=1; $(BIN)/python -m pytest -q -n $(1) --dist loadfile \
+		--no-loadscope-reorder $(2) || { \
+		echo "once more, what failed:"; $(BIN)/python -m pytest -q $(2) $(AGAIN); }
+endef
+
 test: setup ## All tests; the first run builds the control plane's binaries (5 to 10 minutes on 2 cores)
 	$(BIN)/python -m tests.cluster up --build-only
 	$(call fast-tests)
 	$(call cluster-tests,tests,-n $(CLUSTER_WORKERS) -m "cluster and not alone" $(NOT_BREAKS) tests)
-	$(call cluster-tests,breaks,-m "cluster and not alone" $(BREAKS))
-	$(call cluster-tests,tests,-m "cluster and alone and not real_crds" tests)
+	$(call planes-tests,$(PLANES),-m "cluster and not alone" $(BREAKS))
+	$(call planes-tests,2,-m "cluster and alone and not real_crds" tests)
 
 test-crds: setup ## The harness's CRDs of Dynamo against copies of the real ones, in FLUIDMODEL_CRDS
 	@test -n "$$FLUIDMODEL_CRDS" || { \
@@ -83,7 +91,7 @@ fuzz: setup ## The tests that draw examples, ROUNDS times (20), each time with n
 
 test-doctor: setup ## Only the tests that break the checks of doctor for real
 	$(BIN)/python -m tests.cluster up --build-only
-	$(call cluster-tests,breaks,-m cluster $(BREAKS))
+	$(call planes-tests,$(PLANES),-m cluster $(BREAKS))
 
 test-real-node: setup ## The staging Job in real containers (Linux, root); fails where there can be none
 	$(BIN)/python -m tests.cluster up --build-only --real-node

@@ -95,7 +95,7 @@ class Doctor:
                 return report
             told = [(each["code"], each["cause"]) for each in report.document["problems"]]
             assert time.monotonic() < deadline, f"no {code} in {seconds:.0f} s; there is {told}"
-            time.sleep(0.5)
+            time.sleep(1.0)
 
     def until_gone(self, code: str, *arguments: str, seconds: float = 120) -> Report:
         """Ask until no problem of that code is left."""
@@ -106,7 +106,7 @@ class Doctor:
             if not left:
                 return report
             assert time.monotonic() < deadline, f"still {code}: {left[0]['cause']}"
-            time.sleep(0.5)
+            time.sleep(1.0)
 
     def heal(self, problem: Problem) -> str:
         """Run the printed fix, word for word, as a person would paste it into a shell."""

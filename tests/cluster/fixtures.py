@@ -35,7 +35,8 @@ __all__ = ["bucket", "cli", "cluster", "fragile", "namespace"]
 def cluster() -> Iterator[Cluster]:
     """A running cluster: the one that FLUIDMODEL_CLUSTER names, or one for this session.
 
-    The workers of a parallel session share one; the last to leave takes it down.
+    The workers of a parallel session share one, and the last to leave takes it down. With
+    FLUIDMODEL_CLUSTER_PER_WORKER, each has one of its own.
     """
     named = os.environ.get("FLUIDMODEL_CLUSTER")
     if named:
@@ -44,9 +45,11 @@ def cluster() -> Iterator[Cluster]:
         yield found if found.state.exists() else found.up()
         return
     session = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))[:8]
-    found = Cluster(f"pytest-{session}")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    own = os.environ.get("FLUIDMODEL_CLUSTER_PER_WORKER") == "1"
+    found = Cluster(f"pytest-{session}-{worker}" if own else f"pytest-{session}")
     users = found.state.parent / f".{found.name}.users"
-    me = users / os.environ.get("PYTEST_XDIST_WORKER", "main")
+    me = users / worker
     with locked(users.with_suffix(".users-lock")):
         users.mkdir(parents=True, exist_ok=True)
         me.touch()

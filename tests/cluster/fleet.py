@@ -11,6 +11,8 @@ from .api import Api, ApiError, Object
 Taint = dict[str, str]
 GPU_TAINT: Taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 
+#: The first of the fleet, which every cluster has.
+FIRST = "gpu-0"
 #: The first of the nodes that kwok does not play (real/node.py); the others are real-1, real-2, …
 REAL = "real-0"
 #: Keeps all pods away that do not ask for a real node.

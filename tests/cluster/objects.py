@@ -22,14 +22,19 @@ Value = TypeVar("Value")
 
 
 def until(what: str, check: Callable[[], Value], seconds: float = 120) -> Value:
-    """The first true value of ``check``; the test fails when there is none in time."""
+    """The first true value of ``check``; the test fails when there is none in time.
+
+    A check that costs much, as a run of `doctor`, pauses the longer: other tests need the machine.
+    """
     deadline = time.monotonic() + seconds
     while True:
+        started = time.monotonic()
         value = check()
         if value:
             return value
-        assert time.monotonic() < deadline, f"{what}: not in {seconds:.0f} s"
-        time.sleep(0.1)
+        ended = time.monotonic()
+        assert ended < deadline, f"{what}: not in {seconds:.0f} s"
+        time.sleep(min(2.0, max(0.1, 2 * (ended - started))))
 
 
 def dataset(

@@ -11,6 +11,7 @@ from typing import Any
 
 import urllib3
 
+from . import fleet
 from .api import Api
 from .process import locked
 from .s3users import REGION, Users
@@ -148,6 +149,8 @@ class S3(Users):
                 "metadata": dict(meta),
                 "spec": {
                     "terminationGracePeriodSeconds": 0,
+                    # One that no test takes away, nor its kubelet.
+                    "nodeName": fleet.FIRST,
                     "tolerations": [{"operator": "Exists"}],
                     "containers": [
                         {

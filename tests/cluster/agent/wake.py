@@ -3,8 +3,9 @@
 Fluid 1.0's runtime and data-load controllers watch only their own objects; for the StatefulSets
 and Jobs they made they look again after a fixed 20 seconds.  Newer ones watch those too.  So that a
 test does not spend its life in such waits, the owner is touched - an annotation set and taken away
-again, which leaves nothing behind but a new resourceVersion - when its StatefulSet or Job changes,
-and every second while it is being deleted.  ``"wake": false`` in ``agent.json`` turns it off.
+again, which leaves nothing behind but a new resourceVersion - when its StatefulSet has another
+number of ready pods or its Job has ended, and every second while it is being deleted.
+``"wake": false`` in ``agent.json`` turns it off.
 """
 
 from __future__ import annotations
@@ -21,6 +22,15 @@ ANNOTATION = "fluidmodel.io/woken"
 KINDS = ("AlluxioRuntime", "DataLoad")
 #: How long an object in deletion is touched at most.
 DELETING_SECONDS = 60.0
+#: What Fluid waits for in a StatefulSet or a Job that has just been made.
+NOTHING: tuple[object, ...] = (0, [])
+
+
+def _awaited(obj: Object) -> tuple[object, ...]:
+    """What Fluid waits for: a StatefulSet's ready pods, a Job's end."""
+    status = obj.get("status") or {}
+    ended = [each["type"] for each in status.get("conditions") or [] if each["status"] == "True"]
+    return (status.get("readyReplicas", 0), ended)
 
 
 class Waker:
@@ -30,11 +40,19 @@ class Waker:
         self.api = api
         self._due: dict[tuple[str, str, str], float] = {}
         self._deleting: dict[tuple[str, str, str], float] = {}
+        self._seen: dict[str, object] = {}
         self._lock = threading.Lock()
         threading.Thread(target=self._run, daemon=True).start()
 
     def child(self, what: str, obj: Object) -> None:
-        """A StatefulSet or Job changed."""
+        """A StatefulSet or Job changed; most of its changes are nothing that Fluid waits for."""
+        uid, state = obj["metadata"]["uid"], _awaited(obj)
+        if what == "DELETED":
+            self._seen.pop(uid, None)
+        elif self._seen.get(uid, NOTHING) == state:
+            return
+        else:
+            self._seen[uid] = state
         for owner in obj["metadata"].get("ownerReferences") or []:
             if owner["kind"] in KINDS and owner.get("controller"):
                 self._want(owner["kind"], obj["metadata"]["namespace"], owner["name"])

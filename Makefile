@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint types format cluster-up cluster-down cluster-status \
 	constraints clean docs site pictures audit secrets release-check dist krew-test test-doctor \
-	test-real test-real-node test-crds fuzz
+	test-real test-real-nightly test-real-node test-crds fuzz
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 18
@@ -99,8 +99,11 @@ test-real-node: setup ## The staging Job in real containers (Linux, root); fails
 	$(BIN)/python -m pytest -q -m "real_node and alone" tests/cluster
 
 test-real: setup ## The plugin on a real data plane: Alluxio, FUSE and CSI (Linux, root, FUSE, Maven, JDK 17)
-	$(call cluster-tests,plane,-m "real and not alone" tests/cluster,--real-nodes 2)
+	$(call cluster-tests,plane,-m "real and not alone and not nightly" tests/cluster,--real-nodes 2)
 	$(BIN)/python -m pytest -q -m "real and alone" tests/cluster
+
+test-real-nightly: setup ## The longest of those: update, --replicas and --high-concurrency
+	$(call cluster-tests,plane,-m "real and nightly" tests/cluster,--real-nodes 2)
 
 test-fast: setup ## The tests that need no control plane
 	$(call fast-tests)

@@ -38,11 +38,11 @@ def test_inspect_shows_the_whole_model_on_its_node(cached: Cached) -> None:
 
 def test_doctor_finds_nothing_wrong(cached: Cached) -> None:
     cached.start_reader("engine", HOLDER)
-    report = cached.plugin("doctor", "demo", "-o", "short")
+    # Other tests may have read it from another node, in the last minute that Fluid has counted.
+    report = until("those reads to be forgotten", lambda: no_remote_reads(cached), 240)
     cached.end_reader("engine")
-    assert report.code == 0, report.out
-    assert "healthy" in report.out
-    assert "FM" not in report.out, report.out
+    assert "healthy" in report
+    assert "FM" not in report, report
 
 
 def test_a_pod_on_another_node_reads_the_same_and_doctor_says_that_it_is_slow(
@@ -54,6 +54,12 @@ def test_a_pod_on_another_node_reads_the_same_and_doctor_says_that_it_is_slow(
     report = until("the reads to be counted", lambda: remote_reads(cached), 240)
     cached.end_reader("remote")
     assert [line.split()[1] for line in report.splitlines() if "FM" in line] == ["FM824"]
+
+
+def no_remote_reads(cached: Cached) -> str:
+    """The report of `doctor`, once nothing was read from another node."""
+    out = cached.plugin("doctor", "demo", "-o", "short").ok().out
+    return "" if "FM824" in out else out
 
 
 def remote_reads(cached: Cached) -> str:

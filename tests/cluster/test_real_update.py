@@ -1,4 +1,8 @@
-"""`update`, `--replicas` and `--high-concurrency` with a real Alluxio, FUSE and CSI."""
+"""`update`, `--replicas` and `--high-concurrency` with a real Alluxio, FUSE and CSI.
+
+Each test builds caches of its own, a minute each; `test_update.py` and `test_cache.py` have the same
+with a simulated Alluxio in every run.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from tests.cluster.plugin import Plugin, error_line
 from tests.cluster.real import policy
 from tests.hub import FakeHub, Repo
 
-pytestmark = [pytest.mark.real]
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 MODEL = "acme/tiny"
 SHARED = {"model-00001-of-00002.safetensors": weights.random_safetensors(6 * MIB)}

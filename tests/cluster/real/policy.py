@@ -3,6 +3,10 @@
 The product knows nothing of a taint of the harness, and Fluid's chart has no host network for the
 pods of a DataLoad; there is no other network for pods here.  So the API server adds both, to every
 pod of a namespace that the harness names, and what the product and Fluid send stays as it is.
+
+It also shortens two waits of Fluid's chart.  A master's mounts are tried every 4 seconds instead of
+every 20, for the same 200 seconds: on a small machine the first try comes too early.  And a master
+is killed after 5 seconds instead of 30: Fluid's script, its first process, ignores SIGTERM.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from ..fleet import REAL_TAINT
 
 GROUP = "admissionregistration.k8s.io/v1"
 _TOLERATION = f"{{'key': '{REAL_TAINT['key']}', 'operator': 'Exists'}}"
+_PROBE = "/spec/containers/0/startupProbe"
 #: A patch in JSON: an apply configuration cannot have a dash in a key of a map.
 _CHANGE = f"""\
 [JSONPatch{{op: 'add', path: '/spec/hostNetwork', value: true}},
@@ -24,7 +29,12 @@ _CHANGE = f"""\
   : [JSONPatch{{op: 'add', path: '/spec/nodeSelector', value: {{'real-node': 'true'}}}}]) +
 (has(object.spec.tolerations)
   ? [JSONPatch{{op: 'add', path: '/spec/tolerations/-', value: {_TOLERATION}}}]
-  : [JSONPatch{{op: 'add', path: '/spec/tolerations', value: [{_TOLERATION}]}}])
+  : [JSONPatch{{op: 'add', path: '/spec/tolerations', value: [{_TOLERATION}]}}]) +
+(has(object.spec.containers[0].startupProbe)
+  ? [JSONPatch{{op: 'add', path: '/spec/terminationGracePeriodSeconds', value: 5}},
+     JSONPatch{{op: 'add', path: '{_PROBE}/periodSeconds', value: 4}},
+     JSONPatch{{op: 'add', path: '{_PROBE}/failureThreshold', value: 50}}]
+  : [])
 """
 
 

@@ -1,7 +1,7 @@
 """`update`, `--replicas` and `--high-concurrency` with a real Alluxio, FUSE and CSI.
 
-Each test builds caches of its own, a minute each; `test_update.py` and `test_cache.py` have the same
-with a simulated Alluxio in every run.
+Each test builds caches of its own, a minute each; `test_update.py` and `test_cache.py` have the
+same with a simulated Alluxio in every run.
 """
 
 from __future__ import annotations

@@ -168,6 +168,7 @@ def test_a_node_that_is_being_removed_is_named(
     assert running.returncode == 1, err
     assert f"problem: node {node} does not exist" in err, err
     assert err.strip().splitlines()[-1].startswith(f"error: node {node} does not exist")
+    cluster.alluxio(namespace, "demo").set_knobs(load_bytes_per_second=None)
     done = plugin("cache", bucket.uri("demo"), "-o", "json", timeout=240)
     refused = plugin("cache", bucket.uri("demo"), "--node", node)
     assert refused.code == 2 and "does not exist" in error_line(refused)

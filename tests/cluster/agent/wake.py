@@ -22,6 +22,9 @@ ANNOTATION = "fluidmodel.io/woken"
 KINDS = ("AlluxioRuntime", "DataLoad")
 #: How long an object in deletion is touched at most.
 DELETING_SECONDS = 60.0
+#: When after a change its owner is touched, in seconds: the first time Fluid may not have heard of
+#: the change itself, and would look again after 20.
+AFTER = (0.1, 1.5)
 #: What Fluid waits for in a StatefulSet or a Job that has just been made.
 NOTHING: tuple[object, ...] = (0, [])
 
@@ -34,11 +37,11 @@ def _awaited(obj: Object) -> tuple[object, ...]:
 
 
 class Waker:
-    """Touches owners, at most ten times a second each."""
+    """Touches the owners of what changes."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        self._due: dict[tuple[str, str, str], float] = {}
+        self._due: list[tuple[float, tuple[str, str, str]]] = []
         self._deleting: dict[tuple[str, str, str], float] = {}
         self._seen: dict[str, object] = {}
         self._lock = threading.Lock()
@@ -69,7 +72,8 @@ class Waker:
 
     def _want(self, kind: str, namespace: str, name: str) -> None:
         with self._lock:
-            self._due.setdefault((kind, namespace, name), time.monotonic() + 0.1)
+            now = time.monotonic()
+            self._due += [(now + seconds, (kind, namespace, name)) for seconds in AFTER]
 
     def _run(self) -> None:
         last = 0.0
@@ -77,16 +81,15 @@ class Waker:
             time.sleep(0.05)
             now = time.monotonic()
             with self._lock:
-                ready = [key for key, due in self._due.items() if due <= now]
-                for key in ready:
-                    del self._due[key]
+                ready = {key for due, key in self._due if due <= now}
+                self._due = [each for each in self._due if each[0] > now]
                 if now - last >= 1:
                     last = now
                     for key, since in list(self._deleting.items()):
                         if now - since > DELETING_SECONDS:
                             del self._deleting[key]
                         else:
-                            ready.append(key)
+                            ready.add(key)
             for kind, namespace, name in ready:
                 for value in (str(time.time()), None):
                     body = {"metadata": {"annotations": {ANNOTATION: value}}}

@@ -25,6 +25,7 @@ PERMISSIONS = {
     ("ci", "python"): READ,
     ("ci", "system"): READ,
     ("nightly", "fuzz"): READ,
+    ("nightly", "real"): READ,
     ("codeql", "analyze"): {"contents": "read", "security-events": "write"},
     ("release", "check"): READ,
     ("release", "archive"): READ,
@@ -72,7 +73,7 @@ def test_actions_are_pinned_to_commits() -> None:
 
 def test_no_credential_stays_in_the_clone() -> None:
     clones = [step for _, step in steps() if "checkout@" in step.get("uses", "")]
-    assert len(clones) == 10
+    assert len(clones) == 11
     assert all(step["with"]["persist-credentials"] is False for step in clones)
 
 
@@ -110,9 +111,16 @@ def test_the_frozen_archive_is_tried_before_its_release_day() -> None:
 
 
 def test_nightly_examples_are_random() -> None:
-    (job,) = LOADED["nightly"]["jobs"].values()
-    assert any(step.get("run", "").startswith("make fuzz") for step in job["steps"])
+    listed = LOADED["nightly"]["jobs"]["fuzz"]["steps"]
+    assert any(step.get("run", "").startswith("make fuzz") for step in listed)
     assert "schedule" in LOADED["nightly"][True]  # YAML's "on"
+
+
+def test_what_each_run_leaves_out_runs_nightly() -> None:
+    recipes = (REPO / "Makefile").read_text()
+    assert "real and not alone and not nightly" in recipes and "real and nightly" in recipes
+    listed = LOADED["nightly"]["jobs"]["real"]["steps"]
+    assert any("make test-real-nightly" in step.get("run", "") for step in listed)
 
 
 def test_pinned_dependencies_are_updated() -> None:

@@ -22,8 +22,8 @@ ANNOTATION = "fluidmodel.io/woken"
 KINDS = ("AlluxioRuntime", "DataLoad")
 #: How long an object in deletion is touched at most.
 DELETING_SECONDS = 60.0
-#: When after a change its owner is touched, in seconds: the first time Fluid may not have heard of
-#: the change itself, and would look again after 20.
+#: Seconds from a change to each touch of its owner. At the first, Fluid may not have heard of the
+#: change yet; without the second, it would look again only after 20 seconds.
 AFTER = (0.1, 1.5)
 #: What Fluid waits for in a StatefulSet or a Job that has just been made.
 NOTHING: tuple[object, ...] = (0, [])

@@ -3,8 +3,10 @@
 On one real node (as `make test-real`: Linux, root, FUSE, Maven, a JDK), builds a cache of the same
 model for the write-up's own YAML, for what `cache` writes, and for that with each change given by
 `--set` (`variants.py` has their form). Then, in rounds and in an order that is drawn anew in each,
-it loads every cache, and reads it warm, preheated and cold, by a memory map and by 4 threads.
-Prints tables in Markdown: rates, ratios, targets; of what it has, if it is interrupted.
+it loads every cache, and reads it warm, preheated and cold, by a memory map and by 4 threads. The
+first rounds do not count (`--warm-up`): in a first load, Java spends more than half of the CPU time
+on compiling what it runs, which is nothing for a model of 100 GB. Prints tables in Markdown: rates,
+ratios, targets; of what it has, if it is interrupted.
 
     .venv/bin/python -m pip install -c constraints.txt -e '.[bench]'     what the loader needs
 """
@@ -37,6 +39,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE[,…]", help="another variant"
     )
+    parser.add_argument(
+        "--warm-up", type=int, default=2, metavar="N", help="rounds before those that count"
+    )
     parser.add_argument("--no-seed", action="store_true", help="without the write-up's YAML")
     parser.add_argument(
         "--only", choices=CASES, action="append", help="measure only this (default: everything)"
@@ -62,21 +67,23 @@ def measure(
     """Set up, measure in rounds, and print; returns the exit code."""
     only = set(options.only or CASES)
     measured, loads = Measured(), dict[str, list[Load]]()
-    caches = Caches(cluster, size, variants, options.rounds)
+    caches = Caches(cluster, size, variants, options.warm_up + options.rounds)
     try:
         caches.up()
         if "load" in only:
-            load_rounds(caches, options.rounds, measured, loads)
+            load_rounds(caches, options.warm_up, Measured(), {}, last=False)
+            load_rounds(caches, options.rounds, measured, loads, last=True)
         else:
             caches.load_all()
         caches.start_pods()
-        for number in range(options.rounds):
-            read_round(caches, only, measured)
+        for number in range(caches.rounds):
+            counts = number >= options.warm_up
+            read_round(caches, only, measured if counts else Measured())
             load = os.getloadavg()[0]
-            say(f"round {number + 1} of {options.rounds} of reads done; load {load:.1f}")
+            say(f"round {number + 1} of {caches.rounds} of reads done; load {load:.1f}")
         if "cold" in only:
-            for number in range(options.rounds):
-                read_cold(caches, number, measured)
+            for number in range(caches.rounds):
+                read_cold(caches, number, measured if number >= options.warm_up else Measured())
     finally:  # what was measured is shown however it ends
         print_tables(measured, [each.name for each in variants], loads)
         caches.close()
@@ -98,19 +105,23 @@ def print_tables(
 
 
 def load_rounds(
-    caches: Caches, rounds: int, measured: Measured, loads: dict[str, list[Load]]
+    caches: Caches, rounds: int, measured: Measured, loads: dict[str, list[Load]], *, last: bool
 ) -> None:
-    """Load every cache once in each round; in the end they are loaded but for the cold files."""
+    """Load every cache once in each round.
+
+    In the end they are empty, or loaded but for the cold files after the last rounds.
+    """
     for number in range(rounds):
         for variant in random.sample(caches.variants, len(caches.variants)):
-            load = caches.load(variant, number)
+            load = caches.load(variant)
             measured.add(variant.name, figures.LOAD, load.rate)
             loads.setdefault(variant.name, []).append(load)
             say(
                 f"loaded {variant.name} at {load.rate / 1e6:.0f} MB/s with {load.cpu_per_gib:.1f} "
                 f"CPU s/GiB; load {os.getloadavg()[0]:.1f}"
             )
-            caches.free(variant, "/" if number < rounds - 1 else f"/{COLD_FOLDER}")
+            is_last = last and number == rounds - 1
+            caches.free(variant, f"/{COLD_FOLDER}" if is_last else "/")
 
 
 def read_round(caches: Caches, only: set[str], measured: Measured) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -28,8 +29,10 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.pods import claim_volume
 
 SEED_FILE = paths.REPO / "tests" / "fixtures" / "adopt" / "full.yaml"
-COLD_BYTES = 64 << 20
+COLD_BYTES = 128 << 20
 """Of a file that is read once, before the cache has it."""
+_REST_BYTES = 1 << 20
+"""What a cache may still hold when it is empty: small files that somebody has open."""
 COLD_FOLDER = "cold"
 PARALLEL = ("--threads", "4")
 LOCAL_POD = "local"
@@ -42,6 +45,7 @@ class Caches(RealPlane):
     def __init__(self, cluster: Cluster, size: int, variants: Sequence[Variant], rounds: int):
         super().__init__(cluster, "settings", 1)
         self.size, self.rounds = size, rounds
+        self._loads = itertools.count()
         self.names = {each.name: f"c{number}" for number, each in enumerate(variants)}
         self.variants = tuple(variants)
         self._disk = cluster.state / "settings" / "tier"
@@ -53,6 +57,9 @@ class Caches(RealPlane):
 
     def up(self) -> None:
         """Bring everything up: the node, the model, and a cache for each variant, empty.
+
+        From then on, Fluid does not look after the caches, so that nothing runs but what is
+        measured: it asks each of them every half minute, by several JVMs.
 
         Raises:
             MachineLacks: this machine cannot have a real node; the message says why.
@@ -69,6 +76,8 @@ class Caches(RealPlane):
             self._apply(each)
         for name in self.names.values():
             self.wait_until_bound(name)
+        self._unattended = True
+        self.cluster.stop(_CONTROLLER, force=True)
 
     def close(self) -> None:
         if self._unattended:
@@ -110,14 +119,14 @@ class Caches(RealPlane):
 
     # -- loading -----------------------------------------------------------------------------
 
-    def load(self, variant: Variant, number: int) -> Load:
+    def load(self, variant: Variant) -> Load:
         """Load the whole cache by a DataLoad.
 
         Raises:
             RuntimeError: it fails, or the cache is not complete then.
         """
         name, cpu_before = self.names[variant.name], self._cpu_seconds(variant)
-        load = load_object(name, self.namespace, number)
+        load = load_object(name, self.namespace, next(self._loads))
         self.cluster.api.create(load)
         title = load["metadata"]["name"]
         self.until(
@@ -152,7 +161,7 @@ class Caches(RealPlane):
         """Load all caches at the same time, but for the files that are read cold."""
 
         def load(variant: Variant) -> None:
-            self.load(variant, 0)
+            self.load(variant)
             self.free(variant, f"/{COLD_FOLDER}")
 
         with ThreadPoolExecutor(len(self.variants)) as pool:
@@ -168,26 +177,22 @@ class Caches(RealPlane):
         Raises:
             RuntimeError: the worker has not in time.
         """
-        self.exec(self._master(variant), "alluxio", "fs", "free", path)
         kept = 0 if path == "/" else self.size
-        self.until(
-            f"{variant.name} to be freed", lambda: self._held(variant) < kept + COLD_BYTES, 60
-        )
+
+        def freed() -> bool:  # asked each time, as a block that is in use then stays
+            self.exec(self._master(variant), "alluxio", "fs", "free", path)
+            return self._held(variant) < kept + _REST_BYTES
+
+        self.until(f"{variant.name} to be freed", freed, 120)
 
     # -- reading -----------------------------------------------------------------------------
 
     def start_pods(self) -> None:
-        """Start a pod for each cache, and one that has the same files on the machine's disk.
-
-        From then on, Fluid does not look after the caches, so that nothing runs but what is
-        measured.
-        """
+        """Start a pod for each cache, and one that has the same files on the machine's disk."""
         wanted = [(name, claim_volume(name)) for name in self.names.values()]
         wanted.append((LOCAL_POD, {"hostPath": {"path": str(self.folder)}}))
         with ThreadPoolExecutor(len(wanted)) as pool:
             list(pool.map(lambda each: self.start_pod(each[0], self.node, each[1], "/m"), wanted))
-        self._unattended = True
-        self.cluster.stop(_CONTROLLER, force=True)
         for variant in self.variants:
             if variant.readahead:
                 self._read_ahead(variant)

@@ -29,6 +29,7 @@ from tests.cluster.s3 import secret
 IMAGE = "fluidmodel.test/loader:bench"
 LOADER = "/bench/loader.py"
 RECONCILE_SECONDS = 30
+_CONTROLLER = "alluxioruntime-controller"
 PREFIX = "model"
 """Of the model in its bucket."""
 
@@ -50,6 +51,7 @@ class RealPlane:
         self.namespace = f"{purpose}-{secrets.token_hex(3)}"
         self.folder = cluster.state / purpose / "model"
         self._bucket: Bucket | None = None
+        self._unattended = False
 
     # -- set-up and end ----------------------------------------------------------------------
 
@@ -86,8 +88,18 @@ class RealPlane:
             key = f"{PREFIX}/{path.relative_to(self.folder)}"
             self.bucket.client.upload_file(str(path), self.bucket.name, key)
 
+    def leave_unattended(self) -> None:
+        """Stop Fluid's controller until `close`, so that nothing runs but what is measured.
+
+        It starts several JVMs for each cache every half minute. DataLoads have another controller.
+        """
+        self._unattended = True
+        self.cluster.stop(_CONTROLLER, force=True)
+
     def close(self) -> None:
         """Take away all of it but the nodes."""
+        if self._unattended:
+            self.cluster.start(_CONTROLLER)  # it takes the caches away
         clear(self.cluster, self.namespace)
         for node in self.nodes:  # which are kept maybe, and their memory with them
             self.within(node, "mnt", "rm", "-rf", f"{MEMORY_PATH}/{self.namespace}", check=False)
@@ -133,12 +145,17 @@ class RealPlane:
         return objects
 
     def wait_until_bound(self, name: str) -> None:
-        """Wait for a Dataset.
+        """Wait for a Dataset and its claim, which Fluid makes after that.
 
         Raises:
-            RuntimeError: it is not Bound in time.
+            RuntimeError: one is not Bound in time.
         """
         self.until(f"{name} to be Bound", lambda: self.phase("Dataset", name) == "Bound", 300)
+        self.until(f"the claim {name}", lambda: self._is_claim_bound(name), 60)
+
+    def _is_claim_bound(self, name: str) -> bool:
+        found = self.cluster.api.find("v1", "PersistentVolumeClaim", name, self.namespace)
+        return bool(found) and found["status"].get("phase") == "Bound"
 
     def phase(self, kind: str, name: str) -> str:
         """The phase of one of Fluid's objects; empty without one."""

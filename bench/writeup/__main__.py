@@ -21,6 +21,7 @@ from pathlib import Path
 from bench.plane.program import add_flags, run_bench, say
 from bench.writeup.chart import svg_chart
 from bench.writeup.figures import (
+    BESIDE,
     ELSEWHERE,
     HUB,
     PLACEMENTS,
@@ -37,6 +38,8 @@ from kubectl_fluidmodel.output.units import format_bytes
 from tests.cluster.cluster import Cluster
 
 CALIBRATION = 3
+WARM_UP = 3
+"""Loads after which the JVMs have compiled what they run often."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,8 +64,10 @@ def measure(options: argparse.Namespace, cluster: Cluster, size: int) -> int:
         plane.up()
         for node, share in plane.shares().items():
             say(f"{node} holds {share:.0%} of the model")
-        plane.load(WHOLE)  # starts what is started only once
         plane.unshape()  # an earlier run may have been kept
+        for placement in (WHOLE, BESIDE, ELSEWHERE):
+            for _ in range(WARM_UP):
+                plane.load(placement)
         first = plane.load(ELSEWHERE)
         amplification = first.wire / first.bytes
         say(f"from another node, each byte is {amplification:.1f} on the wire")

@@ -70,6 +70,7 @@ class Plane(RealPlane):
         ):  # fmt: skip
             self._pods[cache, node] = self._start_loader(cache, node)
             say(f"a pod runs on {node} with {cache or 'no cache'}")
+        self.leave_unattended()
 
     def close(self) -> None:
         """Take away all of it but the nodes."""

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -14,8 +14,9 @@ import yaml
 from bench.plane import loader
 from bench.plane.model import write_model
 from bench.settings import figures
-from bench.settings.caches import SEED_FILE
-from bench.settings.figures import Measured, load_seconds, rates_table, targets_table
+from bench.settings.__main__ import load_rounds
+from bench.settings.caches import COLD_FOLDER, SEED_FILE, Caches
+from bench.settings.figures import Load, Measured, load_seconds, rates_table, targets_table
 from bench.settings.variants import (
     CACHE,
     Variant,
@@ -196,3 +197,29 @@ def test_the_cost_of_loads_is_their_median() -> None:
     assert figures.loads_text("seed", loads) == (
         "DataLoads of seed: 8.0 CPU s/GiB, 22 s besides the loading"
     )
+
+
+class FakeCaches:
+    """Caches that are loaded and freed at once; what was done with them is noted."""
+
+    variants = (CACHE,)
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def load(self, variant: Variant) -> Load:
+        self.done.append(f"load {variant.name}")
+        return Load(rate=1e8, seconds_besides=5, cpu_per_gib=4)
+
+    def free(self, variant: Variant, path: str) -> None:
+        self.done.append(f"free {path}")
+
+
+def test_each_load_starts_empty_and_the_last_one_stays_but_for_the_cold_files() -> None:
+    caches, measured = FakeCaches(), Measured()
+    load_rounds(cast(Caches, caches), 1, Measured(), {}, last=False)
+    load_rounds(cast(Caches, caches), 2, measured, {}, last=True)
+    assert caches.done == [
+        "load cache", "free /", "load cache", "free /", "load cache", f"free /{COLD_FOLDER}"
+    ]  # fmt: skip
+    assert len(measured.of("cache", figures.LOAD)) == 2

@@ -15,6 +15,19 @@ from kubectl_fluidmodel.objects.quantity import bytes_to_quantity, quantity_to_i
 LATEST_VERSION = "2.9.3"
 """The latest Alluxio release that Fluid's DataLoad can load with: it runs `alluxio fs
 distributedLoad`, which 2.9.4 does not have."""
+METADATA_EXPIRATION_PROPERTY = "alluxio.user.metadata.cache.expiration.time"
+"""How long Alluxio's clients remember which blocks of a file are where.
+
+Fluid sets 10 minutes (pkg/ddc/alluxio/transform_optimization.go, v1.0.8), also for the job master
+and the FUSE client. If blocks are lost in that time, as with a node's memory, a load of them loads
+nothing and succeeds (Alluxio 2.9.3, LoadDefinition.selectExecutors), and a read does not cache them
+again (AlluxioFileInStream, `overReplicated`).
+"""
+METADATA_EXPIRATION_SECONDS = 10
+"""What `cache` sets: less than a DataLoad needs to start.
+
+With 0, each open of a file would ask the master (docs/why-these-settings.md, 15).
+"""
 _VERSION = re.compile(r"(?<!\d)(\d+)\.(\d+)\.(\d+)(?!\d)")
 
 
@@ -37,7 +50,10 @@ def build_runtime(
     as a whole. `hostPath` keeps short-circuit reads.
     """
     tier = quota if medium.type == "MEM" else 0
-    properties = dict(mount.properties)
+    properties = {
+        METADATA_EXPIRATION_PROPERTY: f"{METADATA_EXPIRATION_SECONDS}s",
+        **mount.properties,
+    }
     if not web:  # for WebUFS, Fluid itself sets blocks and buffers of 256 MB
         properties["alluxio.user.block.size.bytes.default"] = f"{BLOCK_BYTES // MIB}MB"
     spec: dict[str, Any] = {

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import alluxio_cli, names
 from tests.cluster import cgroups
 from tests.cluster.api import Object
 from tests.cluster.dataplane import DROP, HASH, HOLDER, OTHER, Cached
@@ -91,6 +91,18 @@ def exhaust_fuse(cached: Cached) -> None:
     pod = pod_on(cached, HOLDER, role)
     cached.execute(pod["metadata"]["name"], "bash", "-c", script, container=name)
     until_restarted(cached, HOLDER, role, name, restarts)
+
+
+def is_emptied(cached: Cached) -> bool:
+    """Free all blocks; whether no weights are left. A small block in use may stay."""
+    alluxio(cached, "fs", "free", "/")
+    workers = alluxio_cli.parse_capacity_report(alluxio(cached, *alluxio_cli.CAPACITY_COMMAND[1:]))
+    return sum(worker.used_bytes for worker in workers) < MIB
+
+
+def plans_a_load(cached: Cached) -> bool:
+    said = alluxio(cached, "fs", "distributedLoad", "--replication", "2", "/")
+    return "Total completed file count" in said
 
 
 @pytest.fixture
@@ -272,6 +284,20 @@ def test_doctor_and_bench_answer_while_the_store_is_gone_and_pods_read(
     cached.end_reader("reader")
     words = ("cache", cached.bucket.uri(cached.name), "--name", cached.name, "--node", HOLDER)
     assert "every byte proven" in cached.plugin(*words, timeout=300).ok().out
+
+
+def test_lost_blocks_are_loaded_again_by_the_first_load(cached: Cached) -> None:
+    """Alluxio's job master forgets in time where they were; by Fluid's default, it would not."""
+    [master] = cached.pods(role="alluxio-master")
+    # Once started again, it remembers nothing.
+    kill(cached, master["spec"]["nodeName"], "alluxio-master", "alluxio-job-master")
+    # A load of one copy more: now it has asked where each block is.
+    until("the job master to plan a load", lambda: plans_a_load(cached), 60)
+    until("the cache to be empty", lambda: is_emptied(cached), 60)
+    words = ("cache", cached.bucket.uri(cached.name), "--name", cached.name, "--node", HOLDER)
+    again = cached.plugin(*words, timeout=400).ok()
+    assert "every byte proven" in again.out
+    assert "loading again" not in again.err
 
 
 def alluxio(cached: Cached, *words: str) -> str:

@@ -133,6 +133,11 @@ class TestRuntime:
         assert runtime()["spec"]["properties"][key] == "128MB"
         assert key not in runtime(web=True)["spec"]["properties"]
 
+    def test_clients_soon_forget_where_blocks_were(self) -> None:
+        """Fluid's 10 minutes let a load of lost blocks succeed without loading them."""
+        key = "alluxio.user.metadata.cache.expiration.time"
+        assert runtime()["spec"]["properties"][key] == "10s"
+
     def test_volumes_are_mounted_into_master_and_workers(self) -> None:
         mounted = build_mount(
             parse_source("gs://b123/m"), "demo", "ns", MountCredentials(gcs_secret="sa")

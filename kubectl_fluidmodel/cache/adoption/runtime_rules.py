@@ -23,6 +23,8 @@ _PARTS = ("master", "worker", "fuse")
 _GENEROUS = 1.25
 """A quota is reported if it is at least this many times the required one."""
 _BLOCK_SIZE = "alluxio.user.block.size.bytes.default"
+_METADATA_CACHE = "alluxio.user.metadata.cache.enabled"
+_METADATA_EXPIRATION = alluxio_runtime.METADATA_EXPIRATION_PROPERTY
 _READ_TYPE = "alluxio.user.file.readtype.default"
 _WRITE_TYPES = ("alluxio.user.file.writetype.default", "alluxio.user.file.write.type.default")
 _SIZE = re.compile(r"(\d+)\s*([KMG]?)B?", re.IGNORECASE)
@@ -137,6 +139,16 @@ def properties(compared: Comparison) -> Iterator[Difference]:
             "a large model then has ten thousand small blocks",
             "each read has a cost per block",
         )
+    expiration = properties.get(_METADATA_EXPIRATION)
+    has_cache = str(properties.get(_METADATA_CACHE)).lower() != "false"
+    if has_cache and expiration != generated[_METADATA_EXPIRATION]:
+        yield Difference(
+            "metadata expiration",
+            str(expiration or "Fluid's 10 minutes"),
+            str(generated[_METADATA_EXPIRATION]),
+            "for that time, Alluxio takes lost blocks for cached",
+            "a DataLoad may load nothing and still be Complete",
+        )
     if properties.get(_READ_TYPE):
         reason = "with one tier, a block cannot be promoted"
         yield Difference("read type", str(properties[_READ_TYPE]), "Fluid's CACHE", reason)
@@ -144,7 +156,7 @@ def properties(compared: Comparison) -> Iterator[Difference]:
     if write_types:
         reason = "no data is written through the cache"
         yield Difference("write type", write_types[0], NOT_SET, reason)
-    compared_names = {*generated, _BLOCK_SIZE, _READ_TYPE, *_WRITE_TYPES}
+    compared_names = {*generated, _BLOCK_SIZE, _METADATA_CACHE, _READ_TYPE, *_WRITE_TYPES}
     compared_names.update(plaintext_keys(properties))
     unknown = [name for name in properties if name not in compared_names]
     if unknown:

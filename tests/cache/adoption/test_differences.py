@@ -127,6 +127,16 @@ DIFFERENCES = [
     DifferenceCase(
         "Fluid's block size", "block size", "Fluid's 16MB", "cost per block", fixture="small"
     ),
+    DifferenceCase(
+        "Fluid's metadata cache", "metadata expiration", "Fluid's 10 minutes", "load nothing"
+    ),
+    DifferenceCase(
+        "a metadata cache that is kept for long",
+        "metadata expiration",
+        "2day",
+        "load nothing",
+        {"runtime": {"properties": {"alluxio.user.metadata.cache.expiration.time": "2day"}}},
+    ),
     DifferenceCase("a read type", "read type", "CACHE_PROMOTE", None),
     DifferenceCase("a write type", "write type", "CACHE_THROUGH", None),
     DifferenceCase(

@@ -26,7 +26,7 @@ again (AlluxioFileInStream, `overReplicated`).
 METADATA_EXPIRATION_SECONDS = 10
 """What `cache` sets: less than a DataLoad needs to start.
 
-With 0, each open of a file would ask the master (docs/why-these-settings.md, 15).
+Without a metadata cache, each open of a file asks the master (docs/why-these-settings.md, 15).
 """
 _VERSION = re.compile(r"(?<!\d)(\d+)\.(\d+)\.(\d+)(?!\d)")
 

@@ -71,19 +71,19 @@ def measure(
     try:
         caches.up()
         if "load" in only:
-            load_rounds(caches, options.warm_up, Measured(), {}, last=False)
-            load_rounds(caches, options.rounds, measured, loads, last=True)
+            load_rounds(caches, options.warm_up, measured, loads)
         else:
             caches.load_all()
         caches.start_pods()
-        for number in range(caches.rounds):
-            counts = number >= options.warm_up
-            read_round(caches, only, measured if counts else Measured())
+        # What each round adds its rates to: those of the first rounds are shown nowhere.
+        by_round = [Measured()] * options.warm_up + [measured] * options.rounds
+        for number, rates in enumerate(by_round):
+            read_round(caches, only, rates)
             load = os.getloadavg()[0]
             say(f"round {number + 1} of {caches.rounds} of reads done; load {load:.1f}")
         if "cold" in only:
-            for number in range(caches.rounds):
-                read_cold(caches, number, measured if number >= options.warm_up else Measured())
+            for number, rates in enumerate(by_round):
+                read_cold(caches, number, rates)
     finally:  # what was measured is shown however it ends
         print_tables(measured, [each.name for each in variants], loads)
         caches.close()
@@ -105,23 +105,27 @@ def print_tables(
 
 
 def load_rounds(
-    caches: Caches, rounds: int, measured: Measured, loads: dict[str, list[Load]], *, last: bool
+    caches: Caches, warm_up: int, measured: Measured, loads: dict[str, list[Load]]
 ) -> None:
-    """Load every cache once in each round.
+    """Load every cache once in each round; in the end they are loaded but for the cold files.
 
-    In the end they are empty, or loaded but for the cold files after the last rounds.
+    Args:
+        caches: The caches, empty.
+        warm_up: How many rounds come before those that count.
+        measured: Gets the rates.
+        loads: Gets what each load took, by variant.
     """
-    for number in range(rounds):
+    for number in range(caches.rounds):
         for variant in random.sample(caches.variants, len(caches.variants)):
             load = caches.load(variant)
-            measured.add(variant.name, figures.LOAD, load.rate)
-            loads.setdefault(variant.name, []).append(load)
+            if number >= warm_up:
+                measured.add(variant.name, figures.LOAD, load.rate)
+                loads.setdefault(variant.name, []).append(load)
             say(
                 f"loaded {variant.name} at {load.rate / 1e6:.0f} MB/s with {load.cpu_per_gib:.1f} "
                 f"CPU s/GiB; load {os.getloadavg()[0]:.1f}"
             )
-            is_last = last and number == rounds - 1
-            caches.free(variant, f"/{COLD_FOLDER}" if is_last else "/")
+            caches.free(variant, "/" if number < caches.rounds - 1 else f"/{COLD_FOLDER}")
 
 
 def read_round(caches: Caches, only: set[str], measured: Measured) -> None:

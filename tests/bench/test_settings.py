@@ -202,7 +202,7 @@ def test_the_cost_of_loads_is_their_median() -> None:
 class FakeCaches:
     """Caches that are loaded and freed at once; what was done with them is noted."""
 
-    variants = (CACHE,)
+    variants, rounds = (CACHE,), 3
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -216,10 +216,9 @@ class FakeCaches:
 
 
 def test_each_load_starts_empty_and_the_last_one_stays_but_for_the_cold_files() -> None:
-    caches, measured = FakeCaches(), Measured()
-    load_rounds(cast(Caches, caches), 1, Measured(), {}, last=False)
-    load_rounds(cast(Caches, caches), 2, measured, {}, last=True)
+    caches, measured, loads = FakeCaches(), Measured(), dict[str, list[Load]]()
+    load_rounds(cast(Caches, caches), 1, measured, loads)
     assert caches.done == [
         "load cache", "free /", "load cache", "free /", "load cache", f"free /{COLD_FOLDER}"
     ]  # fmt: skip
-    assert len(measured.of("cache", figures.LOAD)) == 2
+    assert len(measured.of("cache", figures.LOAD)) == len(loads["cache"]) == 2

@@ -6,7 +6,7 @@ model for the write-up's own YAML, for what `cache` writes, and for that with ea
 it loads every cache, and reads it warm, preheated and cold, by a memory map and by 4 threads. The
 first rounds do not count (`--warm-up`): in a first load, Java spends more than half of the CPU time
 on compiling what it runs, which is nothing for a model of 100 GB. Prints tables in Markdown: rates,
-ratios, targets; of what it has, if it is interrupted.
+CPU time, ratios, targets; of what it has, if it is interrupted.
 
     .venv/bin/python -m pip install -c constraints.txt -e '.[bench]'     what the loader needs
 """
@@ -25,7 +25,6 @@ from bench.settings import figures
 from bench.settings.caches import COLD_FOLDER, PARALLEL, Caches
 from bench.settings.figures import Load, Measured
 from bench.settings.variants import CACHE, SEED, Variant, parse_variant
-from kubectl_fluidmodel.errors import UsageError
 from tests.cluster.cluster import Cluster
 
 CASES = ("load", "warm", "disk", "pages", "cold")
@@ -37,7 +36,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     add_flags(parser, "settings", "1Gi")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE[,…]", help="another variant"
+        "--set",
+        type=parse_variant,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE[,…]",
+        help="another variant",
     )
     parser.add_argument(
         "--warm-up", type=int, default=2, metavar="N", help="rounds before those that count"
@@ -47,12 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         "--only", choices=CASES, action="append", help="measure only this (default: everything)"
     )
     options = parser.parse_args(argv)
-    try:
-        given = [parse_variant(text) for text in options.set]
-    except UsageError as err:
-        say(f"error: {err.message}: {err.reason}")
-        return 2
-    variants = [*([] if options.no_seed else [SEED]), CACHE, *given]
+    variants = [*([] if options.no_seed else [SEED]), CACHE, *options.set]
     # Each cache has the model twice, in its tier and in the page cache, and its JVMs.
     return run_bench(
         options,
@@ -72,7 +71,7 @@ def measure(
         caches.up()
         if "load" in only:
             load_rounds(caches, options.warm_up, measured, loads)
-        else:
+        elif only != {"cold"}:
             caches.load_all()
         caches.start_pods()
         # What each round adds its rates to: those of the first rounds are shown nowhere.
@@ -97,6 +96,8 @@ def print_tables(
     if not measured:
         return
     print(figures.rates_table(measured, variants))
+    if costs := figures.costs_table(measured, variants):
+        print(f"\n{costs}")
     if SEED.name in variants:
         print(f"\n{figures.targets_table(measured)}")
     for name, found in loads.items():
@@ -131,37 +132,48 @@ def load_rounds(
 def read_round(caches: Caches, only: set[str], measured: Measured) -> None:
     """Read everything once, in an order that is drawn."""
 
-    def note(variant: str, case: str, rate: float) -> None:
-        measured.add(variant, case, rate)
-        say(f"{variant or 'without a cache'}: {case}: {rate / 1e6:.0f} MB/s")
+    def note(case: str, rate: float) -> None:
+        measured.add("", case, rate)
+        say(f"without a cache: {case}: {rate / 1e6:.0f} MB/s")
 
-    note("", figures.STORE, caches.read_store(1))
-    note("", figures.STORE_PARALLEL, caches.read_store(4))
+    note(figures.STORE, caches.read_store(1))
+    note(figures.STORE_PARALLEL, caches.read_store(4))
     caches.read_local("--keep-pages", *PARALLEL)  # from now on they are in the page cache
-    note("", figures.LOCAL, caches.read_local("--keep-pages"))
-    note("", figures.LOCAL_PARALLEL, caches.read_local("--keep-pages", *PARALLEL))
+    note(figures.LOCAL, caches.read_local("--keep-pages"))
+    note(figures.LOCAL_PARALLEL, caches.read_local("--keep-pages", *PARALLEL))
     for variant in random.sample(caches.variants, len(caches.variants)):
+        read = partial(read_once, caches, variant, measured)
         if "warm" in only:
-            note(variant.name, figures.WARM, caches.read(variant))
-            note(variant.name, figures.WARM_PARALLEL, caches.read(variant, *PARALLEL))
+            read(figures.WARM)
+            read(figures.WARM_PARALLEL, *PARALLEL)
         if "disk" in only and variant.medium != "MEM":
             for case, words in ((figures.DISK, ()), (figures.DISK_PARALLEL, PARALLEL)):
                 caches.drop_tier()
-                note(variant.name, case, caches.read(variant, *words))
+                read(case, *words)
         if "pages" in only:
             caches.read(variant, "--keep-pages", *PARALLEL)
-            note(variant.name, figures.PAGES, caches.read(variant, "--keep-pages"))
-            rate = caches.read(variant, "--keep-pages", *PARALLEL)
-            note(variant.name, figures.PAGES_PARALLEL, rate)
+            read(figures.PAGES, "--keep-pages")
+            read(figures.PAGES_PARALLEL, "--keep-pages", *PARALLEL)
+
+
+def read_once(
+    caches: Caches, variant: Variant, measured: Measured, case: str, *words: str, folder: str = ""
+) -> None:
+    """Read a cache once, and say how that went."""
+    read = caches.read(variant, *words, folder=folder)
+    measured.add_read(variant.name, case, read)
+    say(
+        f"{variant.name}: {case}: {read.rate / 1e6:.0f} MB/s, CPU s/GiB: FUSE client "
+        f"{read.client_cpu:.1f}, worker {read.worker_cpu:.1f}"
+    )
 
 
 def read_cold(caches: Caches, number: int, measured: Measured) -> None:
     """Read files that no cache has yet. This takes longest, and so it comes last."""
     for variant in random.sample(caches.variants, len(caches.variants)):
         for offset, case, words in ((0, figures.COLD, ()), (1, figures.COLD_PARALLEL, PARALLEL)):
-            rate = caches.read(variant, *words, folder=f"{COLD_FOLDER}/{2 * number + offset}")
-            measured.add(variant.name, case, rate)
-            say(f"{variant.name}: {case}: {rate / 1e6:.0f} MB/s")
+            folder = f"{COLD_FOLDER}/{2 * number + offset}"
+            read_once(caches, variant, measured, case, *words, folder=folder)
 
 
 if __name__ == "__main__":

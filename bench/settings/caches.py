@@ -16,7 +16,7 @@ import yaml
 from bench.plane.model import write_model
 from bench.plane.nodes import LOADER, PREFIX, RealPlane
 from bench.plane.program import say
-from bench.settings.figures import Load, load_seconds
+from bench.settings.figures import Load, Read, load_seconds
 from bench.settings.variants import (
     Object,
     Variant,
@@ -37,6 +37,7 @@ _REST_BYTES = 1 << 20
 COLD_FOLDER = "cold"
 PARALLEL = ("--threads", "4")
 LOCAL_POD = "local"
+WORKER_CONTAINERS = ("alluxio-worker", "alluxio-job-worker")
 
 
 class Caches(RealPlane):
@@ -46,6 +47,7 @@ class Caches(RealPlane):
         super().__init__(cluster, "settings", 1)
         self.size, self.rounds = size, rounds
         self._loads = itertools.count()
+        self._clients: dict[str, str] = {}  # the FUSE client's pod of each cache
         # Built in an order that is drawn, as the place in it may matter.
         self.variants = tuple(random.sample(variants, len(variants)))
         self.names = {each.name: f"c{number}" for number, each in enumerate(self.variants)}
@@ -119,7 +121,8 @@ class Caches(RealPlane):
         Raises:
             RuntimeError: it fails, or the cache is not complete then.
         """
-        name, cpu_before = self.names[variant.name], self._cpu_seconds(variant)
+        name = self.names[variant.name]
+        cpu_before = self._cpu_seconds(f"{name}-worker-0", *WORKER_CONTAINERS)
         load = load_object(name, self.namespace, next(self._loads))
         self.cluster.api.create(load)
         title = load["metadata"]["name"]
@@ -138,13 +141,13 @@ class Caches(RealPlane):
         if held < 0.99 * expected:
             raise RuntimeError(f"{variant.name} holds {held} of {expected} bytes after its load")
         ran = pod["status"]["containerStatuses"][0]["state"]["terminated"]
-        cpu = self._cpu_seconds(variant) - cpu_before
+        cpu = self._cpu_seconds(f"{name}-worker-0", *WORKER_CONTAINERS) - cpu_before
         return Load(expected / seconds, _seconds_between(ran) - seconds, cpu * 2**30 / expected)
 
-    def _cpu_seconds(self, variant: Variant) -> float:
-        """What the worker and its job worker have used so far."""
-        pod, ticks = f"{self.names[variant.name]}-worker-0", 0
-        for container in ("alluxio-worker", "alluxio-job-worker"):
+    def _cpu_seconds(self, pod: str, *containers: str) -> float:
+        """What the processes of a pod's containers have used so far."""
+        ticks = 0
+        for container in containers:
             text = self.exec(pod, "bash", "-c", "cat /proc/[0-9]*/stat", container=container)
             for line in text.splitlines():
                 after_name = line.rpartition(") ")[2].split()
@@ -187,6 +190,11 @@ class Caches(RealPlane):
         wanted.append((LOCAL_POD, {"hostPath": {"path": str(self.folder)}}))
         with ThreadPoolExecutor(len(wanted)) as pool:
             list(pool.map(lambda each: self.start_pod(each[0], self.node, each[1], "/m"), wanted))
+        for name in self.names.values():
+            [client] = self.cluster.api.list(
+                "v1", "Pod", self.namespace, labelSelector=f"release={name},role=alluxio-fuse"
+            )
+            self._clients[name] = client["metadata"]["name"]
         for variant in self.variants:
             if variant.readahead:
                 self._read_ahead(variant)
@@ -198,13 +206,28 @@ class Caches(RealPlane):
         device = next(line.split()[2] for line in lines if line.split()[4].endswith(suffix))
         Path(f"/sys/class/bdi/{device}/read_ahead_kb").write_text(variant.readahead)
 
-    def read(self, variant: Variant, *words: str, folder: str = "") -> float:
-        """Read the model, or a folder of it, through a cache; bytes per second."""
-        return self._run(self.names[variant.name], f"/m/{folder}", *words)
+    def read(self, variant: Variant, *words: str, folder: str = "") -> Read:
+        """Read the model, or a folder of it, through a cache."""
+        name = self.names[variant.name]
+        before = self._cpu_of_readers(name)
+        size, seconds = self._run(name, f"/m/{folder}", *words)
+        client, worker = (
+            (now - was) * 2**30 / size
+            for now, was in zip(self._cpu_of_readers(name), before, strict=True)
+        )
+        return Read(size / seconds, client, worker)
+
+    def _cpu_of_readers(self, name: str) -> tuple[float, float]:
+        """What the FUSE client and the worker of a cache have used so far."""
+        return (
+            self._cpu_seconds(self._clients[name], "alluxio-fuse"),
+            self._cpu_seconds(f"{name}-worker-0", "alluxio-worker"),
+        )
 
     def read_local(self, *words: str) -> float:
         """Read the same files from the machine's disk, or the page cache; bytes per second."""
-        return self._run(LOCAL_POD, "/m", *words)
+        size, seconds = self._run(LOCAL_POD, "/m", *words)
+        return size / seconds
 
     def read_store(self, connections: int) -> float:
         """Read the same files from the store, from the node; bytes per second."""
@@ -215,11 +238,13 @@ class Caches(RealPlane):
             )
             for path in sorted(self.folder.glob("*.safetensors"))
         ]
-        return self._run(LOCAL_POD, "--threads", str(connections), "--store", *urls)
+        size, seconds = self._run(LOCAL_POD, "--threads", str(connections), "--store", *urls)
+        return size / seconds
 
-    def _run(self, pod: str, *words: str) -> float:
+    def _run(self, pod: str, *words: str) -> tuple[int, float]:
+        """Run the loader; how many bytes it read in how many seconds."""
         said = json.loads(self.exec(pod, "python", LOADER, *words).splitlines()[-1])
-        return float(said["bytes"] / said["load"])
+        return said["bytes"], said["load"]
 
     def drop_tier(self) -> None:
         """Drop the pages of the tiers on disk, as if their blocks had been written long ago."""

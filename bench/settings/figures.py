@@ -25,17 +25,38 @@ Rates = Sequence[float]
 """Bytes per second, one of each round."""
 
 
+@dataclass(frozen=True)
+class Read:
+    """How one read through a cache went."""
+
+    rate: float
+    """Bytes per second."""
+    client_cpu: float
+    """Seconds of CPU time of the FUSE client for each GiB."""
+    worker_cpu: float
+    """The worker's."""
+
+
 class Measured:
     """The rates of every case, by variant; the variant of what has none is empty."""
 
     def __init__(self) -> None:
         self._rates: dict[tuple[str, str], list[float]] = {}
+        self._reads: dict[tuple[str, str], list[Read]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._rates)
 
     def add(self, variant: str, case: str, rate: float) -> None:
         self._rates.setdefault((variant, case), []).append(rate)
+
+    def add_read(self, variant: str, case: str, read: Read) -> None:
+        self.add(variant, case, read.rate)
+        self._reads.setdefault((variant, case), []).append(read)
+
+    def reads(self, variant: str, case: str) -> Sequence[Read]:
+        """Return the reads in the order of the rounds; empty if there was none."""
+        return self._reads.get((variant, case), [])
 
     def of(self, variant: str, case: str) -> Rates:
         """Return the rates in the order of the rounds; empty if it was not measured."""
@@ -88,6 +109,27 @@ def rates_table(measured: Measured, variants: Sequence[str]) -> str:
     for each in variants[1:]:
         titles += [f"`{each}`", f"/ {first}"]
     return str(tabulate(rows, headers=titles, tablefmt="github", disable_numparse=True))
+
+
+def costs_table(measured: Measured, variants: Sequence[str]) -> str:
+    """Return a Markdown table of the CPU time of each variant's reads; empty without any."""
+    from tabulate import tabulate
+
+    rows = []
+    for case in CASES:
+        reads = [measured.reads(each, case) for each in variants]
+        if any(reads):
+            rows.append([case, *map(_cost_text, reads)])
+    titles = ["CPU s/GiB of FUSE client + worker", *(f"`{each}`" for each in variants)]
+    return str(tabulate(rows, headers=titles, tablefmt="github")) if rows else ""
+
+
+def _cost_text(reads: Sequence[Read]) -> str:
+    if not reads:
+        return ""
+    client = statistics.median(each.client_cpu for each in reads)
+    worker = statistics.median(each.worker_cpu for each in reads)
+    return f"{client:.1f} + {worker:.1f}"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.plane.program import add_flags, run_bench, say
+from bench.settings.variants import CACHE, parse_variant
 from bench.writeup.chart import svg_chart
 from bench.writeup.figures import (
     BESIDE,
@@ -47,8 +48,17 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m bench.writeup", description=(__doc__ or "").partition("\n")[0]
     )
     add_flags(parser, "writeup", "2Gi")
+    parser.add_argument(
+        "--set",
+        type=parse_variant,
+        default=CACHE,
+        metavar="KEY=VALUE[,…]",
+        help="a change of the cache on two nodes, as in bench.settings",
+    )
     parser.add_argument("--chart", type=Path, default=Path("writeup.svg"), help="file to write")
     options = parser.parse_args(argv)
+    if {key for key, _ in options.set.changes} & {"medium", "readahead"}:
+        parser.error("argument --set: medium and readahead are for bench.settings")
     # Two caches, and the JVMs of three nodes.
     return run_bench(options, lambda size: 2 * size + (6 << 30), partial(measure, options))
 
@@ -59,7 +69,7 @@ def measure(options: argparse.Namespace, cluster: Cluster, size: int) -> int:
     Returns:
         The exit code: 1 if the write-up's order does not come out.
     """
-    plane = Plane(cluster, size)
+    plane = Plane(cluster, size, options.set)
     try:
         plane.up()
         for node, share in plane.shares().items():

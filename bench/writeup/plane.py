@@ -17,6 +17,7 @@ from pathlib import Path
 from bench.plane.model import SHARDS, write_model
 from bench.plane.nodes import LOADER, RealPlane
 from bench.plane.program import say
+from bench.settings.variants import Variant, changed_runtime
 from bench.writeup.figures import BESIDE, HUB, WHOLE, LinkRates, Load, Placement
 from kubectl_fluidmodel.fluid import alluxio_cli
 from tests.cluster import paths
@@ -41,9 +42,9 @@ _HUB_ENVIRONMENT = {
 class Plane(RealPlane):
     """The nodes, and what is on them."""
 
-    def __init__(self, cluster: Cluster, size: int) -> None:
+    def __init__(self, cluster: Cluster, size: int, variant: Variant) -> None:
         super().__init__(cluster, "writeup", 3)
-        self.size = size
+        self.size, self.variant = size, variant
         self.first, self.second, self.reader = self.nodes
         self._pods: dict[tuple[str, str], str] = {}
 
@@ -155,9 +156,12 @@ class Plane(RealPlane):
     def _spread(self) -> None:
         """Build the cache that `cache` does not build: half of the model on each of its nodes.
 
-        All else is as `cache` writes it.
+        All else is as `cache` writes it, but for the changes that were asked for.
         """
         objects = self.written(SPREAD, *self._flags(self.first, self.second))
+        if self.variant.changes:
+            changed = changed_runtime(objects["AlluxioRuntime"], self.variant)
+            objects["AlluxioRuntime"] = changed
         objects["AlluxioRuntime"]["spec"]["data"]["replicas"] = 1
         del objects["DataLoad"]
         for each in objects.values():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import pytest
@@ -13,10 +16,19 @@ import yaml
 
 from bench.plane import loader
 from bench.plane.model import write_model
+from bench.settings import __main__ as bench_settings
 from bench.settings import figures
 from bench.settings.__main__ import load_rounds
 from bench.settings.caches import COLD_FOLDER, SEED_FILE, Caches
-from bench.settings.figures import Load, Measured, load_seconds, rates_table, targets_table
+from bench.settings.figures import (
+    Load,
+    Measured,
+    Read,
+    costs_table,
+    load_seconds,
+    rates_table,
+    targets_table,
+)
 from bench.settings.variants import (
     CACHE,
     Variant,
@@ -24,10 +36,11 @@ from bench.settings.variants import (
     parse_variant,
     seed_objects,
 )
-from kubectl_fluidmodel.errors import UsageError
+from bench.writeup import __main__ as bench_writeup
 from kubectl_fluidmodel.fluid.alluxio_runtime import build_runtime
 from kubectl_fluidmodel.fluid.mount import Mount
 from kubectl_fluidmodel.model.sizing import GIB, MIB, HeapSizes, Medium
+from tests.cluster.cluster import Cluster
 
 HEAPS = HeapSizes(GIB, 2 * GIB, 3 * GIB, 4 * GIB, 5 * GIB)
 
@@ -79,23 +92,47 @@ def test_an_option_of_the_java_machine_is_added() -> None:
     assert changed["spec"]["fuse"]["jvmOptions"][-1] == "-XX:+UseParallelGC"
 
 
+def test_worker_and_client_share_the_folder_of_a_domain_socket() -> None:
+    spec = changed_runtime(runtime(), parse_variant("socket=/run/alluxio"))["spec"]
+    [volume] = spec["volumes"]
+    assert volume["hostPath"]["path"] == "/run/alluxio"
+    mount = {"name": volume["name"], "mountPath": "/run/alluxio"}
+    assert spec["worker"]["volumeMounts"] == spec["fuse"]["volumeMounts"] == [mount]
+    properties = spec["properties"]
+    assert properties["alluxio.worker.data.server.domain.socket.address"] == "/run/alluxio"
+    assert properties["alluxio.user.short.circuit.preferred"] == "false"
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("medium", "'medium' is not KEY=VALUE"),
         ("medium=", "'medium=' is not KEY=VALUE"),
         ("medium=TAPE", "'TAPE' is no medium"),
-        ("block=64MB", "'block' is none of medium, fuse, jvm, readahead and Alluxio's properties"),
+        (
+            "block=64MB",
+            "'block' is none of medium, fuse, jvm, readahead, socket and Alluxio's properties",
+        ),
         ("fuse=sync_read", "'sync_read' begins with neither + nor -"),
         ("readahead=1Mi", "'1Mi' is no number of KiB"),
+        ("socket=run", "'run' is no folder of the node"),
         ("medium=MEM,jvm=x", "'x' begins with neither + nor -"),
     ],
 )
 def test_what_is_no_change_is_told(text: str, reason: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(argparse.ArgumentTypeError, match=f"^{re.escape(reason)}$"):
         parse_variant(text)
-    assert caught.value.message == f"--set {text} is not valid"
-    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("program", [bench_settings, bench_writeup])
+def test_a_change_that_is_none_ends_a_bench_before_it_starts(
+    program: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        program.main(["--set", "medium"])
+    assert ended.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith("error: argument --set: 'medium' is not KEY=VALUE")
 
 
 def test_the_write_ups_objects_stay_as_they_are_but_for_what_has_to_fit() -> None:
@@ -109,6 +146,14 @@ def test_the_write_ups_objects_stay_as_they_are_but_for_what_has_to_fit() -> Non
     assert spec["worker"] == {"jvmOptions": ["-Xmx2g", "-XX:MaxDirectMemorySize=3g"]}
     assert set(spec) == {*before, "master", "worker", "fuse"}
     assert {obj["metadata"]["name"] for obj in objects.values()} == {"c0"}
+
+
+def test_the_write_ups_table_has_no_change_of_the_medium(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        bench_writeup.main(["--set", "alluxio.x=1,medium=SSD"])
+    assert "medium and readahead are for bench.settings" in capsys.readouterr().err
 
 
 def measured() -> Measured:
@@ -211,8 +256,25 @@ class FakeCaches:
         self.done.append(f"load {variant.name}")
         return Load(rate=1e8, seconds_besides=5, cpu_per_gib=4)
 
+    def load_all(self) -> None:
+        self.done.append("load all")
+
     def free(self, variant: Variant, path: str) -> None:
         self.done.append(f"free {path}")
+
+    def read(self, variant: Variant, *words: str, folder: str = "") -> Read:
+        self.done.append(f"read {folder}")
+        return Read(rate=5e7, client_cpu=8, worker_cpu=13.6)
+
+    def read_store(self, connections: int) -> float:
+        return 1e9
+
+    def read_local(self, *words: str) -> float:
+        return 1e9
+
+    def up(self) -> None: ...
+
+    start_pods = close = up
 
 
 def test_each_load_starts_empty_and_the_last_one_stays_but_for_the_cold_files() -> None:
@@ -222,3 +284,29 @@ def test_each_load_starts_empty_and_the_last_one_stays_but_for_the_cold_files() 
         "load cache", "free /", "load cache", "free /", "load cache", f"free /{COLD_FOLDER}"
     ]  # fmt: skip
     assert len(measured.of("cache", figures.LOAD)) == len(loads["cache"]) == 2
+
+
+def test_what_is_read_cold_only_is_not_loaded_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caches = FakeCaches()
+    monkeypatch.setattr(bench_settings, "Caches", lambda *_: caches)
+    options = argparse.Namespace(only=["cold"], warm_up=1, rounds=2)
+    bench_settings.measure(options, [CACHE], cast(Cluster, None), GIB)
+    assert caches.done == [f"read {COLD_FOLDER}/{number}" for number in range(6)]
+    assert "CPU s/GiB" in capsys.readouterr().out
+
+
+def test_the_cpu_time_of_reads_is_told_apart_by_process_as_medians() -> None:
+    measurements = Measured()
+    for client, worker in ((4.0, 1.0), (6.0, 2.0), (9.0, 30.0)):
+        measurements.add_read("cache", figures.COLD, Read(5e7, client, worker))
+    measurements.add("cache", figures.LOAD, 1e8)
+    table = cells(costs_table(measurements, ["cache", "other"]))
+    assert table[0] == ["CPU s/GiB of FUSE client + worker", "`cache`", "`other`"]
+    assert table[2:] == [[figures.COLD, "6.0 + 2.0", ""]]
+    assert measurements.of("cache", figures.COLD) == [5e7] * 3
+
+
+def test_without_a_read_there_is_no_table_of_costs() -> None:
+    assert costs_table(measured(), ["seed", "cache"]) == ""

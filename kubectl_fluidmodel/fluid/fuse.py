@@ -13,6 +13,15 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import Object, get_path
 
 JNI_FUSE_PROPERTY = "alluxio.fuse.jnifuse.enabled"
+SHORT_CIRCUIT_PROPERTY = "alluxio.user.short.circuit.enabled"
+PREFER_SHORT_CIRCUIT_PROPERTY = "alluxio.user.short.circuit.preferred"
+LIBFUSE_VERSION_PROPERTY = "alluxio.fuse.jnifuse.libfuse.version"
+LIBFUSE_2_OPTIONS = ("max_read", "nonempty")
+"""Options with which Alluxio's client does not mount with libfuse 3, Fluid's default.
+
+Fluid writes them only with libfuse 2 (pkg/ddc/alluxio/transform_optimization.go, v1.0.8).
+"""
+DOMAIN_SOCKET_PROPERTY = "alluxio.worker.data.server.domain.socket.address"
 _MOUNT_OPTIONS = "--fuse-opts="
 MAX_BACKGROUND = 256
 """Requests that the kernel sends to the client at once, in Fluid's settings."""
@@ -20,7 +29,7 @@ CHUNK_BYTES = 64 << 20
 """What the client reads from a worker at once, in Fluid's settings."""
 HIGH_CONCURRENCY_PROPERTIES = {
     JNI_FUSE_PROPERTY: "false",
-    "alluxio.fuse.jnifuse.libfuse.version": "2",
+    LIBFUSE_VERSION_PROPERTY: "2",
     "alluxio.underfs.s3.threads.max": "2048",
     "alluxio.user.block.worker.client.pool.max": "8192",
     "alluxio.user.block.size.bytes.default": "64MB",
@@ -57,12 +66,49 @@ def limits_parallel_reads(runtime: Object | None) -> bool:
 
 def uses_jnr_fuse(runtime: Object | None) -> bool:
     """Whether the FUSE client is JNR-FUSE, which has no page cache."""
+    value = _property(runtime, JNI_FUSE_PROPERTY)
+    return names.is_alluxio_runtime(runtime) and value.lower() == "false"
+
+
+def refused_mount_options(runtime: Object | None) -> list[str]:
+    """Return which of a runtime's mount options keep its FUSE client from mounting."""
+    if not names.is_alluxio_runtime(runtime) or uses_jnr_fuse(runtime):
+        return []
+    if _property(runtime, LIBFUSE_VERSION_PROPERTY) == "2":
+        return []
+    return [option for option in LIBFUSE_2_OPTIONS if option in (mount_options(runtime) or {})]
+
+
+def avoids_short_circuit(runtime: Object | None) -> tuple[tuple[str, ...], str] | None:
+    """Return the field by which a client reads from its node's worker over a socket, and a clause.
+
+    By default, it reads the worker's files. None if a runtime has no such field. A client prefers a
+    domain socket that it can see (Alluxio 2.9.3, `BlockInStream.create`); Fluid mounts none, but
+    `volumeMounts` can.
+    """
     if not names.is_alluxio_runtime(runtime):
-        return False
-    fuse = get_path(runtime, "spec", "fuse", "properties", default={})
-    common = get_path(runtime, "spec", "properties", default={})
-    value = fuse.get(JNI_FUSE_PROPERTY, common.get(JNI_FUSE_PROPERTY))  # as Fluid merges them
-    return str(value).lower() == "false"
+        return None
+    if _property(runtime, SHORT_CIRCUIT_PROPERTY).lower() not in ("", "true"):
+        return _property_path(runtime, SHORT_CIRCUIT_PROPERTY), "short-circuit reads are turned off"
+    address = _property(runtime, DOMAIN_SOCKET_PROPERTY).rstrip("/")
+    prefers_socket = _property(runtime, PREFER_SHORT_CIRCUIT_PROPERTY).lower() != "true"
+    mounts = get_path(runtime, "spec", "fuse", "volumeMounts", default=[])
+    folders = [str(get_path(mount, "mountPath", default="")).rstrip("/") for mount in mounts]
+    if address and prefers_socket and any(f"{address}/".startswith(f"{at}/") for at in folders):
+        path = _property_path(runtime, DOMAIN_SOCKET_PROPERTY)
+        return path, "the FUSE client prefers the domain socket that it mounts"
+    return None
+
+
+def _property(runtime: Object | None, name: str) -> str:
+    """A property of the FUSE client; empty if the runtime does not set it."""
+    return str(get_path(runtime, *_property_path(runtime, name), default=""))
+
+
+def _property_path(runtime: Object | None, name: str) -> tuple[str, ...]:
+    """Where a property of the FUSE client is; its own properties win, as Fluid merges them."""
+    own = ("spec", "fuse", "properties", name)
+    return ("spec", "properties", name) if get_path(runtime, *own) is None else own
 
 
 def mount_options(runtime: Object | None) -> dict[str, str] | None:

@@ -15,6 +15,8 @@ from kubectl_fluidmodel.objects.time import event_time
 # On a shell's stdout, Alluxio 2.9 prints `CODE:message`, in its logs `AlluxioS3Exception:
 # CODE:message`; the SDK's own exceptions have `Error Code: CODE`.
 _ERROR_PREFIX = r"(?:Error Code: |AlluxioS3Exception: |^)"
+NOT_MOUNTED = "libfuse does not mount"
+"""The cause of a FUSE client that ends at once, whose log does not say which option it is."""
 # Patterns in the logs of Alluxio and its S3 client, and their meaning. The first match wins.
 _LOG_ERRORS: tuple[tuple[str, str], ...] = (
     (
@@ -42,11 +44,12 @@ _LOG_ERRORS: tuple[tuple[str, str], ...] = (
         r"UnsatisfiedLinkError:.*libfuse\.so\.2",
         "the image has no libfuse 2, which --high-concurrency needs",
     ),
+    (r"FuseException: Unable to mount FS", NOT_MOUNTED),
 )
 # Lines about connections between Alluxio's processes, which use gRPC over netty; stores use
 # HTTP. Stack frames say nothing by themselves.
 _NOT_THE_STORE = re.compile(r"io\.netty|io\.grpc|finishConnect|GrpcServerAddress|^\s*at ")
-_NODE_ERRORS = ("the cache's disk", "the quota", "the JVM", "the image")
+_NODE_ERRORS = ("the cache's disk", "the quota", "the JVM", "the image", "libfuse")
 """Causes that are unrelated to a store."""
 _KEY_IN_LOG = re.compile(
     r"""((?:access|secret)[-.\w]*key[-.\w]*["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|\S+)""", re.IGNORECASE

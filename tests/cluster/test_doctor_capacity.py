@@ -180,6 +180,11 @@ class SlowCache:
 SLOW_CACHES = [
     SlowCache("FM820", "2 workers share one copy of the model", {"runtime": {"replicas": 2}}),
     SlowCache("FM821", "its tier is an emptyDir", {"level": {"volumeType": "emptyDir"}}),
+    SlowCache(
+        "FM821",
+        "short-circuit reads are turned off",
+        {"runtime": {"properties": {"alluxio.user.short.circuit.enabled": "false"}}},
+    ),
     SlowCache("FM822", "its tier at /mnt/cache is a hard disk", {"level": {"mediumtype": "HDD"}}),
     SlowCache(
         "FM828",
@@ -190,11 +195,11 @@ SLOW_CACHES = [
 
 
 @pytest.mark.breaks("FM820", "FM821", "FM822", "FM828")
-@pytest.mark.parametrize("slow", SLOW_CACHES, ids=lambda slow: slow.code)
+@pytest.mark.parametrize("slow", SLOW_CACHES, ids=lambda slow: f"{slow.code}-{slow.cause}")
 def test_slow_settings_are_reported_and_mended_by_the_fix(
     caches: BrokenCaches, slow: SlowCache
 ) -> None:
-    name = f"slow-{slow.code.lower()}"
+    name = f"slow-{slow.code.lower()}-{SLOW_CACHES.index(slow)}"
     caches.create_cache(name, **slow.settings)
     caches.wait_until_bound(name)
     found = caches.wait_for_root(

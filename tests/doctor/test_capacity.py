@@ -37,6 +37,12 @@ def mounted(options: str) -> Fault:
     return fault
 
 
+def domain_socket(snapshot: Snapshot) -> None:
+    spec = runtime(snapshot)["spec"]
+    spec["fuse"]["volumeMounts"] = [{"name": "socket", "mountPath": "/opt/domain"}]
+    spec["properties"]["alluxio.worker.data.server.domain.socket.address"] = "/opt/domain"
+
+
 def states(snapshot: Snapshot, **values: str) -> None:
     b.get_object(snapshot, names.DATASETS, "demo")["status"]["cacheStates"].update(values)
 
@@ -243,6 +249,22 @@ CASES: dict[str, FaultCase] = {
         code="FM821",
         about="alluxioruntime models/demo",
         cause="its tier is an emptyDir",
+        fix="uncache demo",
+    ),
+    "no short-circuit reads": FaultCase(
+        fault=lambda snapshot: runtime(snapshot)["spec"]["fuse"].update(
+            properties={"alluxio.user.short.circuit.enabled": "false"}
+        ),
+        code="FM821",
+        about="alluxioruntime models/demo",
+        cause="short-circuit reads are turned off, so readers on its node read through a socket",
+        fix="uncache demo",
+    ),
+    "a domain socket": FaultCase(
+        fault=domain_socket,
+        code="FM821",
+        about="alluxioruntime models/demo",
+        cause="the FUSE client prefers the domain socket that it mounts",
         fix="uncache demo",
     ),
     "a hard disk": FaultCase(

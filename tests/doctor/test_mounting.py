@@ -137,6 +137,17 @@ def fuse_crashes(snapshot: Snapshot) -> None:
     b.make_container_wait(pod, "alluxio-fuse", "CrashLoopBackOff", "back-off", 3)
 
 
+def fuse_refused(snapshot: Snapshot) -> None:
+    """As recorded of Alluxio 2.9.3."""
+    pod = b.make_container_wait(
+        b.get_object(snapshot, kinds.PODS, "demo-fuse-gpu-0"), "alluxio-fuse", "CrashLoopBackOff",
+        "back-off", 4,
+    )  # fmt: skip
+    b.set_log(snapshot, pod, "alluxio-fuse", "alluxio.jnifuse.FuseException: Unable to mount FS")
+    spec = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"]
+    spec["fuse"]["args"] = ["fuse", "--fuse-opts=kernel_cache,ro,max_read=131072,nonempty"]
+
+
 def fuse_kept_off(snapshot: Snapshot) -> None:
     b.remove_object(snapshot, kinds.PODS, "demo-fuse-gpu-0")
     daemons = b.get_object(snapshot, kinds.DAEMON_SETS, "demo-fuse")
@@ -331,6 +342,13 @@ CASES: dict[str, FaultCase] = {
         about="pod models/demo-fuse-gpu-0",
         cause="the FUSE client on node gpu-0 crashes",
         fix="kubectl logs demo-fuse-gpu-0",
+    ),
+    "a FUSE pod with options of libfuse 2": FaultCase(
+        fault=fuse_refused,
+        code="FM430",
+        about="pod models/demo-fuse-gpu-0",
+        cause="on node gpu-0 crashes: libfuse 3 does not mount with max_read and nonempty",
+        fix="uncache demo",
     ),
     "no FUSE pod": FaultCase(
         fault=fuse_kept_off,

@@ -48,6 +48,10 @@ Amazon S3; Status Code: 404; Error Code: NoSuchBucket; Request ID: 17A; Proxy: n
             "libfuse.so.2: cannot open shared object file: No such file or directory",
             "the image has no libfuse 2, which --high-concurrency needs",
         ),
+        (  # Alluxio 2.9.3 with libfuse 3 and the mount option max_read
+            "alluxio.jnifuse.FuseException: Unable to mount FS",
+            "libfuse does not mount",
+        ),
         # Alluxio 2.9.3 in its logs, and its shell on stdout
         (
             "WARN UfsStatusCache - Failed: alluxio.underfs.s3a.AlluxioS3Exception: "

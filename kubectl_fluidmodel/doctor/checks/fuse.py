@@ -18,7 +18,7 @@ from kubectl_fluidmodel.doctor.check import (
     register_check,
 )
 from kubectl_fluidmodel.doctor.consequences import NO_FUSE
-from kubectl_fluidmodel.fluid import pod_problems
+from kubectl_fluidmodel.fluid import fuse, pod_problems
 from kubectl_fluidmodel.inventory.cache import FUSE, Cache
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path, labels_of, name_of
@@ -26,6 +26,7 @@ from kubectl_fluidmodel.output.shell import Operand
 
 FUSE_START_TIMEOUT = 120.0
 """Seconds from a FUSE pod's creation within which it becomes ready."""
+LIBFUSE_3 = "libfuse 3"
 
 
 @register_check(
@@ -39,7 +40,8 @@ def fuse_clients_are_running(context: CheckContext) -> Iterator[Finding]:
 
     The node has the FUSE label, but the client's pod does not fit, was killed, or crashes. By
     default, Fluid gives it a JVM heap of 16 GiB that is allocated at startup (-Xms16G), too much
-    for most nodes that already run something.
+    for most nodes that already run something. With libfuse 3, which is Fluid's default, it does not
+    mount if `fuse.args` have `max_read` or `nonempty`, as in older examples.
     """
     cache = context.cache
     daemons = cache.workloads.get(FUSE)
@@ -94,12 +96,22 @@ def _not_ready_cause(context: CheckContext, pod: Object) -> tuple[str, tuple[Evi
     cause, line = observations.find_log_cause(context, pod)
     stuck = observations.stuck_container(pod)
     evidence = (*observations.as_tuple(line), *observations.as_tuple(stuck))
+    runtime = context.cache.fuse_runtime
+    refused = fuse.refused_mount_options(runtime)
+    if refused and runtime is not None and (stuck or cause == pod_problems.NOT_MOUNTED):
+        options = observations.field_evidence(runtime, "spec", "fuse", "args")
+        return f"crashes: {LIBFUSE_3} does not mount with {' and '.join(refused)}", (
+            *evidence,
+            options,
+        )
     if cause:
         return f"is not ready: {cause}", evidence
     return ("crashes" if stuck else ""), evidence
 
 
 def _not_ready_fix(cache: Cache, pod: Object, cause: str) -> Fix:
+    if LIBFUSE_3 in cause:
+        return Fix(cache_commands.recreate_cache(cache.origin or cache))
     if "memory" in cause:
         return Fix(cache_commands.recreate_cache(cache))
     if "libfuse 2" in cause:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.cluster.alluxio import goldens
@@ -18,14 +20,22 @@ def compare(cluster: Cluster, namespace: str, cache: str) -> dict[str, list[str]
     """Ask a cache's master everything; what differs from the goldens, by their names."""
     found = {}
     for golden in GOLDENS:
-        asked = cluster.kubectl(
-            *("exec", "-n", namespace, f"{cache}-master-0", "-c", "alluxio-master", "--"),
-            *("sh", "-c", TELL, "sh", *goldens.words(golden, cluster.s3.endpoint)),
-        )
-        out, _, code = asked.stdout.rpartition("exit code ")
-        said = goldens.differences(golden, out, int(code))
-        found[golden.name] = said + ([f"on stderr: {asked.stderr}"] if asked.stderr else [])
+        ends = time.monotonic() + golden.seconds
+        while (said := _ask(cluster, namespace, cache, golden)) and time.monotonic() < ends:
+            time.sleep(1)
+        found[golden.name] = said
     return {name: said for name, said in found.items() if said}
+
+
+def _ask(cluster: Cluster, namespace: str, cache: str, golden: Golden) -> list[str]:
+    """How a master's answer to a golden's command differs from it."""
+    asked = cluster.kubectl(
+        *("exec", "-n", namespace, f"{cache}-master-0", "-c", "alluxio-master", "--"),
+        *("sh", "-c", TELL, "sh", *goldens.words(golden, cluster.s3.endpoint)),
+    )
+    out, _, code = asked.stdout.rpartition("exit code ")
+    said = goldens.differences(golden, out, int(code))
+    return said + ([f"on stderr: {asked.stderr}"] if asked.stderr else [])
 
 
 @pytest.mark.cluster

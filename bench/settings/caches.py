@@ -212,7 +212,7 @@ class Caches(RealPlane):
         before = self._cpu_of_readers(name)
         size, seconds = self._run(name, f"/m/{folder}", *words)
         client, worker = (
-            (now - was) * 2**30 / size
+            max(now - was, 0) * 2**30 / size  # a process that was counted before may have ended
             for now, was in zip(self._cpu_of_readers(name), before, strict=True)
         )
         return Read(size / seconds, client, worker)

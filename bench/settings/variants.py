@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import fuse, names
 from kubectl_fluidmodel.objects.access import get_path
 
 Object = dict[str, Any]
@@ -30,7 +30,7 @@ FUSE_OPTIONS = ("kernel_cache", "ro", "attr_timeout=7200", "entry_timeout=7200")
 """Fluid's own for a read-only Dataset (pkg/ddc/alluxio/transform_optimization.go, v1.0.8)."""
 _OPTION = "--fuse-opts="
 _KEYS = ("medium", "fuse", "jvm", "readahead", "socket")
-_SOCKET_PROPERTY = "alluxio.worker.data.server.domain.socket"
+_SOCKET_BY_UUID_PROPERTY = "alluxio.worker.data.server.domain.socket.as.uuid"
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,9 @@ def _add_socket(spec: Object, path: str) -> None:
     for component in ("worker", "fuse"):
         spec[component].setdefault("volumeMounts", []).append({"name": volume, "mountPath": path})
     spec["properties"] |= {
-        f"{_SOCKET_PROPERTY}.address": path,
-        f"{_SOCKET_PROPERTY}.as.uuid": "true",
-        "alluxio.user.short.circuit.preferred": "false",
+        fuse.DOMAIN_SOCKET_PROPERTY: path,
+        _SOCKET_BY_UUID_PROPERTY: "true",
+        fuse.PREFER_SHORT_CIRCUIT_PROPERTY: "false",
     }
 
 

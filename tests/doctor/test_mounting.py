@@ -137,13 +137,13 @@ def fuse_crashes(snapshot: Snapshot) -> None:
     b.make_container_wait(pod, "alluxio-fuse", "CrashLoopBackOff", "back-off", 3)
 
 
-def fuse_refused(snapshot: Snapshot) -> None:
+def fuse_refused(
+    snapshot: Snapshot, log: str = "alluxio.jnifuse.FuseException: Unable to mount FS"
+) -> None:
     """As recorded of Alluxio 2.9.3."""
-    pod = b.make_container_wait(
-        b.get_object(snapshot, kinds.PODS, "demo-fuse-gpu-0"), "alluxio-fuse", "CrashLoopBackOff",
-        "back-off", 4,
-    )  # fmt: skip
-    b.set_log(snapshot, pod, "alluxio-fuse", "alluxio.jnifuse.FuseException: Unable to mount FS")
+    fuse_crashes(snapshot)
+    pod = b.get_object(snapshot, kinds.PODS, "demo-fuse-gpu-0")
+    b.set_log(snapshot, pod, "alluxio-fuse", log)
     spec = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"]
     spec["fuse"]["args"] = ["fuse", "--fuse-opts=kernel_cache,ro,max_read=131072,nonempty"]
 
@@ -564,3 +564,17 @@ def test_mount_checks_are_skipped_without_access(kind: kinds.Kind, code: str) ->
     snapshot = b.healthy_snapshot()
     b.forbid_listing(snapshot, kind)
     assert b.skip_reasons(snapshot, code) == [f"no permission to list {kind.resource}"]
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        ("java.lang.OutOfMemoryError: Java heap space", "not ready: the JVM ran out of memory"),
+        ("nothing that is known", "crashes"),
+    ],
+)
+def test_mount_options_are_not_blamed_for_another_crash(log: str, cause: str) -> None:
+    snapshot = b.healthy_snapshot()
+    fuse_refused(snapshot, log)
+    [finding] = b.findings_of(snapshot, "FM430")
+    assert finding.cause.endswith(cause)

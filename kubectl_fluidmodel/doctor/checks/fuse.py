@@ -97,13 +97,11 @@ def _not_ready_cause(context: CheckContext, pod: Object) -> tuple[str, tuple[Evi
     stuck = observations.stuck_container(pod)
     evidence = (*observations.as_tuple(line), *observations.as_tuple(stuck))
     runtime = context.cache.fuse_runtime
-    refused = fuse.refused_mount_options(runtime)
-    if refused and runtime is not None and (stuck or cause == pod_problems.NOT_MOUNTED):
+    refused = fuse.refused_mount_options(runtime) if cause == pod_problems.NOT_MOUNTED else []
+    if runtime is not None and refused:
+        cause = f"{LIBFUSE_3} does not mount with {' and '.join(refused)}"
         options = observations.field_evidence(runtime, "spec", "fuse", "args")
-        return f"crashes: {LIBFUSE_3} does not mount with {' and '.join(refused)}", (
-            *evidence,
-            options,
-        )
+        return f"crashes: {cause}", (*evidence, options)
     if cause:
         return f"is not ready: {cause}", evidence
     return ("crashes" if stuck else ""), evidence
